@@ -19,7 +19,7 @@ Examples:
 #[derive(Clone, Debug, Parser)]
 #[command(name = "cluster-load", version, about, after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// Numbers of clients, one after the other; each has one connection and one request under way.
+    /// Numbers of clients, run one after the other; each client has one connection and one request in flight.
     #[arg(long, value_delimiter = ',', default_values_t = [1, 64, 256])]
     pub(crate) clients: Vec<usize>,
     /// How long each run measures, in seconds.
@@ -28,7 +28,7 @@ pub(crate) struct Args {
     /// How long each run warms up before that, in seconds.
     #[arg(long, default_value_t = 2)]
     pub(crate) warm_up: u64,
-    /// What to run. `beside` needs to be named; there `clients` are those that post batches.
+    /// What to run. `beside` runs only if it is named; its `clients` are the clients that post batches.
     #[arg(long, value_delimiter = ',', value_enum, default_values_t = [Scenario::Livez, Scenario::Authorize, Scenario::Submit])]
     pub(crate) only: Vec<Scenario>,
     /// How many lineages that allow are asked about.
@@ -37,15 +37,15 @@ pub(crate) struct Args {
     /// Statements of one lineage before a client of `submit` starts a new one.
     #[arg(long, default_value_t = 20)]
     pub(crate) chain: usize,
-    /// Envelopes signed beforehand for each second of a `submit` run. A run that uses them up ends early and is as
+    /// Envelopes signed beforehand for each second of a `submit` run. A run that uses them up ends early and is still
     /// valid. Default: 4000 for one client, 16000 for more.
     #[arg(long)]
     pub(crate) sign_rate: Option<usize>,
     /// Nodes of the cluster that is started.
     #[arg(long, default_value_t = 3)]
     pub(crate) nodes: u16,
-    /// Where the cluster that is started keeps its data, removed afterwards; a real disk, not a tmpfs. Default: a new
-    /// directory beside the program.
+    /// Where the started cluster keeps its data, which is removed afterwards. Use a real disk, not a tmpfs. Default: a
+    /// new directory beside the program.
     #[arg(long)]
     pub(crate) data: Option<PathBuf>,
     /// Attach to the cluster of this `dev.json` instead of starting one.
@@ -85,7 +85,7 @@ pub(crate) enum Scenario {
 }
 
 impl Scenario {
-    /// As it is written.
+    /// The scenario's name in the results.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Scenario::Livez => "livez",

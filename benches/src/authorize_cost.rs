@@ -1,8 +1,8 @@
 //! `authorize-cost`: what one decision costs in the rules, on redb, as the registry around it grows.
 //!
-//! It founds a registry on a real disk, decides the same request again and again, each time on a fresh view, and then
-//! grows one thing after the other: the lineage's length, the domain's authorities, its revocations, its lineages. The
-//! figure of each row stands beside that of the first, measured in the same run.
+//! It founds a registry on a real disk and decides the same request again and again, each time on a fresh view. Then
+//! it grows one thing after the other: the lineage's length, the domain's authorities, its revocations, its lineages.
+//! Each row's figure stands beside the figure of the first row, measured in the same run.
 
 use assent_cluster::env::FileDisk;
 use assent_fixtures::claims::{self, Authorization};
@@ -34,10 +34,10 @@ const NOW: i64 = 1_795_374_000;
     after_help = "Example:\n  cargo run --release -p assent-benches --bin authorize-cost"
 )]
 struct Args {
-    /// How much each thing grows to.
+    /// To how many each thing grows.
     #[arg(long, default_value_t = 10_000)]
     grown: u64,
-    /// Decisions measured a row.
+    /// How many decisions are measured for each row.
     #[arg(long, default_value_t = 20_000)]
     decisions: u32,
 }
@@ -72,7 +72,7 @@ fn key(kind: u8, number: u64) -> SigningKey {
     SigningKey::from_seed(seed)
 }
 
-/// A registry being filled.
+/// A registry that the benchmark fills.
 struct Registry {
     store: RegistryStore,
     governance: SigningKey,
@@ -156,7 +156,7 @@ impl Registry {
         self.govern(&grant(authority.public()), Some(authority))
     }
 
-    /// A lineage that allows; the id of its attestation.
+    /// Makes a lineage that is allowed, and returns the id of its attestation.
     fn lineage(&mut self, name: &str) -> Result<EvidenceId, Failure> {
         let claims = Authorization::of(&["run"], Seconds(NOW - 60), Seconds(NOW + 86_400)).claims();
         let artifact = self.place.draft(&claims).lineage(name).sign(&[&self.governance]);
@@ -174,7 +174,7 @@ impl Registry {
         self.put(&draft.lineage(name).slot(sequence, parent).sign(&[&self.attester]))
     }
 
-    /// Another attester, whose `depth` statements about the lineage are all void.
+    /// Adds an attester whose `depth` statements about the lineage are all void.
     fn void_chain(&mut self, number: u64, depth: u64) -> Result<(), Failure> {
         let attester = std::mem::replace(&mut self.attester, key(6, number));
         let stolen = self.attester.clone();
@@ -188,17 +188,17 @@ impl Registry {
         self.flush()
     }
 
-    /// Nanoseconds of one decision, which has to be an allow.
+    /// Measures one decision, which must be an allow, in nanoseconds.
     fn cost(&self, decisions: u32) -> Result<u64, Failure> {
         let request = self.place.request("run");
         let mut best = Duration::MAX;
-        // The best of five rounds: what else the machine does only ever adds.
+        // The best of five rounds: other work on the machine can only add time.
         for _ in 0..5 {
             let started = Instant::now();
             for _ in 0..decisions / 5 {
                 let rows = self.store.view()?;
                 if !authorize(&View::new(&rows), &request, Millis(NOW * 1000)).is_allow() {
-                    return Err("a decision is no allow".into());
+                    return Err("a decision is not an allow".into());
                 }
             }
             best = best.min(started.elapsed() / (decisions / 5).max(1));
@@ -248,7 +248,7 @@ async fn main() -> Result<(), Failure> {
     registry.govern(&claims::revocation(key(5, 1).public(), Some(Seconds(NOW - 10))), None)?;
     registry.flush()?;
     row("and one with `invalidSince`", registry.cost(args.decisions)?);
-    // In all no more than one evaluation walks back over.
+    // Together these are no more statements than one evaluation walks back over.
     for (number, depth) in [(1, 10), (2, 100), (3, 900)] {
         registry.void_chain(number, depth)?;
         let decisions = args.decisions / u32::try_from(depth).unwrap_or(u32::MAX);

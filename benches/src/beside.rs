@@ -1,7 +1,7 @@
 //! One caller of single authorizes, first alone and then beside clients that post batches of 1000, in one run.
 //!
-//! The batches come from a thread of their own, so that the single caller's clock does not wait for them here. They are sent again
-//! without a pause, whatever the answer: a node that sheds them has to bear that too.
+//! The batches come from a thread of their own, so that they do not delay the single caller in this program. The batch
+//! clients send without a pause, whatever the answer: a node that sheds batches must bear that load too.
 
 use assent_api::{MAX_BATCH, authorize_batch_body};
 use assent_client::load::{
@@ -29,11 +29,11 @@ pub(crate) async fn run(
     let config = config(args, cluster, clients, "batches");
     let batches = std::thread::spawn(move || batches(config, batch));
     let beside = single(args, cluster, Scenario::Beside.as_str(), &calls).await;
-    // Waits for its end whatever became of the single caller, so that nothing is under way any more.
+    // Waits for the batches to end whatever became of the single caller, so that no request is in flight afterwards.
     let batches = tokio::task::spawn_blocking(move || batches.join()).await?;
     let load = batches.map_err(|_| "the thread that posts batches panicked")??;
     let (alone, beside) = (alone, beside?);
-    // Both were under way together, so their processor time is told once, beside the single caller.
+    // Both ran at the same time, so their processor time is reported once, in the single caller's row.
     let batches = RunResult {
         scenario: "batches",
         load,
@@ -77,7 +77,7 @@ fn batches(config: LoadConfig, batch: Call) -> Result<LoadReport, Failure> {
     Ok(runtime.block_on(load(config, Work::Repeat(vec![batch]), judge_batch))?)
 }
 
-/// A batch is answered, or refused because the node has no time for it. Which decisions it holds is not looked at.
+/// A batch is either answered, or refused because the node has no time for it. The decisions in it are not checked.
 fn judge_batch(status: u16, body: &[u8]) -> Judgement {
     let (label, expected) = match status {
         200 if body.starts_with(br#"{"decisions":["#) => ("decided", true),

@@ -1,4 +1,4 @@
-//! The cluster under load: node processes that `assent dev` runs, started here or already there.
+//! The cluster under load: node processes that `assent dev` runs, which this program starts or attaches to.
 
 use assent_client::{Client, ClientConfig, Trust, TrustedKeys};
 use assent_proof::{DomainName, Role, SigningKey};
@@ -19,14 +19,14 @@ use crate::args::Args;
 /// How long a cluster may take until every node is ready.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How often, and how far apart, it is looked whether a cluster has stopped: 15 s in all.
+/// How many times the program checks whether a cluster has stopped, and the time between two checks: 15 s in all.
 const STOP_POLLS_MAX: u32 = 300;
 const STOP_POLL: Duration = Duration::from_millis(50);
 
-/// `assent dev` serves peers this far above its clients.
+/// `assent dev` serves peers on ports this far above its client ports.
 const PEER_PORTS: u16 = 100;
 
-/// `dev.json`, as far as it is needed here.
+/// The fields of `dev.json` that this program needs.
 #[derive(Clone, Debug, Deserialize)]
 struct DevFile {
     origin: String,
@@ -78,7 +78,7 @@ struct Started {
 }
 
 impl Drop for Started {
-    /// Stops `assent dev`, which stops its nodes; whatever is left after a while is killed.
+    /// Stops `assent dev`, which stops its nodes. Processes that are still there after a while are killed.
     fn drop(&mut self) {
         if let Ok(dev) = i32::try_from(self.dev.id()) {
             let _ = kill(Pid::from_raw(dev), Signal::SIGINT);
@@ -103,7 +103,7 @@ fn read(dev_json: &Path) -> Option<DevFile> {
 }
 
 impl Cluster {
-    /// A cluster that is ready on every node.
+    /// Starts or attaches to a cluster, and returns it when every node is ready.
     pub(crate) async fn start_or_attach(args: &Args) -> Result<Cluster, Failure> {
         match &args.dev_json {
             Some(path) => Cluster::attach(path, None).await,
@@ -130,7 +130,7 @@ impl Cluster {
         })
     }
 
-    /// A client that believes only decisions signed by the cluster's nodes.
+    /// A client that accepts only decisions signed by the cluster's nodes.
     pub(crate) fn client(&self) -> Result<Client, Failure> {
         let mut config = ClientConfig::new(&self.endpoints, Trust::Keys(self.node_keys.clone()));
         config.deadline = Duration::from_secs(30);
@@ -162,8 +162,8 @@ fn start(args: &Args) -> Result<Started, Failure> {
     Ok(Started { dev, dev_json: dir.join("dev.json"), data })
 }
 
-/// The first of enough free ports, for clients and 100 above for peers. Another program may take one before the nodes
-/// do; then they say so.
+/// Finds the first of enough consecutive free ports for clients, whose peer ports, 100 above, are free too. If another
+/// program takes one before the nodes do, the nodes report it.
 fn free_ports(nodes: u16) -> Result<u16, Failure> {
     let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
     (17_400..30_000)
@@ -172,7 +172,7 @@ fn free_ports(nodes: u16) -> Result<u16, Failure> {
         .ok_or_else(|| "no free ports between 17400 and 30000".into())
 }
 
-/// Waits until `dev.json` is there and every node is ready.
+/// Waits until `dev.json` exists and every node is ready.
 async fn ready(
     dev_json: &Path,
     mut started: Option<&mut Started>,
@@ -207,14 +207,14 @@ async fn all_ready(endpoints: &[String]) -> bool {
     true
 }
 
-/// The end of what `assent dev` said.
+/// The last part of what `assent dev` printed.
 fn tail(started: &Started) -> String {
     let text = fs::read_to_string(started.data.path().join("dev.log")).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
     lines.iter().skip(lines.len().saturating_sub(20)).copied().collect::<Vec<_>>().join("\n")
 }
 
-/// A key of `dev.json`; its path may be relative to that file.
+/// Reads a key that `dev.json` names; its path may be relative to that file.
 fn read_key(dev_json: &Path, path: &Path) -> Result<SigningKey, Failure> {
     let beside = dev_json.parent().unwrap_or(Path::new("")).join(path);
     let path = if beside.is_file() { beside } else { path.to_owned() };
@@ -222,7 +222,7 @@ fn read_key(dev_json: &Path, path: &Path) -> Result<SigningKey, Failure> {
     SigningKey::from_pem(&pem).map_err(|error| format!("`{}`: {error}", path.display()).into())
 }
 
-/// The keys that stand granted to nodes.
+/// The node keys whose grants stand.
 async fn node_keys(endpoints: &[String]) -> Result<TrustedKeys, Failure> {
     let client = Client::new(ClientConfig::new(endpoints, Trust::NoAllow))?;
     let authorities = client.authorities(&DomainName::root(), None, Some(100)).await?.authorities;

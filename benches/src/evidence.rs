@@ -12,27 +12,28 @@ use crate::Failure;
 /// The action that is authorized and asked for.
 const ACTION: &str = "run";
 
-/// How long before now an authorization begins, in seconds: the nodes' clocks are not this one.
+/// How long before now an authorization begins, in seconds: the nodes' clocks may differ from the clock of this
+/// program.
 const LEEWAY_SECONDS: i64 = 60;
 
 /// How long an authorization lasts, in seconds.
 const VALIDITY_SECONDS: i64 = 6 * 3600;
 
-/// Where evidence goes, and when it was issued.
+/// Where the evidence belongs, and when it was issued.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
     /// The registry's origin.
     pub(crate) origin: String,
     /// The domain.
     pub(crate) domain: DomainName,
-    /// Told apart from other runs on the same cluster.
+    /// A name that tells this run apart from other runs on the same cluster.
     pub(crate) run: String,
     /// The time of issue.
     pub(crate) now: Seconds,
 }
 
 impl Place {
-    /// A lineage's name, from its place in this run.
+    /// A lineage's name, made unique to this run.
     fn lineage(&self, what: &str) -> Result<LineageName, Failure> {
         Ok(format!("bench-{}-{what}", self.run).parse()?)
     }
@@ -61,7 +62,8 @@ fn attestation() -> Claims {
     claims::attestation("cluster-load", AttestationStatus::Affirming, "cluster-load")
 }
 
-/// A lineage that `assent dev`'s policy allows: the envelopes that it takes, and the request that is allowed then.
+/// A lineage that the policy of `assent dev` allows: the envelopes that must be submitted, and the request that is
+/// allowed afterwards.
 pub(crate) fn allowing(
     place: &Place,
     n: usize,
@@ -74,7 +76,7 @@ pub(crate) fn allowing(
     Ok(([authorized.into(), attested.into()], place.of(&lineage).request(ACTION)))
 }
 
-/// What one client submits, in order: attestations of one lineage after the other, `chain` statements each.
+/// What one client submits, in order: attestations of one lineage after another, with `chain` statements in each.
 pub(crate) fn chains(
     place: &Place,
     client: &str,

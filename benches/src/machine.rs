@@ -3,10 +3,10 @@
 use serde::Serialize;
 use std::fs;
 
-/// Clock ticks a second in `/proc/<pid>/stat`; 100 on every Linux that we know.
+/// Clock ticks a second in `/proc/<pid>/stat`; 100 on every Linux that we have seen.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// The machine. Without it figures mean nothing.
+/// The machine. Figures mean nothing without it.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Machine {
@@ -21,7 +21,7 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// This one.
+    /// The machine that this program runs on.
     pub(crate) fn here() -> Machine {
         let line = |path: &str, name: &str| {
             let text = fs::read_to_string(path).unwrap_or_default();
@@ -40,7 +40,7 @@ impl Machine {
     }
 }
 
-/// Processor time used so far by some processes, in seconds. What is gone counts as nothing.
+/// Processor time that some processes have used so far, in seconds. A process that has ended counts as 0.
 pub(crate) fn cpu_seconds(pids: &[i32]) -> f64 {
     pids.iter().filter_map(|pid| ticks(*pid)).sum::<f64>() / TICKS_PER_SECOND
 }
@@ -48,14 +48,14 @@ pub(crate) fn cpu_seconds(pids: &[i32]) -> f64 {
 /// User and system time of one process.
 fn ticks(pid: i32) -> Option<f64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The second field, the program's name, may hold spaces and parentheses: count from behind it.
+    // The second field, the program's name, may hold spaces and parentheses, so the fields are counted from its end.
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     let user: f64 = fields.get(11)?.parse().ok()?;
     let system: f64 = fields.get(12)?.parse().ok()?;
     Some(user + system)
 }
 
-/// This process.
+/// The process id of this program.
 pub(crate) fn own_pid() -> i32 {
     i32::try_from(std::process::id()).unwrap_or(0)
 }

@@ -1,10 +1,10 @@
-//! `cluster-load`: what a real cluster of three or five nodes does under load, over real HTTP and real fsync.
+//! `cluster-load`: measures a real cluster of three or five nodes under load, over real HTTP and with real fsync.
 //!
-//! It starts (or attaches to) a cluster of node processes, prepares lineages that allow, signs envelopes beforehand, and
-//! then measures three scenarios at each number of clients: `livez` (bare HTTP: what the same machine and the same load
-//! generator do when nothing is decided), `authorize` and `submit`. With `--only beside` it measures how long one caller's
-//! authorizes take while others post batches. It checks that every answer is what it must be.
-//! Results go to stdout, talk to stderr; the exit code is 1 when any answer was wrong.
+//! It starts, or attaches to, a cluster of node processes, prepares lineages that are allowed, and signs envelopes
+//! beforehand. Then it measures three scenarios at each number of clients: `livez` (bare HTTP: what the same machine
+//! and the same load generator reach when nothing is decided), `authorize` and `submit`. With `--only beside` it
+//! measures how long the authorizes of one caller take while other clients post batches. It checks that every answer
+//! is right. Results go to stdout, and messages to stderr; the exit code is 1 if any answer was wrong.
 
 mod args;
 mod beside;
@@ -18,7 +18,7 @@ use args::{Args, OutputFormat};
 use clap::Parser;
 use std::process::ExitCode;
 
-/// What a benchmark does when something is not as it must be: it says so and ends.
+/// Any error of the benchmark: it prints the error and ends.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 // One thread: the load must leave the processors to the nodes.
@@ -26,7 +26,7 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 async fn main() -> ExitCode {
     let result = tokio::select! {
         result = run(Args::parse()) => result,
-        // Ends like a failure, so that the cluster is stopped.
+        // Returns an error instead of exiting, so that the cluster is stopped.
         _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
     };
     match result {
@@ -39,7 +39,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Runs everything; whether all answers were right.
+/// Runs everything, and returns whether all answers were right.
 async fn run(args: Args) -> Result<bool, Failure> {
     let cluster = cluster::Cluster::start_or_attach(&args).await?;
     let results = scenario::run_all(&args, &cluster).await?;

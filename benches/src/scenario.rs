@@ -1,4 +1,4 @@
-//! The runs: prepare, load, check.
+//! The runs: each prepares its evidence, applies the load, and checks the answers.
 
 use assent_api::BatchMode;
 use assent_client::Client;
@@ -18,17 +18,17 @@ use crate::cluster::Cluster;
 use crate::evidence::{self, Place};
 use crate::machine::{Machine, cpu_seconds, own_pid};
 
-/// Envelopes of one batch while preparing: below a batch's 1 MiB.
+/// How many envelopes a batch has while the run prepares: fewer than fill a batch's 1 MiB.
 const BATCH: usize = 500;
 
-/// Decisions whose receipts are verified before the load.
+/// How many decisions have their receipts verified before the load.
 const VERIFIED: usize = 50;
 
 /// Everything that was measured.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Results {
-    /// On what.
+    /// The machine that ran it.
     pub(crate) machine: Machine,
     /// Nodes of the cluster; they shared the machine with the load.
     pub(crate) nodes: usize,
@@ -63,7 +63,7 @@ impl Results {
     }
 }
 
-/// Runs what was asked for, in the order livez, authorize, beside, submit: the evidence that allows grows old.
+/// Runs what was asked for, in the order livez, authorize, beside, submit, because the evidence that allows grows old.
 pub(crate) async fn run_all(args: &Args, cluster: &Cluster) -> Result<Results, Failure> {
     let place = place(cluster);
     let client = cluster.client()?;
@@ -123,7 +123,8 @@ fn wall_clock() -> Millis {
     Millis(i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX))
 }
 
-/// Makes lineages that allow, and asks about some through the checking client. The requests that are allowed.
+/// Makes lineages that are allowed, and asks about some of them through the checking client. Returns the requests that
+/// are allowed.
 async fn prepare_authorize(
     args: &Args,
     cluster: &Cluster,
@@ -145,7 +146,7 @@ async fn prepare_authorize(
     Ok(requests)
 }
 
-/// Each request in a call of its own.
+/// Makes a call of its own from each request.
 pub(crate) fn singles(requests: &[AuthorizeRequest]) -> Result<Vec<Call>, Failure> {
     requests.iter().map(|request| Ok(Call::post("/v1/authorize", request.to_json().to_vec())?)).collect()
 }
@@ -158,7 +159,7 @@ async fn submit_all(client: &Client, envelopes: &[Bytes]) -> Result<(), Failure>
     }
 }
 
-/// Asks about a part of the lineages and verifies every decision's receipt.
+/// Asks about some of the lineages, and verifies the receipt of every decision.
 async fn verify_some(client: &Client, requests: &[AuthorizeRequest]) -> Result<usize, Failure> {
     let some: Vec<_> =
         requests.iter().step_by((requests.len() / VERIFIED).max(1)).take(VERIFIED).cloned().collect();
@@ -173,7 +174,7 @@ async fn verify_some(client: &Client, requests: &[AuthorizeRequest]) -> Result<u
     Ok(some.len())
 }
 
-/// One run of `submit`, with its envelopes signed first and the ledger's growth checked after.
+/// One run of `submit`: the envelopes are signed before it, and the ledger's growth is checked after it.
 async fn submit(
     args: &Args,
     cluster: &Cluster,
@@ -200,7 +201,7 @@ async fn submit(
     Ok(result)
 }
 
-/// Every node must come to hold at least what was acknowledged.
+/// Checks that the ledger of every node reaches at least the number of acknowledged envelopes.
 async fn check_growth(cluster: &Cluster, client: &Client, at_least: u64) -> Result<(), Failure> {
     let until = Instant::now() + Duration::from_secs(30);
     for endpoint in &cluster.endpoints {
@@ -210,7 +211,8 @@ async fn check_growth(cluster: &Cluster, client: &Client, at_least: u64) -> Resu
                 break;
             }
             if Instant::now() >= until {
-                let detail = format!("`{endpoint}` holds revision {revision}, acknowledged was {at_least}");
+                let detail =
+                    format!("`{endpoint}` holds revision {revision}, but {at_least} was acknowledged");
                 return Err(detail.into());
             }
             sleep(Duration::from_millis(100)).await;

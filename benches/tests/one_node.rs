@@ -1,5 +1,5 @@
-//! The whole program against the registry's real rules on one node: what it prepares is accepted and allows, what it
-//! submits is accepted, and it notices when an answer is wrong.
+//! The whole program against the registry's real rules on one node: the node accepts what the program prepares and
+//! submits, allows what it asks, and the program notices a wrong answer.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,8 +1,10 @@
-//! Where members say that they are, while the membership does not say it yet.
+//! The addresses that members announce while the membership does not have them yet.
 //!
-//! Two members that both moved find each other by this, before there is a leader that could change the membership. Owns nothing
-//! but their newest words, each checked by its signature before it comes here, and when this node says its own again. The words are
-//! forgotten with the process, and count for nothing once the membership says something else than it did.
+//! By these addresses two members that both moved find each other, before there is a leader that could change the
+//! membership. This module owns the newest announcement of each member, and the times at which this node repeats its
+//! own. Callers check an announcement's signature before they pass it on to this module. The process forgets all
+//! announcements when it ends. An announcement counts for nothing once the membership's entry for the member has
+//! changed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,46 +18,49 @@ use crate::locked::lock;
 use crate::peer::{MOVED_USABLE_MS, Moved};
 use crate::raft::types::{NodeId, PeerNode};
 
-/// After so many refusals one after another a node says its word less often: what passes by itself has passed by then.
+/// After this many refusals in a row, a node repeats its announcement less often. A reason that passes by itself has
+/// passed by then.
 const REFUSALS_AT_ONCE: u32 = 5;
 /// The pause after the next refusal; it doubles with each further one.
 const PAUSE_MIN: Duration = Duration::from_secs(2);
 /// The longest pause.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
-/// What this node has heard. Clones share it.
+/// The announcements that this node has received. Clones share them.
 #[derive(Clone, Default)]
 pub(crate) struct AnnouncedAddresses {
     members: Arc<Mutex<BTreeMap<NodeId, Announcement>>>,
-    /// The members whose words this node, as leader, is about to have the membership say.
+    /// The members whose announcements this node, as leader, is about to write into the membership.
     in_work: Arc<Mutex<BTreeSet<NodeId>>>,
-    /// Whether the membership has had this node's own addresses since it was started.
+    /// Whether the membership has had this node's own addresses since the node was started.
     settled: Arc<AtomicBool>,
-    /// What was written to the log last of this node's own word, so that it is not written every second.
+    /// The last line about this node's own announcement in the process's log. It keeps the node from writing the same
+    /// line every second.
     told: Arc<Mutex<Option<String>>>,
-    /// When this node says its own word.
+    /// When this node repeats its own announcement.
     pace: Arc<Mutex<AnnouncePace>>,
 }
 
-/// A member's newest word.
+/// A member's newest announcement.
 struct Announcement {
     moved: Moved,
-    /// What the membership said of the member when this was heard.
+    /// The membership's entry for the member when this announcement was received.
     instead_of: PeerNode,
-    /// Why this node, as leader, did not have the membership say it.
+    /// Why this node, as leader, did not write it into the membership.
     refused: Option<String>,
 }
 
-/// How often this node says its own word.
+/// How often this node repeats its own announcement.
 #[derive(Default)]
 struct AnnouncePace {
-    /// Refusals since the last time that there was none.
+    /// The number of refusals in a row.
     refusals: u32,
-    /// Not before.
+    /// The time before which the node does not announce again.
     next: Option<Instant>,
 }
 
-/// A member's word in work. Dropped, the next one may come.
+/// A member's announcement that is being carried out. Once this is dropped, the next announcement of that member may
+/// be.
 pub(crate) struct InWork {
     id: NodeId,
     all: Arc<Mutex<BTreeSet<NodeId>>>,
@@ -68,12 +73,12 @@ impl Drop for InWork {
 }
 
 impl AnnouncedAddresses {
-    /// Takes in a word that was checked, of a member that is `known` so. Answers whether it is newer than what there was; the same
-    /// word again is not.
+    /// Takes in an announcement whose signature was checked, of a member that the membership has as `known`. Returns
+    /// whether it is newer than the announcement that was there. The same announcement again is not newer.
     ///
     /// # Errors
-    /// If the member has said something else later, by its clock. A word of more than a minute after `now` stands in no other's way:
-    /// the clock of whoever said it, or of this node, was wrong.
+    /// If the member has announced something else at a later time of its own clock. An announcement that is dated
+    /// more than a minute after `now` blocks no other one, because the clock of the member or of this node was wrong.
     pub(crate) fn accept(&self, moved: &Moved, known: &PeerNode, now: Millis) -> Result<bool, String> {
         let mut members = lock(&self.members);
         if let Some(heard) = members.get(&moved.node_id)
@@ -85,7 +90,8 @@ impl AnnouncedAddresses {
                 return Ok(false);
             }
             return Err(format!(
-                "node {} has said later, by its clock, that it is at `{}`: this is said again once that clock has passed that time",
+                "node {} has announced `{}` at a later time of its own clock: it must announce again once that clock has \
+                 passed that time",
                 moved.node_id, heard.moved.peer_addr
             ));
         }
@@ -94,7 +100,7 @@ impl AnnouncedAddresses {
         Ok(true)
     }
 
-    /// Why this node, as leader, did not have the membership say it.
+    /// Notes why this node, as leader, did not write an announcement into the membership.
     pub(crate) fn refuse(&self, moved: &Moved, why: &str) {
         let mut members = lock(&self.members);
         if let Some(heard) = members.get_mut(&moved.node_id).filter(|heard| heard.moved == *moved) {
@@ -102,36 +108,38 @@ impl AnnouncedAddresses {
         }
     }
 
-    /// What became of a word that was heard before.
+    /// What became of an announcement that was received before.
     pub(crate) fn outcome(&self, id: NodeId) -> Result<(), String> {
         let refused = lock(&self.members).get(&id).and_then(|heard| heard.refused.clone());
         refused.map_or(Ok(()), Err)
     }
 
-    /// What a member has said, as long as the membership says of it what it said then.
+    /// A member's announcement, as long as the membership's entry for the member is the one that the announcement was
+    /// to replace.
     pub(crate) fn announcement(&self, id: NodeId, known: &PeerNode) -> Option<Moved> {
         let members = lock(&self.members);
         members.get(&id).filter(|heard| heard.instead_of == *known).map(|heard| heard.moved.clone())
     }
 
-    /// Where a member has said that it is, as long as the membership says of it what it said then.
+    /// The announced peer address of a member, as long as the membership's entry for the member is the one that the
+    /// announcement was to replace.
     pub(crate) fn of(&self, id: NodeId, known: &PeerNode) -> Option<String> {
         self.announcement(id, known).map(|moved| moved.peer_addr)
     }
 
-    /// Takes a member's word into work, if no other one of it is.
+    /// Begins to carry out a member's announcement, unless another one of that member is being carried out.
     pub(crate) fn begin(&self, id: NodeId) -> Option<InWork> {
         let began = lock(&self.in_work).insert(id);
         began.then(|| InWork { id, all: Arc::clone(&self.in_work) })
     }
 
-    /// Forgets who is no member.
+    /// Forgets the announcements of nodes that are not members.
     pub(crate) fn retain(&self, is_member: impl Fn(NodeId) -> bool) {
         lock(&self.members).retain(|id, _| is_member(*id));
     }
 
-    /// The membership has this node's own addresses: from here on it says no more where it is. An operator may give it others,
-    /// which hold until it is started again.
+    /// Notes that the membership has this node's own addresses. From then on this node does not announce them any
+    /// more. An operator may give it other addresses, which hold until it is started again.
     pub(crate) fn settle(&self) {
         self.settled.store(true, Ordering::Relaxed);
     }
@@ -141,20 +149,21 @@ impl AnnouncedAddresses {
         self.settled.load(Ordering::Relaxed)
     }
 
-    /// Whether it is time to say this node's own word.
+    /// Whether it is time for this node to announce its own addresses.
     pub(crate) fn may_announce(&self, now: Instant) -> bool {
         lock(&self.pace).next.is_none_or(|next| now >= next)
     }
 
-    /// This node has said its word, and was refused or not. After several refusals one after another it waits, longer each time: two
-    /// members that want the same address would ask for it for ever.
+    /// Notes that this node has made its announcement, and whether it was refused. After several refusals in a row
+    /// the node waits longer each time. Two members that want the same address would otherwise ask for it again and
+    /// again without a pause.
     pub(crate) fn has_announced(&self, refused: bool, now: Instant) {
         let mut pace = lock(&self.pace);
         pace.refusals = if refused { pace.refusals.saturating_add(1) } else { 0 };
         pace.next = pause_after(pace.refusals).and_then(|pause| now.checked_add(pause));
     }
 
-    /// Whether this is something else than what was written to the log last.
+    /// Whether this text differs from the one that was last written to the process's log.
     pub(crate) fn is_news(&self, text: &str) -> bool {
         let mut told = lock(&self.told);
         let news = told.as_deref() != Some(text);
@@ -163,14 +172,15 @@ impl AnnouncedAddresses {
     }
 }
 
-/// How long a node waits after so many refusals before it says its word again; none if it says it at its next turn.
+/// How long a node waits after this many refusals before it announces again. None means that it announces at its next
+/// turn.
 fn pause_after(refusals: u32) -> Option<Duration> {
     let waits = refusals.checked_sub(REFUSALS_AT_ONCE)?;
     let factor = 1_u32.checked_shl(waits).unwrap_or(u32::MAX);
     Some(PAUSE_MIN.checked_mul(factor).unwrap_or(PAUSE_MAX).min(PAUSE_MAX))
 }
 
-/// Whether no word can be of that time, as far as this clock goes.
+/// Whether this time is so far in the future, by this node's clock, that no announcement can have it.
 fn is_beyond(at_ms: i64, now: Millis) -> bool {
     at_ms > now.0 && at_ms.abs_diff(now.0) > MOVED_USABLE_MS
 }
@@ -203,13 +213,13 @@ mod tests {
         // It hears that it is not heeded, unless it says the same.
         for old in [moved(5, "b:1"), moved(6, "b:3"), moved(0, "b:4")] {
             let refused = heard.accept(&old, &known, now).unwrap_err();
-            assert!(refused.contains("has said later"), "{refused}");
+            assert!(refused.contains("at a later time"), "{refused}");
         }
         assert_eq!(heard.accept(&moved(4, "b:2"), &known, now), Ok(false));
         assert_eq!(heard.of(2, &known).as_deref(), Some("b:2"));
         let changed = PeerNode { peer_addr: "b:9".into(), ..known.clone() };
         assert_eq!(heard.of(2, &changed), None);
-        // What was said before the membership changed stands in nobody's way.
+        // An announcement from before the membership changed blocks no later one.
         assert_eq!(heard.accept(&moved(1, "b:5"), &changed, now), Ok(true));
         assert_eq!(heard.of(2, &changed).as_deref(), Some("b:5"));
         heard.retain(|id| id != 2);

@@ -1,4 +1,7 @@
-//! A node's configuration: one TOML file, validated before anything binds. This struct is the manual.
+//! A node's configuration: one TOML file, which the node validates before it binds anything. [`Config`] is the
+//! manual.
+//!
+//! This module owns the fields, their defaults and their bounds. It reads no file but the configuration's own.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -13,45 +16,51 @@ use assent_registry::limit::CLOCK_BOUND_MS;
 use crate::raft::types::{NodeId, check_founder_id, check_node_id};
 use crate::usecase::{DECISION_KIB, SLICE};
 
-/// Everything a node is told when it starts. Unknown fields are refused. Relative paths are relative to the
-/// file they stand in.
+/// A node's configuration, field by field. A field that is not listed here is refused. A relative path is relative to
+/// the configuration file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// This node's number, from 1 to 4294967296. A number is used once, for one disk.
+    /// This node's number, from 1 to 4294967296. A number is used only once: a node with a new disk needs a new
+    /// number.
     pub node_id: NodeId,
-    /// Where its two databases live. Made if it is missing; only the node may write there.
+    /// The directory of the node's two databases. The node makes it if it is missing. Only the node may write there.
     pub data_dir: PathBuf,
-    /// The cluster's genesis file, the same on every node.
+    /// The path of the cluster's genesis file, which is the same on every node.
     pub genesis: PathBuf,
-    /// This node's signing key, a PKCS#8 PEM file that only the node may read. Its public half must stand
-    /// granted in `_root` with the role `registry`.
+    /// The path of this node's signing key, a PKCS#8 PEM file that only the node may read. `_root` must grant the
+    /// key's public half the role `registry`.
     pub node_key: PathBuf,
-    /// Where clients reach this node, `host:port`. Bound as it stands; loopback unless you say otherwise.
+    /// The address at which this node listens for clients, `host:port`. It must be a loopback address unless
+    /// `insecure_network` is set.
     pub client_listen: String,
-    /// Where peers reach this node, `host:port`. Bound as it stands.
+    /// The address at which this node listens for peers, `host:port`. It must be a loopback address unless
+    /// `insecure_network` is set.
     pub peer_listen: String,
-    /// Accept that an address which is not loopback is served without TLS or authentication. Without it such
-    /// addresses are refused.
+    /// Whether the node may serve an address that is not loopback, although it serves without TLS and authentication.
+    /// Without it such addresses are refused.
     #[serde(default)]
     pub insecure_network: bool,
-    /// Where other nodes and people reach its client port, `host:port`, if that is not `client_listen`. Needed if that one stands
-    /// for every address of the machine, as `0.0.0.0` does. Of this and all other addresses an IP address and a port have one spelling:
-    /// `127.0.0.1:7400` and not `localhost:7400`, `127.1:7400` or `127.0.0.1:07400`.
+    /// The address at which clients and other nodes reach this node's client port, `host:port`, if it is not
+    /// `client_listen`. It is needed if `client_listen` stands for every address of the machine, as `0.0.0.0` does.
+    ///
+    /// Here and in every other address field, an IP address and a port have one spelling: `127.0.0.1:7400`, not
+    /// `localhost:7400`, `127.1:7400` or `127.0.0.1:07400`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_advertise: Option<String>,
-    /// Where other nodes reach its peer port, `host:port`, if that is not `peer_listen`. Needed if that one stands for every
-    /// address of the machine, as `0.0.0.0` does.
+    /// The address at which other nodes reach this node's peer port, `host:port`, if it is not `peer_listen`. It is
+    /// needed if `peer_listen` stands for every address of the machine, as `0.0.0.0` does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer_advertise: Option<String>,
-    /// The genesis voters: 1, 3 or 5. A node that is not among them waits until it is added as a member.
+    /// The genesis voters: 1, 3 or 5. A node that is not one of them waits until it is added as a member.
     pub voters: Vec<VoterConfig>,
-    /// Where members are now, of which the membership does not know it yet: tried beside the addresses that the membership
-    /// has, and needed only if so many have moved at once that they do not find one another. Who answers there is told by its
-    /// store, not by its address. May name this node too, so that all nodes can have the same list.
+    /// Present addresses of members that have moved, if the membership does not have these addresses yet. The node
+    /// tries them beside the addresses in the membership. They are needed only if so many members have moved at once
+    /// that they do not find one another. The node recognizes a member by its store, not by its address. The list may
+    /// name this node too, so that all nodes can have the same list.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub peers: Vec<PeerConfig>,
-    /// Raft's timing and snapshots.
+    /// The timing of Raft, and when it takes snapshots and purges its log.
     #[serde(default)]
     pub raft: RaftConfig,
     /// Deadlines of calls.
@@ -60,14 +69,16 @@ pub struct Config {
     /// Bounds of queues, batches and connections.
     #[serde(default)]
     pub limits: LimitConfig,
-    /// The newest rules that this node follows: its build's, unless a test says otherwise.
+    /// The newest version of the rules that this node follows. It is the newest that the build knows, unless a test
+    /// sets it.
     #[serde(skip, default = "newest_rules")]
     pub rules_known: u32,
-    /// How far a clock may lie from a quorum's before the node stops trusting its own, in milliseconds.
+    /// The largest difference between this node's clock and the clocks of a quorum, in milliseconds. If the
+    /// difference is larger, the node does not trust its own clock.
     #[serde(default = "default_clock_bound_ms")]
     pub clock_bound_ms: u64,
-    /// How long a quorum's clocks have to agree before they are trusted, in milliseconds: after a leap, and after a start if they are
-    /// more than 10 minutes ahead of registry time.
+    /// How long the clocks of a quorum must agree before the node trusts them, in milliseconds. This applies after a
+    /// clock has leapt, and after a start if the clock is more than 10 minutes ahead of registry time.
     #[serde(default = "default_clock_settle_ms")]
     pub clock_settle_ms: u64,
 }
@@ -76,44 +87,46 @@ pub struct Config {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VoterConfig {
-    /// Its number, from 1 to 1048576: a founder's is small, so that later members, whose numbers are larger, have room.
+    /// The voter's number, from 1 to 1048576. Later members get larger numbers, so a founder's number is kept small.
     pub id: NodeId,
-    /// Where peers reach it, `host:port`.
+    /// The address at which peers reach it, `host:port`.
     pub peer: String,
-    /// Where clients reach it, `host:port`.
+    /// The address at which clients reach it, `host:port`.
     pub client: String,
 }
 
-/// Where a member is now.
+/// The present address of a member.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PeerConfig {
-    /// Its number.
+    /// The member's number.
     pub id: NodeId,
-    /// Where peers reach it, `host:port`.
+    /// The address at which peers reach it, `host:port`.
     pub peer: String,
 }
 
-/// Raft's timing and snapshots. The defaults fit a local network.
+/// The timing of Raft, and when it takes snapshots and purges its log. The defaults fit a local network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RaftConfig {
-    /// How often a leader shows that it is there, in milliseconds.
+    /// How often a leader sends a heartbeat, in milliseconds.
     pub heartbeat_ms: u64,
-    /// The shortest silence after which a follower stands for election, in milliseconds.
+    /// The shortest time without a heartbeat after which a follower stands for election, in milliseconds.
     pub election_min_ms: u64,
-    /// The longest such silence, in milliseconds; also how long a follower stays loyal to a silent leader.
+    /// The longest time without a heartbeat after which a follower stands for election, in milliseconds. A follower
+    /// also votes for no other node until this time has passed since it last heard from its leader.
     pub election_max_ms: u64,
-    /// A snapshot is taken, and the log may be purged, once it has grown by so many entries.
+    /// The number of entries by which the log must grow before the node takes a snapshot and may purge the log.
     pub snapshot_every_entries: u64,
-    /// Entries kept in the log behind a snapshot, for followers that are a little late.
+    /// The number of entries that the node keeps in the log behind a snapshot, for followers that are a little late.
     pub keep_entries: u64,
-    /// A follower further behind than so many entries gets a snapshot.
+    /// The number of entries by which a follower must be behind before the leader sends it a snapshot.
     pub lag_entries: u64,
-    /// The log is cut to half of so many MiB once it is larger, but for `keep_entries`.
+    /// The largest size of the log, in MiB. If the log is larger, the node cuts it to half of this, except for
+    /// `keep_entries`.
     pub log_mib: u64,
-    /// Entries older than so many seconds are cut off, but for `keep_entries`. Age is counted from when this process
-    /// first saw them.
+    /// The age beyond which the node cuts off entries, in seconds, except for `keep_entries`. The age of an entry
+    /// counts from when this process first saw it.
     pub log_age_s: u64,
 }
 
@@ -136,37 +149,42 @@ impl Default for RaftConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DeadlineConfig {
-    /// An authorize that is not decided by then is denied, in milliseconds.
+    /// The deadline of an authorize request, in milliseconds. A request that is not decided by then is denied.
     pub authorize_ms: u64,
-    /// A submission whose outcome is not known by then is answered as unknown, in milliseconds.
+    /// The deadline of a submission, in milliseconds. If its outcome is not known by then, the node answers that it
+    /// is unknown.
     pub submit_ms: u64,
-    /// A read (lineages, envelopes, authorities …) fails by then, in milliseconds.
+    /// The deadline of a read (lineages, envelopes, authorities and so on), in milliseconds. A read that is not
+    /// answered by then fails.
     pub read_ms: u64,
-    /// A change of the membership is given up waiting for by then, in milliseconds; it may go on.
+    /// How long the node waits for a change of the membership, in milliseconds. The change may still take effect
+    /// later.
     pub membership_ms: u64,
-    /// A client has so long to send its request's head, in milliseconds: from when it has connected, and on a kept connection from the
-    /// head's first byte, or from the last answer's end if that byte came together with the request before, and that has no body with a
-    /// given length.
+    /// How long a client may take to send the head of a request, in milliseconds. On a new connection, the time
+    /// counts from when the client has connected. On a kept connection, it counts from the head's first byte. If that
+    /// byte came together with the previous request, and that request has no body of a given length, the time counts
+    /// from the end of the answer to that request.
     pub http_head_ms: u64,
-    /// A client may keep a connection on which it was answered idle for so long, in milliseconds. At most an hour.
+    /// How long a client may keep a connection idle after an answer, in milliseconds. At most an hour.
     pub http_idle_ms: u64,
-    /// A client has so long to send its request's body, in milliseconds.
+    /// How long a client may take to send the body of a request, in milliseconds.
     pub http_body_ms: u64,
-    /// A client that takes nothing of its answers for so long loses its connection, in milliseconds.
+    /// How long a client may take nothing of its answers before it loses its connection, in milliseconds.
     pub http_write_ms: u64,
-    /// A stream of events that has nothing to say says so this often, in milliseconds.
+    /// How often a stream of events without news sends a heartbeat, in milliseconds.
     pub events_heartbeat_ms: u64,
-    /// A stream of events whose client takes nothing for so long is ended, in milliseconds; at most half of
-    /// `http_write_ms` counts, so that the end can still be read.
+    /// How long the client of a stream of events may take nothing before the node ends the stream, in milliseconds.
+    /// At most half of `http_write_ms` counts, so that the client can still read the end.
     pub events_slow_ms: u64,
-    /// A stopping node gives what is under way so long to end, in milliseconds.
+    /// How long a stopping node lets the calls under way continue, in milliseconds.
     pub shutdown_ms: u64,
-    /// A stopping node says at `/readyz` that it is not ready, and serves on for so long, in milliseconds: time for a load
-    /// balancer to look. Clients that try the next node by themselves need none.
+    /// How long a stopping node serves on while `/readyz` answers that it is not ready, in milliseconds. This gives a
+    /// load balancer time to notice. If the clients try the next node by themselves, 0 is enough.
     pub drain_ms: u64,
-    /// A task that ticks, as each does at least once a second, counts as stopped if it has not for so long, in milliseconds, beyond
-    /// the time for which it may wait for others: `/livez` then answers 503 with its name. A slow disk may hold one up for a while;
-    /// neither the lack of a leader nor that of a sure clock does.
+    /// How late the heartbeat of a periodic task may be before the task counts as stopped, in milliseconds. Each such
+    /// task beats at least once a second. The time for which a task may wait for others is added to this one. If a
+    /// task counts as stopped, `/livez` answers 503 with the task's name. A slow disk can delay a task for a while.
+    /// The lack of a leader or of a sure clock does not.
     pub task_late_ms: u64,
 }
 
@@ -194,40 +212,54 @@ impl Default for DeadlineConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitConfig {
-    /// Client connections at once. Beyond them 16 are accepted for one request each, and only `GET /livez`, `/readyz` and `/metrics` are
-    /// answered there; every other request is refused as `overloaded`, and one connection more is closed at once.
+    /// The largest number of client connections at once. Beyond it the node accepts 16 more connections, for one
+    /// request each. On these it answers only `GET /livez`, `/readyz` and `/metrics`, and refuses every other request
+    /// as `overloaded`. It closes any further connection at once.
     pub connections: usize,
-    /// Authorize requests between their arrival and their answer; one more is denied as `overloaded`. Half of them are for calls of
-    /// more than one request and the other half for single ones, so that neither takes places from the other. At least
-    /// 2000, so that a full batch fits. As many batches with a large body as fit into their half if each is full are read and
-    /// decided at a time; others wait for a quarter of `deadlines.authorize_ms`.
+    /// The largest number of authorize requests between arrival and answer. A request beyond it is denied as
+    /// `overloaded`. One half is for calls of more than one request and the other half for single requests, so that
+    /// neither takes places from the other. It is at least 2000, so that a full batch fits.
+    ///
+    /// Of batches with a large body, the node reads and decides as many at a time as would fit into their half if
+    /// each were full. Other such batches wait for up to a quarter of `deadlines.authorize_ms`.
     pub authorize_queue: usize,
-    /// Authorize requests decided under one read barrier. A call of more than one request counts as one: it is decided apart.
+    /// The largest number of authorize requests that are decided under one read barrier. A call of more than one
+    /// request counts as one, because it is decided separately.
     pub authorize_batch: usize,
-    /// Memory of answers to authorizes under way, in KiB, from before they are decided until they are written; beyond it requests are
-    /// denied as `overloaded`. At least 8192, which 64 decisions take while they are made. As much again is for answers to batches: those of
-    /// envelopes from before they are looked at (4 KiB each), and those of authorizes while they are written.
+    /// The memory for answers to authorize requests, in KiB, from before they are decided until they are written.
+    /// Requests beyond it are denied as `overloaded`. It is at least 8192, which 64 decisions take while they are
+    /// made.
+    ///
+    /// The same amount again is for answers to batches: 4 KiB for each batch of envelopes from before the node looks
+    /// at it, and the answers to batches of authorize requests while they are written.
     pub answer_kib: usize,
-    /// Read barriers under way at once.
+    /// The largest number of read barriers under way at once.
     pub barriers: usize,
-    /// Envelopes of clients between their arrival and their answer; one more is refused as `overloaded`, without a look at it. Half of
-    /// them are for batches, an eighth for calls that only restrict (revocations and containments), the rest for single envelopes, so
-    /// that none takes places from the others. At least 2000, so that a full batch fits. For what peers forward there are as many for
-    /// each of the three. As many again are for envelopes whose issuers this node does not know, while they wait for a read barrier.
+    /// The largest number of clients' envelopes between arrival and answer. The node refuses an envelope beyond it as
+    /// `overloaded`, without looking at it. Half is for batches, an eighth for calls that only restrict (revocations
+    /// and containments), and the rest for single envelopes, so that none takes places from the others. It is at
+    /// least 2000, so that a full batch fits.
+    ///
+    /// Envelopes that peers forward have the same number of places again, shared in the same way. Envelopes whose
+    /// issuers this node does not know have the same number again, while they wait for a read barrier.
     pub submit_queue: usize,
-    /// Envelopes proposed in one log entry.
+    /// The largest number of envelopes in one log entry.
     pub submit_batch: usize,
-    /// Bytes of envelopes proposed in one log entry. An entry of revocations and containments has at most 16 KiB.
+    /// The largest size of the envelopes in one log entry, in bytes. An entry of revocations and containments has at
+    /// most 16 KiB.
     pub submit_batch_bytes: usize,
-    /// Pieces of work at verifying envelopes at once; each takes some milliseconds. If there is more than one, one of them is not for batches.
+    /// The largest number of pieces of verification work under way at once. Each piece takes some milliseconds. If
+    /// there is more than one place, one of them is not for batches.
     pub verifications: usize,
-    /// Bodies of batches held at once, in KiB; beyond it batches are refused as `overloaded`.
+    /// The memory for bodies of batches, in KiB. Batches beyond it are refused as `overloaded`.
     pub body_kib: usize,
-    /// Streams and long polls of events at once; one more is refused as `overloaded`.
+    /// The largest number of streams and long polls of events at once. One more is refused as `overloaded`.
     pub event_streams: usize,
-    /// Log entries of this node's submissions under way at once: so many of restrictions, of single envelopes and of batches each.
+    /// The largest number of this node's log entries under way at once. The number holds separately for restrictions,
+    /// for single envelopes and for batches.
     pub proposals: usize,
-    /// How often the registry is made durable at least, in milliseconds; the log covers what is between.
+    /// The longest time after which the node makes the registry durable, in milliseconds. The log holds what was
+    /// written since.
     pub registry_flush_ms: u64,
 }
 
@@ -251,7 +283,7 @@ impl Default for LimitConfig {
     }
 }
 
-/// Most entries of `peers`: more than there can be members.
+/// The largest number of entries of `peers`. It is larger than the number of members that there can be.
 const PEERS_MAX: u64 = 16;
 
 fn newest_rules() -> u32 {
@@ -266,29 +298,29 @@ fn default_clock_settle_ms() -> u64 {
     60_000
 }
 
-/// Why a configuration was refused: which field, what is wrong, what to do.
+/// Why the node refuses a configuration: the field, what is wrong with it, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
     #[error("cannot read `{path}`: {source}")]
     Unreadable {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The reason.
         source: std::io::Error,
     },
-    /// The file is no TOML of this shape.
+    /// The file is not TOML, or not of this shape.
     #[error("`{path}` is not a node's configuration: {problem}")]
     Malformed {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Where, and what.
+        /// The place in the file, and what is wrong there.
         problem: String,
     },
-    /// A field cannot be what it is.
+    /// The value of a field cannot be used.
     #[error("`{field}`: {problem}")]
     Invalid {
-        /// Which field.
+        /// The field.
         field: String,
         /// What is wrong and what to do.
         problem: String,
@@ -300,7 +332,8 @@ fn invalid(field: impl Into<String>, problem: impl Into<String>) -> ConfigError 
 }
 
 impl Config {
-    /// A configuration with defaults for all that can have one, listening where `voters` says this node is.
+    /// A configuration with defaults for all fields that can have one. The node listens at the addresses that
+    /// `voters` gives for it.
     pub fn new(
         node_id: NodeId,
         data_dir: PathBuf,
@@ -391,13 +424,14 @@ impl Config {
         at_most("deadlines.authorize_ms", deadlines.authorize_ms, 1_000)?;
         at_least("deadlines.http_idle_ms", deadlines.http_idle_ms, 1)?;
         at_most("deadlines.http_idle_ms", deadlines.http_idle_ms, 3_600_000)?;
-        // The rules refuse what is issued more than this ahead of registry time; a looser clock could not submit.
+        // The rules refuse evidence that is issued more than this ahead of registry time, so a node with a looser
+        // clock could not submit.
         at_most("clock_bound_ms", self.clock_bound_ms, CLOCK_BOUND_MS.unsigned_abs())?;
         at_least("clock_settle_ms", self.clock_settle_ms, 1)?;
         at_most("clock_settle_ms", self.clock_settle_ms, 3_600_000)?;
         at_most("deadlines.shutdown_ms", deadlines.shutdown_ms, 60_000)?;
         at_most("deadlines.drain_ms", deadlines.drain_ms, 60_000)?;
-        // Some tick once a second, and a supervisor restarts a node that is not live.
+        // Some tasks beat once a second, and a supervisor restarts a node that is not live.
         at_least("deadlines.task_late_ms", deadlines.task_late_ms, 3_000)?;
         at_most("deadlines.task_late_ms", deadlines.task_late_ms, 600_000)?;
         self.limits.validate()
@@ -420,7 +454,7 @@ impl Config {
             for (name, address) in [("peer", &voter.peer), ("client", &voter.client)] {
                 let field = format!("voters[{place}].{name}");
                 match address.parse::<MemberAddress>() {
-                    // A cluster that was founded so goes on; none is founded so (`usecase/form.rs`).
+                    // A cluster that was founded with such an address goes on. `usecase/form.rs` founds none with it.
                     Ok(_) | Err(AddressError::NotDialable { .. } | AddressError::Spelling { .. }) => {}
                     Err(error @ (AddressError::TooLong { .. } | AddressError::Form { .. })) => {
                         return Err(invalid(field, error.to_string()));
@@ -454,13 +488,13 @@ impl Config {
         at_most("peers", u64::try_from(self.peers.len()).unwrap_or(u64::MAX), PEERS_MAX)
     }
 
-    /// Whether this node founds the cluster together with the others that the genesis file begins with.
+    /// Whether this node is one of the genesis voters, which found the cluster together.
     pub fn is_founder(&self) -> bool {
         self.voters.iter().any(|voter| voter.id == self.node_id)
     }
 
-    /// Where this node is reached, by peers and by clients: as it advertises itself, as `voters` has it, or as it
-    /// listens.
+    /// The addresses at which peers and clients reach this node, in this order: the advertised address, or else the
+    /// one in `voters`, or else the address at which the node listens.
     pub fn addresses(&self) -> (String, String) {
         let voter = self.voters.iter().find(|voter| voter.id == self.node_id);
         let pick = |advertised: &Option<String>, voter: Option<&String>, listen: &String| {
@@ -472,16 +506,18 @@ impl Config {
         )
     }
 
-    /// Of [`addresses`](Self::addresses), the ones that a member may have, which are all that this node ever says of itself: a port that
-    /// the system chooses is none, and neither is an address that stands for every one of a machine, nor another spelling of one, which
-    /// `voters` may have from before spellings were checked. Of such an address the membership keeps what it has.
+    /// Those of [`addresses`](Self::addresses) that a member may have. The node announces no others.
+    ///
+    /// A member cannot have a port that the system chooses, or an address that stands for every address of a machine.
+    /// Nor can it have an address in another spelling, which `voters` may contain from before spellings were checked.
+    /// For such an address the membership keeps what it has.
     pub(crate) fn dialable(&self) -> (Option<String>, Option<String>) {
         let dialable = |address: &String| address.parse::<MemberAddress>().is_ok();
         let (peer, client) = self.addresses();
         (Some(peer).filter(dialable), Some(client).filter(dialable))
     }
 
-    /// What to set, if no member may have an address at which this node says that it is.
+    /// What to set, if this node has an address that no member may have.
     pub(crate) fn undialable(&self) -> Option<String> {
         let (peer, client) = self.addresses();
         let (dialable_peer, dialable_client) = self.dialable();
@@ -502,7 +538,7 @@ impl Config {
         let parsed: SocketAddr = address
             .parse()
             .map_err(|_| invalid(field, format!("`{address}` must be an IP address and a port")))?;
-        // Without an advertised one it is also what the node says of itself.
+        // If no advertised address is set, the node also announces this one.
         if parsed.to_string() != address {
             let problem = format!("`{address}` is another spelling of `{parsed}`: write `{parsed}`");
             return Err(invalid(field, problem));
@@ -527,12 +563,12 @@ fn validate_address(field: &str, address: &str) -> Result<(), ConfigError> {
 }
 
 impl LimitConfig {
-    /// How many requests of long calls there may be between arrival and answer.
+    /// The number of places for authorize requests of long calls.
     pub(crate) fn long_queue(&self) -> usize {
         self.authorize_queue / 2
     }
 
-    /// How many requests of all other calls there may be between arrival and answer.
+    /// The number of places for all other authorize requests.
     pub(crate) fn short_queue(&self) -> usize {
         self.authorize_queue.saturating_sub(self.long_queue())
     }
@@ -556,17 +592,17 @@ impl LimitConfig {
             at_least(field, value, 1)?;
             at_most(field, value, 1 << 24)?;
         }
-        // A full batch has to fit into half of the queue.
+        // A full batch must fit into half of the queue.
         for (field, value) in
             [("limits.submit_queue", self.submit_queue), ("limits.authorize_queue", self.authorize_queue)]
         {
             let least = (assent_api::MAX_BATCH as u64).saturating_mul(2);
             at_least(field, u64::try_from(value).unwrap_or(u64::MAX), least)?;
         }
-        // As much as is decided together has to fit, however large it gets.
+        // The answers that are decided together must fit, however large they are.
         let answers = u64::try_from(self.answer_kib).unwrap_or(u64::MAX);
         at_least("limits.answer_kib", answers, (SLICE * DECISION_KIB) as u64)?;
-        // One entry has to fit a peer's frame with room to spare.
+        // One entry must fit into a peer's frame with room to spare.
         let bytes = u64::try_from(self.submit_batch_bytes).unwrap_or(u64::MAX);
         at_most("limits.submit_batch_bytes", bytes, 2 << 20)
     }

@@ -1,7 +1,8 @@
-//! What this node does with its peers' requests: Raft's go to the Raft core, the rest to the use cases.
+//! How this node answers its peers' requests: Raft's requests go to the Raft core, the others to the use cases.
 //!
-//! Owns the decision who may talk at all: members, each with the store that the membership binds to its id and with
-//! all that it acknowledged, and newer ones on a known member's word.
+//! This module owns the decision which peers may talk to this node. A member may, if its store is the one that the
+//! membership binds to its id, and if that store still has everything that the member acknowledged. A newer node may,
+//! if a known member has named it.
 
 use std::sync::{Arc, OnceLock};
 
@@ -33,7 +34,7 @@ use crate::raft::remembered::Remembered;
 use crate::raft::types::{NodeId, TypeConfig, check_new_id};
 use crate::usecase::{Service, WeakService, within};
 
-/// The node's side of the peers' requests.
+/// Answers the peers' requests for this node.
 pub(crate) struct PeerHandler {
     pub(crate) raft: RaftService,
     pub(crate) service: OnceLock<WeakService>,
@@ -58,7 +59,7 @@ impl PeerHandler {
         membership.nodes().map(|(id, _)| *id).fold(self.applied.borrow().highest_id, NodeId::max)
     }
 
-    /// The same, by this node's newest membership; 0 before there is one.
+    /// The same, by this node's newest membership; 0 before there is a membership.
     fn highest_known(&self) -> NodeId {
         let Some(raft) = self.raft.raft() else { return self.applied.borrow().highest_id };
         let metrics = raft.metrics();
@@ -72,7 +73,7 @@ impl PeerHandler {
     }
 }
 
-/// Whether the membership binds a node id to this store, or to none.
+/// Whether the membership binds this node id to this store, or to no store.
 fn bound(membership: &StoredMembershipOf<TypeConfig>, id: NodeId, store_id: &[u8; 16]) -> Result<(), String> {
     match membership.get_node(&id) {
         Some(node) if node.store_id != *store_id => Err(format!(
@@ -82,7 +83,7 @@ fn bound(membership: &StoredMembershipOf<TypeConfig>, id: NodeId, store_id: &[u8
     }
 }
 
-/// Ends the node for this cause, which is answered.
+/// Ends the node for this cause, and returns the cause.
 fn end(service: Option<&Service>, cause: String) -> String {
     if let Some(service) = service {
         // Only the first cause is kept.
@@ -91,9 +92,9 @@ fn end(service: Option<&Service>, cause: String) -> String {
     cause
 }
 
-/// Why one of these entries of a leader cannot be true, or one that the log holds: both have the same term and index and other
-/// contents. A leader proposes one entry for each, so somebody else has spoken in its name. Raft itself compares no more than
-/// the numbers.
+/// Finds an entry of this node's log that has the same term and index as one of the leader's entries, but other
+/// contents. A leader proposes one entry for each term and index, so in that case another node has sent entries in
+/// its name. Raft itself compares only the term and the index.
 fn contradiction(held: &[LogRecord], said: &[EntryOf<TypeConfig>]) -> Option<String> {
     let from = said.first()?.log_id.index;
     let differs = |held: &&LogRecord| {
@@ -103,14 +104,15 @@ fn contradiction(held: &[LogRecord], said: &[EntryOf<TypeConfig>]) -> Option<Str
     };
     let LogRecord(other) = held.iter().find(differs)?;
     Some(format!(
-        "the log has another entry {} than the leader sends: somebody speaks to this node in a leader's name; compare what the \
+        "the log has another entry {} than the leader sends: another node has sent entries in a leader's name; compare what the \
          nodes hold (`assent status --digest`) and replace the one that differs",
         other.log_id
     ))
 }
 
-/// Why one of these entries would leave no ids for later members: it makes a member of a node whose id is further beyond all before it
-/// than a new member's may be. No leader proposes that, and whoever takes such an entry in never gets below its id again.
+/// Finds an entry that would use up the ids for later members: it makes a member of a node whose id is further above
+/// all earlier ids than a new member's may be. No leader proposes such an entry. A node that accepted one could never
+/// go below that id again.
 fn too_far_ahead(said: &[EntryOf<TypeConfig>], mut highest: NodeId) -> Option<String> {
     for entry in said {
         let EntryPayload::Membership(membership) = &entry.payload else { continue };
@@ -135,7 +137,7 @@ impl Handler for PeerHandler {
     fn store_progress(&self) -> StoreProgress {
         let range = self.log.range();
         let vote = self.log.vote();
-        // After a snapshot there may be no log at all, and the applied position says how far it reaches.
+        // After a snapshot the log may be empty. The applied position then says how far this node has come.
         let applied = self.applied.borrow().log_index;
         let last = range.map(|(_, last)| last).max(applied);
         StoreProgress {
@@ -147,11 +149,15 @@ impl Handler for PeerHandler {
         }
     }
 
-    /// Before there is a membership, a founder talks to the other founders only, and a node that waits to be added
-    /// to anybody of its cluster. From then on members may talk, each with its own store and with all that it
-    /// acknowledged. So may a node with a larger id than any that was ever a member here, since ids only grow and it may
-    /// have been added by entries that this node lacks: if a known member has named it, or if this node is itself on its
-    /// way to becoming a member and knows nobody for certain.
+    /// Decides whether a peer may talk to this node.
+    ///
+    /// Before there is a membership, a founder talks only to the other founders, and a node that waits to be added
+    /// talks to every node of its cluster.
+    ///
+    /// Once there is a membership, a member may talk, if its store is its own and has everything that the member
+    /// acknowledged. A node whose id is larger than that of any earlier member may talk in two cases: if a known
+    /// member has named it, or if this node is not a member itself, so far as it knows. Ids only grow, so entries that
+    /// this node lacks may have added such a node.
     fn admit(&self, hello: &Hello) -> Result<(), String> {
         let unknown_member = || Err(format!("node {} is not a member of this cluster", hello.node_id));
         let Some(raft) = self.raft.raft() else {
@@ -174,7 +180,7 @@ impl Handler for PeerHandler {
             {
                 Ok(())
             }
-            // Ids only grow: whoever has one of the past, and is no member, was one.
+            // Ids only grow. A node that has an earlier id and is not a member was a member.
             None if hello.node_id <= highest => {
                 Err(format!("{REMOVED}: node {} is not a member of this cluster any more", hello.node_id))
             }
@@ -202,13 +208,14 @@ impl Handler for PeerHandler {
         let metrics = self.raft.raft()?.metrics();
         let metrics = metrics.borrow_watched();
         let membership = &metrics.membership_config;
-        // A larger id is no node of the past: it may be just about to become a member.
+        // A node with a larger id was never a member before. It may be about to become one.
         let former =
             hello.node_id <= self.highest_id(membership) && membership.get_node(&hello.node_id).is_none();
         former.then_some(envelope)
     }
 
-    /// Heeded of a member alone, whose store the membership binds to its id: of that very voter that the statement names.
+    /// Accepts a recovery only from a member whose store the membership binds to its id, and only from the voter that
+    /// the statement names.
     fn recovered(&self, hello: &Hello, envelope: &Bytes) {
         if let Some(service) = self.service() {
             let (from, store_id, envelope) = (hello.node_id, hello.store_id, envelope.clone());
@@ -219,15 +226,17 @@ impl Handler for PeerHandler {
         }
     }
 
-    /// What an append says of the members is remembered only once Raft has accepted it, so from the leader of this term, and
-    /// only as far as this node has seen entries committed: what is remembered here keeps members out.
+    /// Remembers what an append says of the members only once Raft has accepted it, so that it comes from the leader
+    /// of this term. Remembers it only up to the entries that this node has seen committed, because what is
+    /// remembered here can keep members out.
     fn append(&self, from: NodeId, append: Append) -> Answer<AppendEntriesResponse<TypeConfig>> {
         let Append { rpc, acknowledged } = append;
         let (term, commit) = (rpc.vote.leader_id().term, rpc.leader_commit);
         let said = rpc.entries.clone();
         let (from_index, until) = span(&said);
-        // Only of what Raft would take: an append in its sender's own name, and of no earlier term. Nothing is waited for, so that
-        // appends stay in their order; what is only on disk is compared once Raft has answered.
+        // Only an append that Raft would accept is compared: one in its sender's own name and of no earlier term.
+        // Nothing is awaited here, so that appends stay in their order. Entries that are only on disk are compared
+        // once Raft has answered.
         let heeded = rpc.vote.leader_id().voted_for == from && term >= self.store_progress().term;
         if heeded && let Some(cause) = contradiction(&self.log.recent(from_index, until), &said) {
             return Box::pin(std::future::ready(Err(end(self.service().as_ref(), cause))));
@@ -293,7 +302,8 @@ impl Handler for PeerHandler {
         self.raft.snapshot(from, step)
     }
 
-    /// Only for voters: a removed node that has not learnt of it must not answer on this node's word.
+    /// Answers only voters. A node that was removed, and has not learnt of it, must not answer its callers by this
+    /// node's index.
     fn read_index(&self, from: NodeId) -> BoxFuture<'static, ReadIndexReply> {
         let service = self.service();
         Box::pin(async move {
@@ -331,7 +341,7 @@ impl Handler for PeerHandler {
         })
     }
 
-    /// Believed of the member that it names, by its signature.
+    /// Accepts an announcement only if it is signed by the member that it names.
     fn moved(&self, from: NodeId, moved: Moved) -> BoxFuture<'static, MovedReply> {
         let service = self.service();
         Box::pin(async move {
@@ -340,7 +350,7 @@ impl Handler for PeerHandler {
         })
     }
 
-    /// Believed of members that this node's own log knows, and of nobody else.
+    /// Accepts introductions only from members that this node's own log knows.
     fn introduce(&self, from: NodeId, introduce: Introduce) {
         let Some(raft) = self.raft.raft() else { return };
         let metrics = raft.metrics();

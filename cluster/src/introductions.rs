@@ -1,7 +1,8 @@
-//! Members that this node has not heard of by its own log, told by members that it knows.
+//! Members that this node does not know from its own log, but that known members have named.
 //!
-//! A node that was away may have missed that others joined, and one of those may lead by now. It talks to them on a known
-//! member's word. Owns nothing but that word: it is forgotten with the process, and gone once the log says it itself.
+//! A node that was away may have missed that others joined, and one of those may be the leader by now. The node talks
+//! to such a member if a known member has named it. This module owns only what members have named. The process
+//! forgets it when it ends, and an entry is gone once the node's own log has the member.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -9,17 +10,19 @@ use std::sync::{Arc, Mutex};
 use crate::locked::lock;
 use crate::raft::types::{NodeId, PeerNode, check_node_id};
 
-/// Most members that one can be told of: more than there can be.
+/// The largest number of members that this node can be told of. It is larger than the number of members that there
+/// can be.
 const INTRODUCED_MAX: usize = 16;
 
-/// What this node was told. Clones share it.
+/// The members that were named to this node. Clones share them.
 #[derive(Clone, Default)]
 pub(crate) struct Introductions {
     members: Arc<Mutex<BTreeMap<NodeId, PeerNode>>>,
 }
 
 impl Introductions {
-    /// A known member names the members; those with larger ids than any that this node knows of are new to it.
+    /// Takes in the members that a known member names. Those whose ids are larger than any that this node knows are
+    /// new to it.
     pub(crate) fn accept(&self, members: Vec<(NodeId, PeerNode)>, highest: NodeId) {
         let is_new = |id: NodeId| id > highest && check_node_id(id).is_ok();
         let new = members.into_iter().filter(|(id, _)| is_new(*id)).take(INTRODUCED_MAX);
@@ -31,7 +34,7 @@ impl Introductions {
         lock(&self.members).get(&id).is_some_and(|node| node.store_id == *store_id)
     }
 
-    /// Who was named, and where they are.
+    /// The members that were named, with their addresses.
     pub(crate) fn all(&self) -> Vec<(NodeId, PeerNode)> {
         lock(&self.members).iter().map(|(id, node)| (*id, node.clone())).collect()
     }

@@ -1,7 +1,9 @@
-//! Files with private keys: read once, bounded, and only if not everybody on the machine can read them.
+//! Files with private keys. A file is read once, up to a bound, and only if others on the machine have no permission
+//! for it.
 //!
-//! The permissions are those of the file that was opened: links are followed, as Kubernetes mounts secrets, and nothing can take the
-//! file's place between the look and the reading. It never prints or logs key material.
+//! The permissions that count are those of the file that was opened. Links are followed, because Kubernetes mounts
+//! secrets as links. No other file can take its place between the check and the reading. This module never prints or
+//! logs key material.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
@@ -11,45 +13,45 @@ use std::path::Path;
 use assent_proof::pem::MAX_PEM_BYTES;
 use assent_proof::{KeyError, SigningKey};
 
-/// The permissions of everybody who neither owns a file nor is in its group.
+/// The permission bits of users who neither own the file nor are in its group.
 const OTHERS: u32 = 0o007;
-/// The permissions of a file's group.
+/// The permission bits of the file's group.
 const GROUP: u32 = 0o070;
 
-/// A private key, and whether more than its file's owner can read it.
+/// A private key, and whether its file is open to its group.
 #[derive(Debug)]
 pub struct KeyFile {
     /// The key.
     pub key: SigningKey,
-    /// Whether the file's group has permissions, as mounted secrets may need. The caller says so to its operator.
+    /// Whether the file's group has permissions, which mounted secrets may need. The caller tells its operator.
     pub is_open_to_group: bool,
 }
 
-/// Why no private key is read from a file. Goes on after the file's name.
+/// Why no private key was read from a file. The text follows the file's name.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
-    /// The system does not give it.
+    /// The system cannot open or read the file.
     #[error("cannot be read: {0}")]
     Io(#[from] io::Error),
-    /// Its permissions let everybody in.
-    #[error("everybody on this machine may use this private key: the file's mode is {mode:04o}")]
+    /// The file's permissions give access to all users.
+    #[error("every user of this machine may use this private key: the file's mode is {mode:04o}")]
     Exposed {
         /// The file's permissions.
         mode: u32,
     },
-    /// It is longer than any key file.
+    /// The file is longer than any key file.
     #[error("the file has more than {} bytes", MAX_PEM_BYTES)]
     TooLarge,
-    /// It is not UTF-8.
-    #[error("the file is no text, and so no PEM file")]
+    /// The file is not UTF-8.
+    #[error("the file is not text, so it is not a PEM file")]
     NoText,
-    /// It has no private key of ours.
+    /// The file has no private key that Assent can use.
     #[error(transparent)]
     Key(#[from] KeyError),
 }
 
 impl KeyFileError {
-    /// What to do about it, for the file at `path`.
+    /// What an operator can do about it, for the file at `path`.
     pub fn remedy(&self, path: &Path) -> String {
         match self {
             KeyFileError::Io(_) => "check the path and its permissions".to_owned(),
@@ -73,8 +75,9 @@ impl KeyFileError {
 /// Reads the private key of a PEM file.
 ///
 /// # Errors
-/// More than [`MAX_PEM_BYTES`]; what [`SigningKey::from_pem`] refuses; and a private key in a file that everybody may read, write or run
-/// (any of the permission bits 007). What is no regular file, such as a pipe, has no lasting permissions and is read as it is.
+/// If the file has more than [`MAX_PEM_BYTES`]; if [`SigningKey::from_pem`] refuses it; or if any other user may
+/// read, write or run a file with a private key (any of the permission bits 007). A file that is not a regular file,
+/// such as a pipe, has no lasting permissions, so they are not checked.
 pub fn read(path: &Path) -> Result<KeyFile, KeyFileError> {
     let file = File::open(path)?;
     let mode = mode_of(&file.metadata()?);
@@ -92,7 +95,7 @@ pub fn read(path: &Path) -> Result<KeyFile, KeyFileError> {
     Ok(KeyFile { key, is_open_to_group: mode & GROUP != 0 })
 }
 
-/// The permissions of a regular file; none of anything else.
+/// The permission bits of a regular file, or 0 for anything else.
 fn mode_of(metadata: &Metadata) -> u32 {
     if metadata.is_file() { metadata.mode() & 0o7777 } else { 0 }
 }
@@ -100,7 +103,7 @@ fn mode_of(metadata: &Metadata) -> u32 {
 /// Writes a key into a new file that only its owner may read and write.
 ///
 /// # Errors
-/// `AlreadyExists` if there is a file: it might be the only copy of another key.
+/// `AlreadyExists` if the file exists: it may be the only copy of another key.
 pub fn write_new(path: &Path, key: &SigningKey) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(key.to_pem().as_bytes())?;

@@ -1,7 +1,8 @@
-//! The Assent node: Raft adapters, peer transport, use cases, HTTP, runtime environment.
+//! The Assent node: Raft adapters, peer transport, use cases, HTTP and the runtime environment.
 //!
-//! [`node::Node`] puts it together. It owns the running system; it never decides whether something may
-//! execute (`assent_registry` does) and never touches a socket, file or clock but through the [environment](mod@env).
+//! [`node::Node`] puts them together. This crate owns the running system. It never decides whether an action may
+//! execute, which `assent_registry` does. It touches sockets, files and clocks only through the
+//! [environment](mod@env).
 
 mod announced_addresses;
 pub mod config;

@@ -1,7 +1,7 @@
 //! Locking without poison.
 //!
-//! No holder of one of this crate's locks panics halfway through a change. So what a lock guards is whole even if its holder panicked, and
-//! the panic itself is reported by the task that it ended.
+//! No holder of one of this crate's locks panics in the middle of a change. So the value behind a lock is whole even if
+//! a holder panicked. The task that panicked reports the panic.
 
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 

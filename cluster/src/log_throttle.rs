@@ -1,13 +1,13 @@
-//! One of many like messages a second: trouble that comes in floods is told without being one.
+//! Limits like messages in the log to one a second, so that a flood of errors does not become a flood of lines.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How far apart two of them are at least.
+/// The shortest time between two messages.
 const APART: Duration = Duration::from_secs(1);
 
-/// Counts what is held back.
+/// Counts the messages that are held back.
 #[derive(Debug, Default)]
 pub(crate) struct LogThrottle {
     told: Option<Instant>,
@@ -15,7 +15,8 @@ pub(crate) struct LogThrottle {
 }
 
 impl LogThrottle {
-    /// How many were held back since the last one that was told, if this one is to be told; none if it is held back itself.
+    /// If this message is to be logged, the number of messages that were held back since the last one. None if this
+    /// message is held back too.
     pub(crate) fn tell(&mut self) -> Option<u64> {
         if self.told.is_some_and(|told| told.elapsed() < APART) {
             self.held_back = self.held_back.saturating_add(1);

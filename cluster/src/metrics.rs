@@ -1,6 +1,7 @@
-//! What Prometheus sees.
+//! The metrics of a node, for Prometheus.
 //!
-//! Counters and histograms live here; what is a state of this moment is read when the page is (`metrics/gauges.rs`).
+//! Counters and histograms are kept here. A value that describes the present is read when the page is requested
+//! (`metrics/gauges.rs`). No decision depends on a metric.
 
 mod format;
 mod gauges;
@@ -46,19 +47,20 @@ pub struct Metrics {
     refused_connections: Counter<u64, AtomicU64>,
     event_feeds: Gauge,
     events: Counter<u64, AtomicU64>,
-    /// Where the process counts the lines of its log that were lost.
+    /// The process's count of lines of its log that were lost.
     log: OnceLock<Arc<AtomicU64>>,
     /// Whether the page shows what the process takes of its machine.
     process: AtomicBool,
 }
 
-/// 0.1 ms to about 3 s, doubling.
+/// The buckets: 0.1 ms to about 3 s, each twice the one before.
 fn latency() -> Histogram {
     Histogram::new(exponential_buckets(0.0001, 2.0, 16))
 }
 
-/// What this build is: `rules` are the newest that it knows, `protocol` is the one that it speaks with other nodes, `format` is the
-/// version in which it writes its Raft log. The revision is what the build was told in `ASSENT_REVISION`.
+/// The build: `rules` is the newest version of the rules that it knows, `protocol` is the version that it speaks with
+/// other nodes, and `format` is the version in which it writes its Raft log. The revision is the value of
+/// `ASSENT_REVISION` at build time.
 fn build(rules_known: u32) -> Info<Vec<(&'static str, String)>> {
     Info::new(vec![
         ("version", env!("CARGO_PKG_VERSION").to_owned()),
@@ -70,7 +72,7 @@ fn build(rules_known: u32) -> Info<Vec<(&'static str, String)>> {
 }
 
 impl Metrics {
-    /// All at zero, of a node that knows the rules up to that version.
+    /// Metrics that are all zero, of a node that knows the rules up to this version.
     pub fn new(rules_known: u32) -> Self {
         let mut registry = Registry::with_prefix("assent");
         let metrics = Self {
@@ -93,77 +95,81 @@ impl Metrics {
             registry: Registry::default(),
         };
         let m = &metrics;
-        registry.register("build", "What this node's build is and speaks", build(rules_known));
+        registry.register(
+            "build",
+            "The versions of this node's build, rules, protocol and log format",
+            build(rules_known),
+        );
         registry.register(
             "decisions",
-            "Decisions by their first reason, `allow` where there is none",
+            "Decisions by their first reason, or `allow` if there is no reason",
             m.decisions.family(),
         );
         registry.register(
             "decision_signatures",
-            "Signatures over decisions, each over up to 64 of them",
+            "Signatures over decisions, each over up to 64 decisions",
             m.signatures.clone(),
         );
         registry.register("submissions", "Envelopes by what became of them", m.submissions.family());
         registry.register(
             "submission_signatures",
-            "Most signatures that looking at envelopes has computed, of clients and of what peers forward",
+            "The most signatures that checks of envelopes from clients and peers may have computed",
             m.submission_signatures.clone(),
         );
         registry.register(
             "submission_strangers",
-            "Envelopes with unknown issuers, refused without a look at their signatures",
+            "Envelopes with unknown issuers, refused without a check of their signatures",
             m.submission_strangers.clone(),
         );
         registry.register("barriers", "Read barriers, passed or not", m.barriers.family());
         for (name, help, histogram) in [
-            ("authorize", "From an authorize's arrival to its decision", &m.authorize_seconds),
-            ("submit", "From a submission's arrival to its answer", &m.submit_seconds),
-            ("barrier", "From a read barrier's start to its end", &m.barrier_seconds),
-            ("commit", "From a proposal to its commit and application", &m.commit_seconds),
+            ("authorize", "From the arrival of an authorize request to its decision", &m.authorize_seconds),
+            ("submit", "From the arrival of a submission to its answer", &m.submit_seconds),
+            ("barrier", "From the start of a read barrier to its end", &m.barrier_seconds),
+            ("commit", "From the proposal of an entry until it is committed and applied", &m.commit_seconds),
         ] {
             registry.register_with_unit(name, help, Unit::Seconds, histogram.clone());
         }
         registry.register("connections", "Client connections now", m.connections.clone());
         registry.register(
             "refused_connections",
-            "Client connections beyond the bound that were closed, and requests that were refused there",
+            "Client connections beyond the limit that were closed, and requests on them that were refused",
             m.refused_connections.clone(),
         );
         registry.register("event_feeds", "Streams and long polls of events now", m.event_feeds.clone());
-        registry.register("events_sent", "Events handed to followers", m.events.clone());
+        registry.register("events_sent", "Events sent to streams and long polls", m.events.clone());
         Self { registry, ..metrics }
     }
 
-    /// A decision with its first reason; none is an allow.
+    /// Counts a decision by its first reason; none is an allow.
     pub(crate) fn decided(&self, code: Option<Code>) {
         self.decisions.inc(&Decided(code));
     }
 
-    /// Decisions were signed together.
+    /// Counts a signature over decisions that were signed together.
     pub(crate) fn signed(&self) {
         self.signatures.inc();
     }
 
-    /// How often this node has signed decisions, up to 64 of them together.
+    /// How often this node has signed decisions. It signs up to 64 of them together.
     pub fn decision_signatures(&self) -> u64 {
         self.signatures.get()
     }
 
-    /// What became of so many envelopes.
+    /// Counts what became of this many envelopes.
     pub(crate) fn submitted(&self, became: &EnvelopeOutcome, envelopes: usize) {
         self.submissions.inc_by(became, u64::try_from(envelopes).unwrap_or(u64::MAX));
     }
 
-    /// Envelopes were looked at before they are proposed: most signatures that this computed, and how many were refused without one as
-    /// by unknown issuers.
+    /// Counts a check of envelopes before they are proposed: the largest number of signatures that it may have
+    /// computed, and how many envelopes were refused for unknown issuers without a signature.
     pub(crate) fn looked_at(&self, signatures: usize, strangers: usize) {
         let number = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
         self.submission_signatures.inc_by(number(signatures));
         self.submission_strangers.inc_by(number(strangers));
     }
 
-    /// How many signatures looking at envelopes has computed, at most.
+    /// The largest number of signatures that checks of envelopes may have computed.
     pub fn submission_signatures(&self) -> u64 {
         self.submission_signatures.get()
     }
@@ -193,18 +199,18 @@ impl Metrics {
         self.connections.dec();
     }
 
-    /// Client connections now.
+    /// The present number of client connections.
     pub(crate) fn connections_now(&self) -> u64 {
         u64::try_from(self.connections.get()).unwrap_or(0)
     }
 
-    /// From now on the page shows what is counted there: the lines of the process's log that were lost. Only the first place
-    /// counts: a process has one log.
+    /// Makes the page show this count of lost lines of the process's log. Only the first call counts, because a
+    /// process has one log.
     pub fn count_lost_lines(&self, lost: Arc<AtomicU64>) {
         let _ = self.log.set(lost);
     }
 
-    /// From now on the page shows what the process takes of its machine. A process that runs one node calls this.
+    /// Makes the page show what the process takes of its machine. A process that runs one node calls this.
     pub fn show_process(&self) {
         self.process.store(true, Ordering::Relaxed);
     }
@@ -225,7 +231,7 @@ impl Metrics {
         self.events.inc_by(u64::try_from(events).unwrap_or(u64::MAX));
     }
 
-    /// The page.
+    /// The page, as text.
     pub(crate) fn page(&self, now: &Now<'_>, format: Format) -> String {
         let lost_lines = self.log.get().map_or(0, |lost| lost.load(Ordering::Relaxed));
         let node = gauges::node(now, lost_lines);

@@ -1,4 +1,8 @@
-//! A node, put together: files, disk, peers, Raft, use cases, watches, HTTP; and taken apart in the right order.
+//! A node: how it is put together, and how it is stopped.
+//!
+//! [`Node::start`] runs the steps of a start in their order: files, disk, peers, Raft, use cases, watches and HTTP.
+//! [`Node::shutdown`] stops them in the right order. This module owns the order of the steps. It never answers a
+//! call itself.
 
 mod disk;
 mod error;
@@ -38,7 +42,7 @@ pub(crate) use self::error::with_text;
 pub(crate) use self::founding::belongs_to;
 pub(crate) use self::own::OwnFiles;
 
-/// How often a node looks whether it has to end.
+/// How often a node checks whether it must end.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// A running node.
@@ -51,11 +55,11 @@ pub struct Node {
 }
 
 impl Node {
-    /// Starts a node on the given world. Returns once it serves; whether it can answer is another question
-    /// (`/readyz`), since that takes a quorum.
+    /// Starts a node in the given environment. Returns as soon as the node serves. It can answer only once it has a
+    /// quorum, which `/readyz` shows.
     ///
-    /// The order of the steps matters. Everything on the disk is checked before the node listens for peers, Raft runs before a peer is
-    /// let in, and clients are served last.
+    /// The order of the steps matters. The node checks everything on its disk before it listens for peers. It starts
+    /// Raft before it admits a peer. It serves clients last.
     pub async fn start(config: Config, env: Environment) -> Result<Self, NodeError> {
         let starting = Starting::check(config, env)?;
         let store = open_store(&starting.config, &starting.env).await?;
@@ -70,12 +74,12 @@ impl Node {
         Ok(Self { service, serving, hub: peers.hub, store: disk.store, watches })
     }
 
-    /// Where clients reach it.
+    /// The address at which clients reach the node.
     pub fn client_addr(&self) -> SocketAddr {
         self.serving.local_addr()
     }
 
-    /// Where peers reach it.
+    /// The address at which peers reach the node.
     pub fn peer_addr(&self) -> SocketAddr {
         self.hub.local_addr()
     }
@@ -85,8 +89,8 @@ impl Node {
         &self.service
     }
 
-    /// Resolves with the cause when the node has to end: its store failed, Raft stopped, or a task ended that runs as long as the
-    /// node. From then on it denies everything; its process should exit.
+    /// Resolves with the cause when the node must end: its store failed, Raft stopped, or a task ended that must run
+    /// as long as the node. From then on the node denies everything, and its process should exit.
     pub async fn failed(&self) -> String {
         let parts = self.service.parts();
         let mut health = self.store.health().watch();
@@ -101,8 +105,8 @@ impl Node {
         }
     }
 
-    /// Stops gracefully: is not ready any more, hands leadership over, answers what is under way, makes everything
-    /// durable. Until its clients are gone it answers as ever.
+    /// Stops the node gracefully. `/readyz` answers that it is not ready, and the node hands its leadership over. It
+    /// answers the calls under way and makes everything durable. Until its clients have gone, it answers as usual.
     pub async fn shutdown(self) {
         let parts = self.service.parts();
         let until = Duration::from_millis(parts.config.deadlines.shutdown_ms);
@@ -112,7 +116,7 @@ impl Node {
         self.serving.shutdown(until).await;
         for watch in self.watches {
             watch.abort();
-            // Cancelled, which is what was asked for.
+            // The abort cancels the task, so its error is expected.
             let _ = watch.await;
         }
         if let Err(error) = parts.raft.shutdown().await {

@@ -1,4 +1,4 @@
-//! How a node stands in Raft, for whoever checks it from outside; no decision rests on it.
+//! A node's Raft state, for tests and tools that check the node from outside. No decision depends on it.
 
 use openraft::ServerState;
 use openraft::async_runtime::WatchReceiver;
@@ -7,27 +7,27 @@ use crate::raft::network::Direction;
 use crate::raft::types::NodeId;
 use crate::usecase::Service;
 
-/// A node's Raft state at one moment, as it sees itself.
+/// A node's Raft state at one moment, as the node sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Observed {
     /// Its term.
     pub term: u64,
-    /// The last vote that its disk has: the term, whom it voted for, and whether a quorum did. It may be of an earlier term
-    /// than `term`.
+    /// The last vote on its disk: the term, the node that it voted for, and whether a quorum did. The term may be
+    /// earlier than `term`.
     pub vote: (u64, NodeId, bool),
     /// `leader`, `candidate`, `follower`, `learner` or `shutdown`.
     pub state: &'static str,
-    /// Whom it takes for the leader.
+    /// The node that it believes to be the leader.
     pub leader: Option<NodeId>,
     /// The last entry of its log.
     pub last_log: Option<u64>,
-    /// How often it took back entries of its log since it was started.
+    /// How often it truncated entries of its log since it was started.
     pub truncations: u64,
     /// The last entry that it knows to be committed.
     pub committed: Option<LogPosition>,
     /// The last entry that it applied.
     pub applied: Option<LogPosition>,
-    /// The last entry that it cut off.
+    /// The last entry that it purged.
     pub purged: Option<u64>,
     /// The last entry that its newest snapshot holds.
     pub snapshot: Option<u64>,
@@ -41,8 +41,8 @@ pub struct Observed {
     pub receiving: bool,
 }
 
-/// A log entry, named by where it is and when it was proposed: a term has one leader, so that two entries with equal
-/// positions are the same (Raft §5.3).
+/// A log entry, by its index and its term. A term has one leader, so two entries at equal positions are the same
+/// (Raft §5.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LogPosition {
     /// Its index.
@@ -52,8 +52,8 @@ pub struct LogPosition {
 }
 
 impl Service {
-    /// How this node stands right now; none as long as Raft has not said, which is for a moment after the start, and while the
-    /// node is no member of anything.
+    /// This node's Raft state now. None for a moment after the start, until Raft has published its state, and while
+    /// the node is not a member.
     pub fn observe(&self) -> Option<Observed> {
         let parts = self.parts();
         let metrics = parts.raft.metrics().borrow_watched().clone();
@@ -98,13 +98,13 @@ impl Service {
         })
     }
 
-    /// Where peers reach a member, by this node's newest membership.
+    /// The address at which peers reach a member, by this node's newest membership.
     pub fn peer_known(&self, node: NodeId) -> Option<String> {
         let metrics = self.parts().raft.metrics().borrow_watched().clone();
         metrics.membership_config.get_node(&node).map(|known| known.peer_addr.clone())
     }
 
-    /// Term and log index that this node knows a member to have acknowledged, as long as this process runs.
+    /// The term and the log index that this node knows a member to have acknowledged.
     pub fn remembers(&self, node: NodeId) -> Option<(u64, u64)> {
         self.parts().storage.remembered.known(node)
     }

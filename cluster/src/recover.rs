@@ -1,12 +1,13 @@
-//! The last resort after a quorum is lost for good: a cluster of one, on what one surviving node holds.
+//! The last resort after a quorum is lost for good: a cluster of one, from the data of one surviving node.
 //!
-//! Works on a stopped node's data. Root has to sign a `recovery` statement for the next epoch that names the node's key;
-//! what is then written is two log entries: a membership of this node alone, and the statement as a command. The
-//! next start elects this node by itself, commits what its log holds, and the statement becomes a leaf: the point
-//! in the ledger after which another node's history may differ. Everything is checked before anything is written, and both
-//! entries become durable in one commit. `write.rs` says what a crash leaves at each step.
+//! It works on the data of a stopped node. Root must sign a `recovery` statement for the next epoch that names the
+//! node's key. Two log entries are then written: a membership of this node alone, and the statement as a command. At
+//! its next start the node elects itself and commits what its log holds. The statement becomes a leaf, after which
+//! another node's history may differ. Everything is checked before anything is written, and both entries become
+//! durable in one commit. `write.rs` explains what a crash leaves at each step.
 //!
-//! What only the lost nodes held is lost, acknowledged or not. Nodes of the old membership are members no more.
+//! What only the lost nodes held is lost, acknowledged or not. The other nodes of the old membership are not members
+//! any more.
 
 mod check;
 mod ended;
@@ -29,24 +30,25 @@ pub use self::error::RecoverError;
 pub(crate) use self::notice::follow_epoch;
 pub use self::survivor::Survivor;
 
-/// Says what a stopped node holds. Changes nothing.
+/// Reports what a stopped node holds. It changes nothing.
 pub async fn inspect(config: &Config, env: &Environment) -> Result<Survivor, RecoverError> {
     let opened = Opened::open(config, env).await?;
     opened.close().await;
     Ok(opened.survivor)
 }
 
-/// Makes the node a cluster of one in the next epoch, by root's statement. Answers what it holds then.
+/// Makes the node a cluster of one in the next epoch, by root's statement. Returns what the node then holds.
 ///
 /// # Errors
-/// If something is wrong with the statement or with the data, or the data leaves no term to lead in, nothing is written. If the log
-/// cannot be written, [`RecoverError::may_be_done`] says whether the recovery may be on the disk all the same.
+/// If the statement or the data is not as it must be, or the data leaves no term to lead in, nothing is written. If the
+/// log cannot be written, [`RecoverError::may_be_done`] tells whether the recovery may be on the disk all the same.
 pub async fn recover(config: &Config, env: &Environment, envelope: &[u8]) -> Result<Survivor, RecoverError> {
     recover_at(config, env, envelope, None).await
 }
 
-/// The same, by an operator's word that this machine's clock, which shows about `confirmed`, is right, however far it is ahead of
-/// registry time. The recovery is stamped with it, and registry time never goes back.
+/// Like [`recover`], after an operator has confirmed that this machine's clock, which shows about `confirmed`, is
+/// right, however far it is ahead of registry time. The recovery is stamped with this clock, and registry time never
+/// goes back.
 ///
 /// # Errors
 /// Those of [`recover`]. If `confirmed` is not within a minute of the clock, nothing is written.

@@ -1,12 +1,12 @@
-//! The tasks of a node, and what it means when one of them ends.
+//! The tasks of a node, and what happens when one of them ends.
 //!
-//! Each task is spawned here, as one of three kinds. A *lasting* task runs as long as the node: if it returns or panics, the node
-//! ends with that as the cause. A *finite* task ends once its work is done: only a panic ends the node. A *passing* task serves
-//! one connection or one call: if it panics, that is logged and counted. openraft spawns its own tasks through `owned`, so that
-//! a panic in one of them ends the node too.
+//! Each task is spawned here, as one of three kinds. A *lasting* task runs as long as the node: if it returns or
+//! panics, the node ends with that as the cause. A *finite* task ends once its work is done: only a panic ends the
+//! node. A *passing* task serves one connection or one call: if it panics, the panic is logged and counted. openraft
+//! spawns its own tasks through `owned`, so that a panic in one of them ends the node too.
 //!
-//! Owns the cause for which a node ends, and the heartbeats of the tasks that tick. Never starts a task again: what it held when it
-//! panicked is in doubt, and a new process begins with what is on disk.
+//! This module owns the cause for which a node ends, and the heartbeats of the tasks that tick. It never starts a
+//! task again. What a task held when it panicked is in doubt, and a new process begins with what is on disk.
 
 mod counted;
 
@@ -41,20 +41,21 @@ pub struct Tasks {
 /// What all parts of a node share.
 #[derive(Default)]
 struct OfNode {
-    /// Why the node ends, once it does.
+    /// The cause for which the node ends, once it does.
     ends: Arc<OnceLock<String>>,
-    /// Which lasting task returned first. It may have returned because something else had ended, which then says more.
+    /// The lasting task that returned first. It may have returned because something else had ended, which is then the
+    /// better cause.
     returned: OnceLock<String>,
     stopping: AtomicBool,
     panics: AtomicU64,
     heartbeats: Mutex<Vec<TaskHeartbeat>>,
 }
 
-/// Work on a call that has panicked.
+/// The error of work on a call that panicked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Panicked;
 
-/// Where a task that ticks says that it goes on.
+/// The heartbeat of a task that ticks.
 #[derive(Clone)]
 pub struct TaskHeartbeat {
     task: &'static str,
@@ -63,7 +64,7 @@ pub struct TaskHeartbeat {
 }
 
 impl TaskHeartbeat {
-    /// Says that the task has come round again.
+    /// Notes that the task has started its next round.
     pub fn beat(&self) {
         *lock(&self.last) = Instant::now();
     }
@@ -72,23 +73,26 @@ impl TaskHeartbeat {
         let silent = lock(&self.last).elapsed();
         (silent > self.within).then(|| {
             let (task, silent, within) = (self.task, silent.as_secs(), self.within.as_secs());
-            format!("the task `{task}` has not gone on for {silent} s, and it should within {within} s")
+            format!(
+                "the task `{task}` has sent no heartbeat for {silent} s, and must send one within {within} s"
+            )
         })
     }
 }
 
 impl Tasks {
-    /// None yet, of a node of its own.
+    /// The tasks of a new node. There are none yet.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Another part of the same node, whose tasks are waited for apart.
+    /// Another part of the same node. The node waits for its tasks separately.
     pub fn part(&self) -> Self {
         Self { node: self.node.clone(), tracker: TaskTracker::new() }
     }
 
-    /// Spawns a task that runs as long as the node. What it returns is why it ended; unless the node is stopping, that ends the node.
+    /// Spawns a task that runs as long as the node. The task returns the reason why it ended. Unless the node is
+    /// stopping, that ends the node.
     pub fn lasting<F>(&self, task: &'static str, work: F) -> JoinHandle<()>
     where
         F: Future<Output = Why> + Send + 'static,
@@ -108,7 +112,8 @@ impl Tasks {
         })
     }
 
-    /// Spawns a lasting task that ticks: it has to beat its heartbeat within this time, again and again, or it counts as stopped.
+    /// Spawns a lasting task that ticks. If it does not beat its heartbeat within this time, again and again, it
+    /// counts as stopped.
     pub fn ticking<F>(
         &self,
         task: &'static str,
@@ -137,7 +142,7 @@ impl Tasks {
         })
     }
 
-    /// Spawns a task of one connection or one call. If it panics, that is logged and counted.
+    /// Spawns a task for one connection or one call. If it panics, the panic is logged and counted.
     pub fn passing<F>(&self, task: &'static str, work: F) -> JoinHandle<F::Output>
     where
         F: Future + Send + 'static,
@@ -155,8 +160,8 @@ impl Tasks {
         })
     }
 
-    /// Does work on one call, within the task of its connection. If it panics, that is logged and counted like the panic of a passing task,
-    /// and the call can be answered all the same.
+    /// Does work on one call, within the task of its connection. If the work panics, the panic is logged and counted
+    /// like that of a passing task, and the call can still be answered.
     pub(crate) async fn caught<F: Future>(&self, call: &'static str, work: F) -> Result<F::Output, Panicked> {
         AssertUnwindSafe(work).catch_unwind().await.map_err(|panic| {
             self.node.counted(call, &*panic);
@@ -166,7 +171,7 @@ impl Tasks {
 
     #[expect(
         clippy::disallowed_methods,
-        reason = "this is the one place that spawns: whoever comes here has said which kind of task it is"
+        reason = "this is the one place that spawns: each caller has chosen the kind of its task"
     )]
     fn spawn<F>(&self, work: F) -> JoinHandle<F::Output>
     where
@@ -186,17 +191,18 @@ impl Tasks {
         self.node.ends.clone()
     }
 
-    /// Why the node ends, if it does.
+    /// The cause for which the node ends, if it does.
     pub fn cause(&self) -> Option<&str> {
         self.node.ends.get().map(String::as_str).or_else(|| self.returned())
     }
 
-    /// Which lasting task has returned, if one has: a cause to end for, unless there is one that says more.
+    /// The lasting task that has returned, if one has. It is the cause for which the node ends, unless there is a
+    /// better one.
     pub(crate) fn returned(&self) -> Option<&str> {
         self.node.returned.get().map(String::as_str)
     }
 
-    /// Which task that ticks has not done so for too long, if one has not.
+    /// Describes a ticking task whose heartbeat is late, if there is one.
     pub fn late(&self) -> Option<String> {
         if self.node.is_stopping() {
             return None;
@@ -209,12 +215,12 @@ impl Tasks {
         self.node.panics.load(Ordering::Relaxed)
     }
 
-    /// From now on the node is stopping: a lasting task may return.
+    /// Notes that the node is stopping. From now on a lasting task may return.
     pub(crate) fn begin_stop(&self) {
         self.node.stopping.store(true, Ordering::Relaxed);
     }
 
-    /// Waits until no task of this part runs any more.
+    /// Waits until all tasks of this part have ended.
     pub(crate) async fn all_ended(&self) {
         self.tracker.close();
         self.tracker.wait().await;
@@ -252,7 +258,7 @@ impl OfNode {
     }
 }
 
-/// Tells that a lasting task was dropped in the middle of its work.
+/// Reports that a lasting task was dropped in the middle of its work.
 struct DropReport {
     node: Arc<OfNode>,
     task: &'static str,
@@ -262,27 +268,27 @@ struct DropReport {
 impl Drop for DropReport {
     fn drop(&mut self) {
         if self.armed && !self.node.is_stopping() {
-            // Not logged: it is so whenever a runtime is dropped, with all that runs on it.
+            // Not logged: this happens whenever a runtime is dropped, with all tasks that run on it.
             let _ = self.node.ends.set(format!("the task `{}` was cut off", self.task));
         }
     }
 }
 
-/// What a panic says.
+/// The message of a panic.
 fn text(panic: &(dyn Any + Send)) -> &str {
     if let Some(text) = panic.downcast_ref::<&'static str>() {
         return text;
     }
-    panic.downcast_ref::<String>().map_or("it says nothing", String::as_str)
+    panic.downcast_ref::<String>().map_or("it has no message", String::as_str)
 }
 
-/// A task of openraft, as it is to be spawned: if it panics, the node ends whose openraft it is.
+/// Wraps a task of openraft before it is spawned. If the task panics, the node that owns this openraft ends.
 pub(crate) fn owned<T>(future: T) -> impl Future<Output = T::Output> + Send + 'static
 where
     T: Future + Send + 'static,
     T::Output: Send + 'static,
 {
-    // Inherited: what such a task spawns is openraft's too. Tests use openraft without a node.
+    // A task inherits its owner: what it spawns is openraft's too. Tests use openraft without a node.
     let owner = OWNER.try_with(Option::clone).ok().flatten();
     let node = owner.as_ref().map(|tasks| tasks.node.clone());
     OWNER.scope(owner, AssertUnwindSafe(future).catch_unwind()).map(move |ended| match ended {
@@ -391,7 +397,7 @@ mod tests {
         let inner = async { Tokio::spawn(async { Tokio::spawn(panics::<()>()).await.is_err() }).await };
         assert!(tasks.owning(inner).await.unwrap());
         assert_eq!(tasks.cause(), Some("the task `raft` panicked: on purpose 2"));
-        // Of nobody's openraft, and of another node's, it is told nothing.
+        // A panic in an openraft without a node, or of another node, does not reach `other`.
         assert!(Tokio::spawn(panics::<()>()).await.is_err());
         assert_eq!(other.cause(), None);
         assert_eq!(other.owning(async { Tokio::spawn(ready(7)).await }).await.unwrap(), 7);

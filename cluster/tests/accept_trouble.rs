@@ -1,4 +1,5 @@
-//! A node that cannot accept connections, as one without file descriptors: it says so once a second, and accepts again once it can.
+//! A node that cannot accept connections, for example because it is out of file descriptors: it reports this once a
+//! second, and accepts again as soon as it can.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 mod cluster_support;

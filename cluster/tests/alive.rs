@@ -1,4 +1,5 @@
-//! A node that lives does all that a node does: a task that runs as long as the node ends it, and `/livez` says no more than is so.
+//! A node that lives does everything that a node does: if a task that must run as long as the node ends, the node ends
+//! too, and `/livez` claims no more than is true.
 //!
 //! The nodes' networks panic where a test tells them to, as a defect in the node would.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]

@@ -1,4 +1,4 @@
-//! What answers take: memory, and other callers' time.
+//! The cost of answers: memory, and the time of other callers.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 mod cluster_support;

@@ -1,4 +1,4 @@
-//! The example configurations load, and what is wrong with one is said by field.
+//! The example configurations load, and an error in a configuration is reported by its field.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use std::path::Path;

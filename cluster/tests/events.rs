@@ -1,4 +1,4 @@
-//! The events feed of one node over real sockets: polls that wake, streams that end, bounds that hold.
+//! The events feed of one node over real sockets: polls that wake, streams that end, and bounds that hold.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,4 +1,5 @@
-//! A node whose disk fails acknowledges nothing, votes for nobody, allows nothing, and ends; the others go on.
+//! A node whose disk fails acknowledges nothing, votes for no node, allows nothing, and ends; the other nodes
+//! continue.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 mod cluster_support;

@@ -1,4 +1,4 @@
-//! A `recover` that is killed between its steps: what it leaves on the disk, and how an operator goes on.
+//! A `recover` that is killed between its steps: what it leaves on the disk, and how an operator continues.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

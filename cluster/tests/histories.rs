@@ -1,4 +1,5 @@
-//! Histories of real nodes: what was read before a recovery, or of another cluster, is told apart from what is there now.
+//! Histories of real nodes: a reader can tell what was read before a recovery, or from another cluster, from what is
+//! there now.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,4 +1,4 @@
-//! `/livez` looks at the tasks: one that stands still is named there, while all else goes on.
+//! `/livez` watches the tasks: it names a task that stands still, while everything else continues.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 mod cluster_support;
@@ -143,7 +143,7 @@ async fn livez_names_a_task_that_has_stopped_and_recovers_when_the_task_continue
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
     assert_eq!(status(&answer), 503, "{answer}");
-    assert!(answer.contains("the task `flush the registry` has not gone on for"), "{answer}");
+    assert!(answer.contains("the task `flush the registry` has sent no heartbeat for"), "{answer}");
     let metrics = get(address, "/metrics").await.unwrap();
     for line in ["assent_tasks_late 1\n", "assent_healthy 1\n"] {
         assert!(metrics.contains(line), "{line} is not in {metrics}");

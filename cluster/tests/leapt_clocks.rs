@@ -1,5 +1,5 @@
-//! Clocks of all nodes that leap together, or seem to: what was a leap denies and stamps nothing until it has settled or an operator
-//! has confirmed it, and what was none is not noticed.
+//! Clocks of all nodes that leap together, or seem to. After a leap the nodes deny and stamp nothing until the clocks
+//! have settled or an operator has confirmed them. If there was no leap, the nodes notice nothing.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 mod cluster_support;
@@ -192,7 +192,7 @@ async fn clocks_eleven_years_ahead_stamp_nothing_and_everything_works_once_they_
         let refused = node.service().add_member(&Caller::Anonymous, new).await.unwrap_err();
         assert_eq!((refused.code, refused.status), (Code::ClockUncertain, 503), "{refused:?}");
         assert_eq!(refused.remedy, remedy);
-        assert!(refused.detail.ends_with("take an operator's word"), "{refused:?}");
+        assert!(refused.detail.ends_with("an operator must confirm it"), "{refused:?}");
     }
     let after = nodes[0].service().status(&Caller::Anonymous);
     assert_eq!((after.revision, after.clock.registry_time), (before.revision, before.clock.registry_time));

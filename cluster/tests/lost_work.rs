@@ -1,5 +1,5 @@
-//! Work on a call that fails inside the node settles nothing: the caller is told to ask again or elsewhere, and never that what it
-//! handed in is wrong. Nor is it told nothing.
+//! Work on a call that fails inside the node decides nothing: the answer tells the caller to ask again or elsewhere.
+//! It never says that the submission is wrong, and it is never missing.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 mod cluster_support;

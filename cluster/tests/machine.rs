@@ -1,4 +1,5 @@
-//! The state machine on disk: the rules' own result, whatever is cut, killed, replayed or sent as a snapshot.
+//! The state machine on disk: it gives the rules' own result, whatever is cut off, killed, replayed or sent as a
+//! snapshot.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

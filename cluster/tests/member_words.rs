@@ -1,4 +1,4 @@
-//! What members say of themselves and of others: whose word changes the membership, and whose changes nothing.
+//! What members state about themselves and about others: whose statement changes the membership, and whose does not.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -63,10 +63,10 @@ async fn an_announcement_is_carried_out_only_once_the_member_answers_at_its_addr
     let other_store = node_of(&configs, 3, [9; 16]).await;
     let own_port = peer.hub.local_addr().port();
     for (claimed, whys) in [
-        (address(), ["is not found where it says", "is not found where it says"]),
+        (address(), ["is not found at the address", "is not found at the address"]),
         (other_store.hub.local_addr().to_string(), ["with another store", "with another store"]),
         // At another member's address that member answers, and the leader need not even look.
-        (configs[0].peer_listen.clone(), ["is not found where it says", "member_exists"]),
+        (configs[0].peer_listen.clone(), ["is not found at the address", "member_exists"]),
         (format!("0.0.0.0:{own_port}"), ["no other node can dial", "no other node can dial"]),
         (format!("[::]:{own_port}"), ["no other node can dial", "no other node can dial"]),
     ] {

@@ -1,9 +1,10 @@
-//! Builds of different versions in one cluster, under load: what the newer one writes stops the older one before it answers
-//! anything, and nodes of one build go on where they are a quorum.
+//! Builds of different versions in one cluster, under load: data that the newer build writes stops the older one
+//! before it answers anything, and nodes of one build continue where they are a quorum.
 //!
-//! All nodes here run the same code. A newer build is one whose words are rewritten where they leave it: on the way to its
-//! peers (`cluster_support/edge.rs`), or on its disk. So these tests say what this build does with the words of another one, and
-//! nothing of what another build does. Builds that differ in the rules that they know: `mixed_rules.rs`.
+//! All nodes here run the same code. A newer build is one whose messages are rewritten on the way to its peers
+//! (`cluster_support/edge.rs`), or whose data are rewritten on its disk. So these tests show what this build does with
+//! the data of another build, and nothing about what another build does. `mixed_rules.rs` tests builds that differ in
+//! the rules that they know.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,8 +1,9 @@
-//! Builds that know different versions of the rules in one cluster, under load: which version of commands and of leaves lies on
-//! their disks before and after the raise, and that a build which does not know the rules in force does not start.
+//! Builds that know different versions of the rules in one cluster, under load: which version of commands and of
+//! leaves is on their disks before and after the raise, and that a build does not start if it does not know the rules
+//! in force.
 //!
-//! All nodes here run the same code; an older build is one whose `rules_known` is lower. Under the rules of version 2, which are in
-//! no release, commands and leaves have a second version.
+//! All nodes here run the same code; an older build is one whose `rules_known` is lower. Commands and leaves have a
+//! second version under the rules of version 2, which are in no release.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 #![allow(clippy::disallowed_methods, reason = "tests are no nodes: what they spawn they wait for")]
 

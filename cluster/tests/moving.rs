@@ -1,4 +1,4 @@
-//! Members that move to other addresses, and what the membership says of them.
+//! Members that move to other addresses, and what the membership says about them.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,5 +1,5 @@
-//! Data that earlier builds left behind (`data/README.md`): this build opens it, holds the same rows, decides the same, and goes
-//! on. And of every version that this build writes there is such data.
+//! Data that earlier builds left (`data/README.md`): this build opens the data, holds the same rows, makes the same
+//! decisions, and continues. Such data exists for every version that this build writes.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,4 +1,4 @@
-//! Two nodes and one connection: calls, order, bounds, clocks, stopping.
+//! Two nodes and one connection: calls, order, bounds, clocks, and the end of the connection.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,4 +1,4 @@
-//! A false peer against real nodes: what it claims, hands in and shows changes nothing that it should not.
+//! A false peer against real nodes: its claims, submissions and proofs change nothing that they should not.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -259,7 +259,7 @@ async fn a_node_signs_for_a_peer_only_that_its_build_knows_the_next_rules_and_ke
         (spaced, another),
         (changed(|rules| rules.issued_at.0 -= 62), "is not now"),
         (changed(|rules| rules.issued_at.0 += 3), "is not now"),
-        (revocation.to_vec(), "it is no `rules` statement"),
+        (revocation.to_vec(), "it is not a `rules` statement"),
         (b"rules".to_vec(), "malformed"),
         ([vec![b' '; 16 * 1024], of(2).to_vec()].concat(), "more than 16384 bytes"),
     ];

@@ -1,4 +1,4 @@
-//! Peers that are wrong, broken or hostile, spoken in raw bytes.
+//! Peers that are wrong, broken or hostile, as raw bytes.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

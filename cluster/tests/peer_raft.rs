@@ -1,4 +1,5 @@
-//! Three Raft cores on real stores over real peer connections: replication, failover, handing over, snapshots.
+//! Three Raft cores on real stores over real peer connections: replication, failover, transfer of leadership,
+//! snapshots.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

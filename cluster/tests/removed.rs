@@ -1,4 +1,4 @@
-//! Members that were removed: what they know of it, and from whom.
+//! Members that were removed: what they know of their removal, and from which node.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

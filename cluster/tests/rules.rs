@@ -1,4 +1,4 @@
-//! A rolling upgrade: two versions of the rules in one cluster, and replicas that stay equal throughout.
+//! A rolling upgrade: two versions of the rules in one cluster, with replicas that stay equal throughout.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 mod cluster_support;

@@ -1,8 +1,9 @@
-//! Whatever becomes of real nodes' answers on their way, a client never takes an allow after a deny, and believes no allow that is not a
-//! node's own, for the very request, and not over. An allow of a permit has the permit's receipt.
+//! Whatever happens to real nodes' answers on their way, a client never takes an allow after a deny. It accepts an
+//! allow only if the allow is a node's own, for exactly its request, and not over. An allow of a permit has the
+//! permit's receipt.
 //!
-//! Each case is drawn from its number. By default the first 500 are run. `ASSENT_SPOILT_FIRST` and `ASSENT_SPOILT_DRAWS` say which ones
-//! are run instead, and a failure names both for the case that failed.
+//! Each case is drawn from its number. By default the first 500 are run. `ASSENT_SPOILT_FIRST` and
+//! `ASSENT_SPOILT_DRAWS` select other ones, and a failure names both values for the case that failed.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 #![allow(clippy::disallowed_methods, reason = "tests are no nodes: what they spawn they wait for")]
 

@@ -1,4 +1,4 @@
-//! Leaving a cluster in order, and the digest that nodes are compared by.
+//! A node that stops in order, and the digest by which nodes are compared.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 #![allow(clippy::disallowed_methods, reason = "tests are no nodes: what they spawn they wait for")]
 

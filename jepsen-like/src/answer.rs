@@ -1,4 +1,4 @@
-//! One HTTP answer, as it came over the wire.
+//! One HTTP answer, as it was received.
 
 use std::time::Duration;
 
@@ -10,21 +10,21 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 use tokio::time::Instant;
 
-/// Most bytes of an answer.
+/// The largest body that is read, in bytes.
 const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
 
-/// An answer, or that there was none.
+/// An answer, or the fact that none came.
 #[derive(Debug, Clone)]
 pub struct Answer {
     /// The HTTP status; none if there was no answer within the deadline.
     pub status: Option<u16>,
-    /// The body, `null` if it is no JSON.
+    /// The body, or `null` if it is not JSON.
     pub body: Value,
     /// The body's bytes.
     pub bytes: Bytes,
-    /// When it was asked.
+    /// When the request was sent.
     pub invoked: Instant,
-    /// When the answer was there.
+    /// When the answer had arrived.
     pub returned: Instant,
 }
 
@@ -48,7 +48,7 @@ impl Answer {
         }
     }
 
-    /// How long it took.
+    /// The time between the request and the answer.
     pub fn took(&self) -> Duration {
         self.returned - self.invoked
     }
@@ -64,7 +64,7 @@ impl Answer {
     }
 }
 
-/// A plain HTTP client; keeps connections, and repeats only what was never sent.
+/// A plain HTTP client. It keeps connections open, and repeats only a request that was never sent.
 #[derive(Clone)]
 pub(crate) struct Http {
     client: Client<HttpConnector, Full<Bytes>>,
@@ -78,7 +78,7 @@ impl Http {
         Self { client }
     }
 
-    /// One request and its answer, or none by the deadline.
+    /// Sends one request, and returns its answer or, after the deadline, none.
     pub(crate) async fn ask(&self, method: &str, url: &str, body: Bytes, deadline: Duration) -> Answer {
         let invoked = Instant::now();
         let answer = tokio::time::timeout(deadline, self.exchange(method, url, body)).await;

@@ -5,8 +5,8 @@ use std::process::Command;
 
 use crate::error::HarnessError;
 
-/// The binary under test: `$ASSENT_BIN`, or the one in the target directory that this program runs from.
-/// `cargo test --workspace` has just built it; run alone, this builds it first if it is not there.
+/// The binary under test: `$ASSENT_BIN`, or the one in the target directory that this program runs from. `cargo test
+/// --workspace` has just built it. If a single test is run and the binary is missing, this function builds it first.
 pub fn binary() -> Result<PathBuf, HarnessError> {
     if let Some(named) = std::env::var_os("ASSENT_BIN") {
         return Ok(PathBuf::from(named));
@@ -26,7 +26,7 @@ pub fn binary() -> Result<PathBuf, HarnessError> {
     Ok(binary)
 }
 
-/// Brings the binary under test up to date, where cargo runs this program; otherwise it has to be there.
+/// Brings the binary under test up to date if cargo runs this program; otherwise the binary must exist.
 pub fn build_binary() -> Result<(), HarnessError> {
     let by_cargo = std::env::var_os("CARGO").is_some() && std::env::var_os("ASSENT_BIN").is_none();
     if by_cargo { build() } else { binary().map(drop) }

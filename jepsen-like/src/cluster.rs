@@ -1,4 +1,4 @@
-//! A cluster of real processes: `assent dev` starts it, and this breaks it.
+//! A cluster of real processes, which `assent dev` starts and which this module stops, pauses and damages.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,9 +21,9 @@ use crate::documented;
 use crate::error::HarnessError;
 use crate::ports;
 
-/// Longest that a cluster may take to become ready on a busy machine.
+/// The longest time that a cluster may take to become ready on a busy machine.
 const READY_WITHIN: Duration = Duration::from_secs(60);
-/// Longest that a test waits for one answer, well above any deadline of the product.
+/// The longest time that a test waits for one answer: well above any deadline of the product.
 const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 
 /// One node of a running cluster.
@@ -62,7 +62,7 @@ pub struct Cluster {
     keys: BTreeMap<String, PathBuf>,
     directory: tempfile::TempDir,
     dev: Child,
-    /// The nodes that this started again, which `assent dev` knows nothing of.
+    /// The nodes that this harness started again, and that `assent dev` does not manage.
     pub(crate) restarted: BTreeMap<u64, Child>,
     http: Http,
 }
@@ -127,7 +127,7 @@ impl Cluster {
         Err(HarnessError::TimedOut(format!("`assent dev` wrote no dev.json:\n{}", self.log())))
     }
 
-    /// Waits until `assent dev` is through with starting: until then it takes a node's end for a failed start.
+    /// Waits until `assent dev` has finished starting: until then it treats a node's end as a failed start.
     async fn settled(&self) -> Result<(), HarnessError> {
         let until = Instant::now() + READY_WITHIN;
         while Instant::now() < until {
@@ -174,7 +174,7 @@ impl Cluster {
         )))
     }
 
-    /// The client that this asks with, for tasks of their own.
+    /// The HTTP client of this cluster, for tasks of their own.
     pub(crate) fn http(&self) -> Http {
         self.http.clone()
     }
@@ -206,7 +206,7 @@ impl Cluster {
         self.keys.get(role).map(PathBuf::as_path)
     }
 
-    /// Asks a node. What it reads of the registry is asked again while it cannot know.
+    /// Asks a node. If the path reads the registry and the node cannot know, the request is repeated.
     pub async fn get(&self, id: u64, path: &str) -> Answer {
         let until = Instant::now() + ANSWER_WITHIN;
         loop {
@@ -246,14 +246,14 @@ impl Cluster {
                 return Ok(answer);
             }
             if Instant::now() >= until {
-                let detail = format!("a submission through node {id} found no definite answer: {answer:?}");
+                let detail = format!("a submission through node {id} got no definite answer: {answer:?}");
                 return Err(HarnessError::TimedOut(format!("{detail}\n{}", self.node_log(id))));
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 
-    /// Submits and insists on acceptance.
+    /// Submits, and fails unless the envelope is accepted.
     pub async fn accept(&self, id: u64, envelope: &[u8]) -> Result<Answer, HarnessError> {
         let answer = self.submit(id, envelope).await?;
         match answer.status {
@@ -267,7 +267,7 @@ impl Cluster {
         self.post(id, "/v1/authorize", request.to_string().into_bytes()).await
     }
 
-    /// Asks a node for a decision until it can know: a deny for want of a quorum is always legal, and on a busy
+    /// Asks a node for a decision until the node can know: a deny for want of a quorum is always legal, and on a busy
     /// machine it happens.
     pub async fn decide(&self, id: u64, request: &Value) -> Answer {
         let until = Instant::now() + READY_WITHIN;
@@ -280,7 +280,7 @@ impl Cluster {
         }
     }
 
-    /// The node that some node believes to lead.
+    /// The node that some node takes for the leader.
     pub async fn leader(&self) -> Result<u64, HarnessError> {
         let until = Instant::now() + READY_WITHIN;
         while Instant::now() < until {
@@ -298,13 +298,13 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        // Best effort: there is nobody to tell, and each of these may have ended already.
+        // Best effort: a failure cannot be reported here, and each of these processes may have ended already.
         for child in self.restarted.values_mut() {
             let _ = child.kill();
             let _ = child.wait();
         }
         for node in &self.nodes {
-            // A paused process takes no other signal.
+            // A paused process handles no signal except SIGCONT and SIGKILL.
             let _ = kill(Pid::from_raw(node.pid), Signal::SIGCONT);
         }
         let _ = kill(Pid::from_raw(i32::try_from(self.dev.id()).unwrap_or(i32::MAX)), Signal::SIGTERM);

@@ -12,14 +12,15 @@ impl Cluster {
         self.dev_directory().join(format!("node-{id}.toml"))
     }
 
-    /// Changes numbers in a node's configuration, by field name; they hold from its next start.
+    /// Changes numbers in a node's configuration, by field name. They take effect at its next start.
     pub fn configure(&self, id: u64, fields: &[(&str, u64)]) -> Result<(), HarnessError> {
         let fields: Vec<(&str, String)> =
             fields.iter().map(|(field, value)| (*field, value.to_string())).collect();
         self.write_config(id, id, &fields)
     }
 
-    /// Writes a node's configuration: that of the node `like`, with these values, as TOML writes them, in these fields.
+    /// Writes a node's configuration: a copy of the configuration of the node `like`, with these values, in TOML, in
+    /// these fields.
     pub(crate) fn write_config(
         &self,
         id: u64,

@@ -1,20 +1,20 @@
-//! What can go wrong with a cluster under test.
+//! The errors of the harness.
 
-/// Why the harness could not do what a test asked. It says nothing about the product's answers.
+/// Why the harness could not do what a test asked. It does not say whether the product's answers are right.
 #[derive(Debug, thiserror::Error)]
 pub enum HarnessError {
-    /// The operating system said no.
+    /// The operating system returned an error.
     #[error("{doing}: {source}")]
     Io {
         /// What was being done.
         doing: String,
-        /// What the system said.
+        /// The error of the system.
         source: std::io::Error,
     },
-    /// The cluster did not get where it should within the time given.
+    /// The cluster did not reach the expected state in time.
     #[error("{0}")]
     TimedOut(String),
-    /// Something is not as the harness needs it.
+    /// Something is not in the state that the harness needs.
     #[error("{0}")]
     Unexpected(String),
 }

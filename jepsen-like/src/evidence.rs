@@ -1,4 +1,4 @@
-//! What the tests submit: real statements with real signatures by the keys of a development cluster.
+//! The statements that the tests submit: real ones, with real signatures by the keys of a development cluster.
 
 use serde_json::{Value, json};
 
@@ -19,9 +19,10 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    /// Evidence for `lineage`, about a subject of its own, issued at the cluster's present.
+    /// Evidence for `lineage`, about a subject of its own, issued at the cluster's present time.
     pub async fn new(cluster: &Cluster, lineage: &str) -> Result<Self, HarnessError> {
-        // The registry refuses what is issued in its future, so ask it for the time instead of a clock here.
+        // The registry refuses a statement that is issued in its future, so this asks the registry for the time and
+        // uses no clock here.
         let asked = json!({"domain": cluster.domain, "lineage": lineage, "action": "ask",
             "subject": {"digest": {"sha256": Sha256::of(b"").to_string()}}});
         for node in &cluster.nodes {
@@ -37,25 +38,25 @@ impl Evidence {
                 });
             }
         }
-        Err(HarnessError::Unexpected("no node tells the time".to_owned()))
+        Err(HarnessError::Unexpected("no node answered with the time".to_owned()))
     }
 
-    /// The same for another lineage, about a subject of its own.
+    /// The same signer for another lineage, about a subject of its own.
     pub fn in_lineage(self, lineage: &str) -> Self {
         Self { lineage: lineage.to_owned(), subject: Sha256::of(lineage.as_bytes()), ..self }
     }
 
-    /// The same in another domain, such as `_root`.
+    /// The same signer for another domain, such as `_root`.
     pub fn in_domain(self, domain: &str) -> Self {
         Self { domain: domain.to_owned(), ..self }
     }
 
-    /// When it is issued.
+    /// The time at which the statements are issued.
     pub fn issued(&self) -> Seconds {
         self.issued_at
     }
 
-    /// The same, issued at another time.
+    /// The same signer, with another time of issue.
     pub fn issued_at(self, issued_at: Seconds) -> Self {
         Self { issued_at, ..self }
     }
@@ -66,7 +67,7 @@ impl Evidence {
             "subject": {"digest": {"sha256": self.subject.to_string()}}})
     }
 
-    /// The action `run` is authorized, for a long time.
+    /// An authorization of the action `run`, for a long time.
     pub fn authorization(&self, key: &SigningKey, slot: Slot) -> Vec<u8> {
         let claims = json!({"actions": ["run"], "notBefore": self.issued_at.to_string(),
             "notAfter": Seconds(self.issued_at.0 + 100_000).to_string()});
@@ -104,7 +105,7 @@ impl Evidence {
         self.restriction(EvidenceKind::Containment, subject, &claims, by)
     }
 
-    /// The grant of a role, in the given slot of `_governance`.
+    /// The grant of a role, in the given slot of the `_governance` chain.
     pub fn grant(&self, authority: &SigningKey, role: &str, by: &SigningKey, slot: Slot) -> Vec<u8> {
         let target = authority.public().to_string();
         let claims = json!({"authority": target, "name": role, "role": role,
@@ -138,7 +139,7 @@ impl Evidence {
 pub type Slot = (u64, Option<EvidenceId>);
 
 impl Cluster {
-    /// The next slot of a domain's `_governance`, asked of a node.
+    /// The next slot of a domain's `_governance` chain, as a node answers.
     pub async fn governance_slot(&self, through: u64, domain: &str) -> Slot {
         let page = self.get(through, &format!("/v1/lineages/{domain}/_governance?limit=1")).await;
         let head = page.text("head").and_then(|head| head.parse().ok());

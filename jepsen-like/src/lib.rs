@@ -1,8 +1,10 @@
-//! Real clusters to break: processes of the `assent` binary on loopback, with real sockets, files and signals.
+//! Tests of Assent as a whole: real clusters under faults, simulated clusters, a model of the rules, and the checks
+//! that judge histories.
 //!
-//! [`Cluster`] starts, kills, pauses and restarts nodes; [`Evidence`] signs what the tests submit; every
-//! answer is an [`Answer`], read from the wire and not through the client under test. It owns the processes
-//! and the directory that it made, and ends only those. Nothing in the product imports it.
+//! [`Cluster`] runs processes of the `assent` binary on loopback, with real sockets, files and signals. It starts,
+//! kills, pauses and restarts nodes. [`Evidence`] signs what the tests submit. Every answer is an [`Answer`], which is
+//! read from the wire and not through the client under test. This crate owns the processes and the directory that it
+//! made, and ends only those. Nothing in the product imports it.
 #![deny(clippy::print_stdout, clippy::print_stderr)] // They panic when the reader is gone; `output` does not.
 
 mod answer;
@@ -11,7 +13,7 @@ pub mod chaos;
 pub mod check;
 mod cluster;
 mod configuration;
-/// Shared with the tests of the nodes, which talk to them over HTTP too.
+/// Shared with the tests of the nodes, which also talk to nodes over HTTP.
 #[path = "../../cluster/tests/cluster_support/documented.rs"]
 mod documented;
 mod error;

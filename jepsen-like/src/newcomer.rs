@@ -1,4 +1,4 @@
-//! Nodes that join a running cluster, and members that are gone.
+//! Nodes that join a running cluster, and members that have left it.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -50,7 +50,7 @@ impl Cluster {
         self.grant_newcomer_through(1, id).await
     }
 
-    /// The same through a node of choice.
+    /// Has root grant a newcomer's key, through the node `through`.
     pub async fn grant_newcomer_through(&self, through: u64, id: u64) -> Result<(), HarnessError> {
         let evidence = Evidence::new(self, "grant").await?.in_domain("_root");
         let root = self.key("root")?;
@@ -59,7 +59,8 @@ impl Cluster {
         Ok(())
     }
 
-    /// Asks `through` to add a started newcomer as a learner, as it introduces itself.
+    /// Asks `through` to add a started newcomer as a learner, with the addresses and the key that the newcomer itself
+    /// states.
     pub async fn add_learner(&self, through: u64, id: u64) -> Result<Answer, HarnessError> {
         let status = self.introduced(id).await?;
         let of = |name: &str| status.body.pointer(&format!("/node/{name}")).cloned();
@@ -76,10 +77,10 @@ impl Cluster {
             }
             tokio::time::sleep(std::time::Duration::from_millis(25)).await;
         }
-        Err(HarnessError::TimedOut(format!("node {id} does not say who it is:\n{}", self.node_log(id))))
+        Err(HarnessError::TimedOut(format!("node {id} does not state its identity:\n{}", self.node_log(id))))
     }
 
-    /// Promotes a learner, again and again until it has caught up.
+    /// Promotes a learner, and repeats the call until the learner has caught up.
     pub async fn promote(&self, through: u64, id: u64) -> Result<Answer, HarnessError> {
         let path = format!("/v1/cluster/members/{id}/promote");
         for _ in 0..100 {
@@ -89,7 +90,7 @@ impl Cluster {
                 _ => return Ok(answer),
             }
         }
-        Err(HarnessError::TimedOut(format!("node {id} is not promoted:\n{}", self.node_log(id))))
+        Err(HarnessError::TimedOut(format!("node {id} was not promoted in time:\n{}", self.node_log(id))))
     }
 }
 

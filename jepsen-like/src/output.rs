@@ -1,7 +1,8 @@
-//! What the commands print: results on stdout, talk on stderr.
+//! What the commands print: results on stdout, messages on stderr.
 //!
-//! A reader that has gone away (`| head`) is no failure: writing then stops quietly, and the exit code is left. Every command prints
-//! through here. The standard library's macros panic instead, so the lints at the head of `lib.rs` and `main.rs` deny them.
+//! If the reader has gone away (`| head`), that is not an error: writing stops silently, and the exit code stays the
+//! same. Every command prints through this module. The standard library's macros panic instead, so the lints at the
+//! head of `lib.rs` and `main.rs` deny them.
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
@@ -13,7 +14,7 @@ pub struct OutputError(#[from] io::Error);
 /// Prints a result on stdout, in whole lines.
 ///
 /// # Errors
-/// Stdout takes no more, for another reason than that its reader has gone away.
+/// Stdout accepts no more, for another reason than that its reader has gone away.
 pub fn print(text: &str) -> Result<(), OutputError> {
     written(text, io::stdout().lock())
 }
@@ -23,19 +24,19 @@ fn written(text: &str, mut to: impl Write) -> Result<(), OutputError> {
     let all = [text, end].concat();
     match to.write_all(all.as_bytes()).and_then(|()| to.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(OutputError(error)),
-        // A reader that has seen enough is no failure.
+        // If the reader has gone away, that is not an error.
         Ok(()) | Err(_) => Ok(()),
     }
 }
 
-/// Says a line on stderr.
+/// Prints a line on stderr.
 pub fn say(line: &str) {
-    // With stderr gone too, only the exit code is left.
+    // If stderr is gone too, only the exit code is left.
     let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
-/// Says on stderr how far a command is that goes through many things: on a terminal one line that the next one replaces, elsewhere
-/// a line now and then.
+/// Reports on stderr the progress of a command that handles many things: on a terminal as one line that the next
+/// report replaces, elsewhere as a line now and then.
 #[derive(Debug)]
 pub(crate) struct Progress {
     all: u64,
@@ -44,13 +45,14 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Of so many things. It says something each time that so many are done, on a terminal and elsewhere, and when all are.
+    /// Progress over this many things. It reports each time that so many are done, on a terminal or elsewhere, and
+    /// when all are done.
     pub(crate) fn of(all: u64, each_on_terminal: u64, each_elsewhere: u64) -> Self {
         let terminal = io::stderr().is_terminal();
         Self { all, each: if terminal { each_on_terminal } else { each_elsewhere }, terminal }
     }
 
-    /// So many are done. `what` says more about it.
+    /// Reports that so many are done. `what` adds details.
     pub(crate) fn tell(&self, done: u64, what: impl FnOnce() -> String) {
         let last = done == self.all;
         if !last && !done.is_multiple_of(self.each) {
@@ -65,7 +67,7 @@ impl Progress {
         let _ = write!(io::stderr().lock(), "\r{line}{end}");
     }
 
-    /// Says a line of its own, which stays.
+    /// Prints a separate line, which stays.
     pub(crate) fn interrupt(&self, line: &str) {
         let clear = if self.terminal { "\r\x1b[K" } else { "" };
         say(&format!("{clear}{line}"));
@@ -76,7 +78,7 @@ impl Progress {
 mod tests {
     use super::*;
 
-    /// Takes nothing, for that reason.
+    /// A writer that accepts nothing, for that reason.
     struct Full(ErrorKind);
 
     impl Write for Full {

@@ -1,5 +1,5 @@
-//! Pages whose commands are run: fenced blocks marked `sh` are commands, those marked `text` are lines that what ran
-//! before them must have answered. `…` in such a line stands for whatever differs from run to run.
+//! Runs the commands of documentation pages: fenced blocks marked `sh` are commands, and blocks marked `text` are
+//! lines that the commands before them must print. `…` in such a line stands for text that differs from run to run.
 
 use std::process::Command;
 
@@ -7,7 +7,7 @@ use crate::binary::binary;
 use crate::cluster::Cluster;
 use crate::error::HarnessError;
 
-/// Longest that the commands of a page may take, in seconds.
+/// The longest time that the commands of a page may take, in seconds.
 const PAGE_WITHIN_S: &str = "180";
 
 /// A block of a page.
@@ -31,10 +31,11 @@ fn blocks(page: &str) -> Vec<Block<'_>> {
         .collect()
 }
 
-/// Runs a page's commands in one shell, as somebody who pastes them, against a cluster. Answers everything they printed.
+/// Runs a page's commands against a cluster, in one shell, as if a person had pasted them. Returns everything that
+/// they printed.
 ///
 /// # Errors
-/// What failed, or which answer is missing.
+/// Which command failed, or which answer is missing.
 pub async fn run_page(cluster: &Cluster, page: &str) -> Result<String, HarnessError> {
     let exports: Vec<String> =
         cluster.log().lines().filter(|line| line.starts_with("export ")).map(str::to_owned).collect();
@@ -50,7 +51,7 @@ pub async fn run_page(cluster: &Cluster, page: &str) -> Result<String, HarnessEr
     }
     let directory = home.path().to_owned();
     let ran = tokio::task::spawn_blocking(move || {
-        // A page that waits for what never comes ends with everything that it started.
+        // If a page waits for something that never comes, `timeout` ends it together with everything that it started.
         let mut shell = Command::new("timeout");
         shell.args(["--kill-after=5", PAGE_WITHIN_S, "bash", "-c"]).arg(format!("exec 2>&1\n{script}"));
         shell.current_dir(directory).output()
@@ -72,7 +73,7 @@ pub async fn run_page(cluster: &Cluster, page: &str) -> Result<String, HarnessEr
                 let answered = from.split("\n== block ").next().unwrap_or_default();
                 for line in lines.lines() {
                     if !answered.lines().any(|found| matches(line, found)) {
-                        let problem = format!("block {last} did not answer `{line}`, but:\n{answered}");
+                        let problem = format!("block {last} did not print `{line}`, but:\n{answered}");
                         return Err(HarnessError::Unexpected(problem));
                     }
                 }

@@ -5,16 +5,16 @@ use std::sync::atomic::{AtomicU16, Ordering};
 
 use crate::error::HarnessError;
 
-/// Ports that a cluster may use, counted from its base.
+/// The number of ports that a cluster may use, counted from its base.
 const SPAN: u16 = 200;
-/// Below the range from which Linux takes ephemeral ports.
+/// The first base, below the range from which Linux takes ephemeral ports.
 const FIRST: u16 = 11_000;
 const RANGES: u16 = 100;
 
 static NEXT: AtomicU16 = AtomicU16::new(0);
 
-/// A base whose ports were free a moment ago. Tests of one process never get the same base; tests of several
-/// processes start at different places.
+/// A base whose ports were free a moment ago. Tests of one process never get the same base. Tests of different
+/// processes begin the search at different bases.
 pub(crate) fn free_base(nodes: u16) -> Result<u16, HarnessError> {
     let start = u16::try_from(std::process::id() % u32::from(RANGES)).unwrap_or(0);
     for _ in 0..RANGES {

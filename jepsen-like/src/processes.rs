@@ -1,6 +1,6 @@
-//! What is done to a cluster's processes: killed, stopped, paused, started again.
+//! The faults of a cluster's processes: kill, stop, pause, start again.
 //!
-//! Everything here blocks its thread until it is done, so that a test knows from when on a node is gone. With load on
+//! Each function blocks its thread until it is done, so that a test knows from when on a node is down. If load runs on
 //! the same runtime, call it in `tokio::task::block_in_place`.
 
 use std::fs;
@@ -15,11 +15,11 @@ use crate::cluster::Cluster;
 use crate::error::HarnessError;
 
 const LOOK_EVERY: Duration = Duration::from_millis(5);
-/// How often it is looked before a process is given up on: 10 s.
+/// How many times a process is checked before the harness gives up on it: 10 s in all.
 const LOOKS: u32 = 2000;
 
 impl Cluster {
-    /// Ends a node at once, as a power cut would end its process.
+    /// Ends a node at once (SIGKILL), as a power cut would end its process.
     pub fn kill(&mut self, id: u64) -> Result<(), HarnessError> {
         if let Some(mut child) = self.restarted.remove(&id) {
             child.kill().map_err(HarnessError::io("killing a node"))?;
@@ -30,7 +30,7 @@ impl Cluster {
         self.gone(id)
     }
 
-    /// Asks a node to stop, and waits until it has. Answers its exit code, if it ended by itself.
+    /// Asks a node to stop, and waits until it has. Returns its exit code, if it ended by itself.
     pub fn stop(&mut self, id: u64) -> Result<Option<i32>, HarnessError> {
         self.terminate(id)?;
         self.ended(id)
@@ -41,7 +41,7 @@ impl Cluster {
         self.signal(id, Signal::SIGTERM)
     }
 
-    /// Waits until a node has ended by itself. Answers its exit code.
+    /// Waits until a node has ended by itself. Returns its exit code.
     pub fn ended(&mut self, id: u64) -> Result<Option<i32>, HarnessError> {
         if !self.restarted.contains_key(&id) {
             self.gone(id)?;
@@ -60,10 +60,10 @@ impl Cluster {
             }
             std::thread::sleep(LOOK_EVERY);
         }
-        Err(HarnessError::TimedOut(format!("node {id} goes on")))
+        Err(HarnessError::TimedOut(format!("node {id} did not end")))
     }
 
-    /// How `assent dev` says that a node of its own ended.
+    /// The exit code that `assent dev` printed for a node that it started.
     fn dev_said_code(&self, id: u64) -> Option<Option<i32>> {
         let said = format!("node {id} ended (");
         let log = self.log();
@@ -73,16 +73,16 @@ impl Cluster {
 
     /// Waits until a killed node's process is gone.
     pub fn gone(&self, id: u64) -> Result<(), HarnessError> {
-        // Until the process is gone its files are in use.
+        // A process uses its files until it is gone.
         let pid = Pid::from_raw(self.node(id)?.pid);
         eventually(|| kill(pid, None).is_err().then_some(()))
-            .ok_or_else(|| HarnessError::TimedOut(format!("node {id} did not die")))
+            .ok_or_else(|| HarnessError::TimedOut(format!("node {id} was not gone in time")))
     }
 
     /// Stops a node's process without ending it, and waits until it stands still.
     pub fn pause(&self, id: u64) -> Result<(), HarnessError> {
         self.signal(id, Signal::SIGSTOP)?;
-        // Each thread for itself: one that still runs could still answer.
+        // Each thread is checked: one that still runs could still answer.
         let threads = format!("/proc/{}/task", self.node(id)?.pid);
         let stands = || {
             let mut threads = fs::read_dir(&threads).ok()?.flatten();
@@ -91,10 +91,10 @@ impl Cluster {
                 .all(|thread| fs::read_to_string(thread.path().join("stat")).is_ok_and(stopped))
                 .then_some(())
         };
-        eventually(stands).ok_or_else(|| HarnessError::TimedOut(format!("node {id} does not stand still")))
+        eventually(stands).ok_or_else(|| HarnessError::TimedOut(format!("node {id} did not stop in time")))
     }
 
-    /// Lets a stopped process go on.
+    /// Continues a paused process.
     pub fn resume(&self, id: u64) -> Result<(), HarnessError> {
         self.signal(id, Signal::SIGCONT)
     }
@@ -115,7 +115,7 @@ impl Cluster {
         let child = Command::new(binary()?)
             .args(["node", "--exit-with-parent", "--config"])
             .arg(self.config_path(id))
-            // Its end tells the node to stop, should this process die without doing so.
+            // If this process dies without stopping the node, the end of this pipe tells the node to stop.
             .stdin(Stdio::piped())
             .stdout(log)
             .stderr(errors)

@@ -1,16 +1,17 @@
-//! A node's whole ledger as a history has it: its digest, and every leaf with its bytes, read over HTTP like everything else.
+//! Reads a node's whole ledger as a history has it: its digest, and every leaf with its bytes, over HTTP like
+//! everything else.
 
 use serde_json::{Value, json};
 
-/// Events of one page.
+/// How many events a page has.
 const PAGE: usize = 1000;
 
 /// A node to read from.
 pub(crate) trait Reads {
-    /// The body of an answer with 200; none if there is none.
+    /// The body of an answer with status 200; `None` if there is no such answer.
     async fn read(&mut self, path: &str) -> Option<String>;
 
-    /// The bodies of several answers, in the order of the paths; none if one is missing.
+    /// The bodies of several answers, in the order of the paths; `None` if one is missing.
     async fn read_all(&mut self, paths: &[String]) -> Option<Vec<String>> {
         let mut bodies = Vec::new();
         for path in paths {
@@ -20,13 +21,13 @@ pub(crate) trait Reads {
     }
 }
 
-/// What a node holds; none if it cannot be read.
+/// What a node holds; `None` if it cannot be read.
 pub(crate) async fn ledger(from: &mut impl Reads) -> Option<Value> {
     let digest: Value = serde_json::from_str(&from.read("/v1/cluster/digest").await?).ok()?;
     let mut leaves = Vec::new();
     let mut history = String::new();
     loop {
-        // The first page says in which history the others go on.
+        // The first page names the history in which the other pages continue.
         let after = match leaves.len() {
             0 => String::new(),
             seen => format!("&history={history}&after={seen}"),
@@ -53,7 +54,7 @@ pub(crate) async fn ledger(from: &mut impl Reads) -> Option<Value> {
     }))
 }
 
-/// A page of JSON lines as the history has it; none if it broke off.
+/// A page of JSON lines as the history has it; `None` if it broke off.
 pub(crate) fn page(text: &str) -> Option<Value> {
     let mut events = Vec::new();
     for line in text.lines() {

@@ -1,6 +1,6 @@
 //! Tables for people: each column is as wide as its widest cell.
 
-/// On which side of a column its cells stand.
+/// The side to which the cells of a column are aligned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
     /// Words.
@@ -17,7 +17,7 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// A table without rows yet.
+    /// A table that has no rows yet.
     pub(crate) fn new(columns: &[(&str, Side)]) -> Self {
         Self {
             sides: columns.iter().map(|(_, side)| *side).collect(),
@@ -25,12 +25,12 @@ impl Table {
         }
     }
 
-    /// Adds a row, a cell a column.
+    /// Adds a row with one cell for each column.
     pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         self.rows.push(cells.into_iter().collect());
     }
 
-    /// The titles and the rows, a line each, each after this indentation.
+    /// The titles and the rows, one on each line, each after this indentation.
     pub(crate) fn to_text(&self, indentation: &str) -> String {
         let width = |column: usize| {
             let cells = self.rows.iter().filter_map(|row| row.get(column));

@@ -1,5 +1,5 @@
-//! The leader dies at every moment of a change of the membership: the change is completed or was never made, and the
-//! next one works.
+//! The leader dies at every moment of a membership change: the change is completed or never happened, and the next
+//! change works.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What was acknowledged on one node binds every node, from the next question on.
+//! What one node acknowledged binds every node, from the next question on.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! A dead, cut-off or stopped leader: denies until a quorum has another, and never an allow in doubt.
+//! A leader that is dead, cut off or stopped: nodes deny until a quorum has another leader, and never allow in doubt.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use std::time::Duration;

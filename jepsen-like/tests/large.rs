@@ -1,6 +1,6 @@
-//! A learner joins a cluster that holds much, by snapshot, while load goes on.
+//! A learner joins, by snapshot and under load, a cluster that holds much.
 //!
-//! `ASSENT_ENVELOPES` says how many envelopes there are, 6000 if nobody says.
+//! `ASSENT_ENVELOPES` sets the number of envelopes; the default is 6000.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

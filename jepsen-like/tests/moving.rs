@@ -1,4 +1,5 @@
-//! Members whose addresses change, with real processes: by the node itself, and by an operator with the command.
+//! Members whose addresses change, with real processes: the node itself announces the change, or an operator makes it
+//! with the command.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use std::net::TcpListener;

@@ -1,5 +1,5 @@
-//! The deliberate defects are patches: all of them apply to the work tree as it is, each says what must catch it, and the product
-//! itself has none.
+//! The deliberate defects are patches: all of them apply to the present work tree, each names what must catch it, and
+//! the product itself has none.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,4 +1,4 @@
-//! The procedures of `docs/operations.md` work as written. With `ASSENT_SHOW` set it prints what they answer.
+//! The procedures of `docs/operations.md` work as written. If `ASSENT_SHOW` is set, the test prints their answers.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
 use std::collections::BTreeSet;

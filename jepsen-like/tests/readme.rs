@@ -1,4 +1,4 @@
-//! The README's snippets run as they stand: what a newcomer pastes works.
+//! The README's snippets run as written: what a new user pastes works.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
 use assent_jepsen::{Cluster, run_page};

@@ -1,4 +1,4 @@
-//! Each node in turn is stopped in order and started again, under load: nobody loses anything, nobody waits long.
+//! Each node in turn is stopped in order and started again, under load: no client loses anything, and none waits long.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What the simulation found in the nodes, each played again by itself, with no chance in it.
+//! The errors that the simulation found in the nodes, each played again by itself and without chance.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

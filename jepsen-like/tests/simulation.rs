@@ -1,4 +1,5 @@
-//! The simulator's own promises: one seed is one run, another is another, nothing is violated, and what is wrong is told.
+//! What the simulator itself promises: one seed gives one run, another seed another run, nothing is violated, and
+//! every error is reported.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,4 +1,5 @@
-//! `assent watch` over real clusters and real processes: what runs is stopped when it may run no longer, and not before.
+//! `assent watch` over real clusters and real processes: a command is stopped when it may run no longer, and not
+//! before.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use std::path::{Path, PathBuf};

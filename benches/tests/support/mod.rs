@@ -1,5 +1,5 @@
-//! One node without a cluster: the registry's real rules over rows in memory, behind the API's real bodies. Enough to
-//! prove that the load is right; it measures nothing.
+//! One node without a cluster: the registry's real rules over rows in memory, behind the API's real bodies. It
+//! suffices to test that the load is right; it measures nothing.
 
 use assent_api::{
     AuthoritiesBody, AuthorityBody, AuthorityStatus, BatchResponse, BatchResult, Call, ClockBody,

@@ -1,13 +1,13 @@
-//! Where work goes that blocks a thread: fsync, large reads, signature batches.
+//! The runner of work that blocks a thread: fsync, large reads, batches of signatures.
 //!
-//! Owns no threads of its own. A simulation runs the work inline, so that its order is the program's order.
+//! This module owns no threads. A simulation runs the work inline, so that its order is the order of the program.
 
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 
 /// Runs jobs that block.
 pub trait Blocking: Send + Sync + 'static {
-    /// Starts `job` now and completes once it has run. A job that panics counts as run.
+    /// Starts `job` now, and completes once it has run. A job that panics counts as run.
     fn run(&self, job: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()>;
 }
 
@@ -25,7 +25,7 @@ where
     let (give, take) = oneshot::channel();
     runner
         .run(Box::new(move || {
-            // Nobody waits any more: the result is dropped, as the caller asked by going away.
+            // The caller does not wait any more, so the result is dropped.
             let _ = give.send(work());
         }))
         .await;
@@ -47,7 +47,7 @@ impl Blocking for ThreadPool {
     }
 }
 
-/// Runs the job on the spot, on the caller's thread. For simulations and tests.
+/// Runs the job at once, on the caller's thread. For simulations and tests.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Inline;
 

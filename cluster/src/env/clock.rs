@@ -1,23 +1,23 @@
-//! The wall clock and boot time. Owns the only calls to them in the node; never decides whether they are right (see
-//! `usecase::anchor`).
+//! The wall clock and boot time. This module has the only calls to them in the node. It never decides whether they
+//! are right: `usecase::anchor` does.
 
 use std::time::{Duration, UNIX_EPOCH};
 
 use assent_proof::Millis;
 use nix::time::{ClockId, clock_gettime};
 
-/// The two clocks of a [`Moment`] are read at most so far apart, in milliseconds of boot time.
+/// The largest time between the readings of the two clocks of a [`Moment`], in milliseconds of boot time.
 const APART_MS_MAX: u64 = 10;
-/// How often they are read at most until they are.
+/// How often the clocks are read at most until the readings are that close.
 const READS_MAX: usize = 4;
 
 /// Reads the machine's clocks.
 pub trait Clock: Send + Sync + 'static {
-    /// Milliseconds since the Unix epoch, as this machine believes. May jump and may run backwards.
+    /// Milliseconds since the Unix epoch, by this machine's wall clock. It may leap and may run backwards.
     fn now(&self) -> Millis;
 
-    /// Milliseconds since an arbitrary moment, on a clock that nobody can set and that goes on while the host sleeps. It
-    /// begins anew when the host is started again.
+    /// Milliseconds since an arbitrary moment, on a clock that cannot be set and that goes on while the host sleeps.
+    /// It starts anew when the host is started again.
     fn boot_ms(&self) -> u64;
 }
 
@@ -31,8 +31,8 @@ pub struct Moment {
 }
 
 impl Moment {
-    /// Reads both clocks. A thread can be held up between the two readings, which would look like a leap: then they are read
-    /// again.
+    /// Reads both clocks. If the thread was held up between the two readings, that would look like a leap, so they
+    /// are read again.
     pub fn of(clock: &dyn Clock) -> Self {
         let mut before = clock.boot_ms();
         let mut read = Self { wall: clock.now(), boot_ms: clock.boot_ms() };
@@ -46,8 +46,8 @@ impl Moment {
         read
     }
 
-    /// How far the wall clock is ahead of boot time, in milliseconds. It changes only when the wall clock leaps, or runs at
-    /// another rate than boot time.
+    /// How far the wall clock is ahead of boot time, in milliseconds. It changes only when the wall clock leaps, or
+    /// runs at another rate than boot time.
     pub fn offset_ms(self) -> i64 {
         self.wall.0.saturating_sub_unsigned(self.boot_ms)
     }
@@ -60,8 +60,8 @@ pub struct RealClock;
 /// The clock that goes on while the host sleeps.
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "openbsd"))]
 const BOOT: ClockId = ClockId::CLOCK_BOOTTIME;
-/// On Apple's systems this clock goes on while the host sleeps. On others it may stand still: then the wall clock has leapt after a
-/// sleep, and the node is unsure for a while.
+/// On Apple's systems this clock goes on while the host sleeps. On other systems it may stand still. The wall clock
+/// has then leapt after a sleep, and the node is unsure for a while.
 #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "openbsd")))]
 const BOOT: ClockId = ClockId::CLOCK_MONOTONIC;
 
@@ -72,13 +72,14 @@ impl Clock for RealClock {
             reason = "this is the environment's clock, the one place that reads it"
         )]
         let now = std::time::SystemTime::now();
-        // A clock before 1970 reads as 1970: far from every peer's, so that the node is unsure and stays silent.
+        // A clock before 1970 reads as 1970. That is far from every peer's clock, so the node is not sure and denies.
         let elapsed = now.duration_since(UNIX_EPOCH).unwrap_or_default();
         Millis(i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX))
     }
 
     fn boot_ms(&self) -> u64 {
-        // A boot time that cannot be read stands still: the wall clock then runs away from it, and the node is unsure.
+        // If boot time cannot be read, it stands still. The wall clock then moves away from it, and the node is not
+        // sure.
         let since = clock_gettime(BOOT).map(Duration::from).unwrap_or_default();
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
     }

@@ -1,5 +1,5 @@
-//! The data directory as real files. Owns their names, modes and the directory's own durability; the bytes inside
-//! belong to the store.
+//! The data directory as real files. This module owns their names, their modes and the durability of the directory.
+//! The bytes inside the files belong to the store.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
@@ -10,20 +10,20 @@ use assent_store::Disk;
 use redb::StorageBackend;
 use redb::backends::FileBackend;
 
-/// The file whose lock says that a process has the directory. Its leading dot keeps it out of the store's way.
+/// The file whose lock shows that a process uses the directory. Because of its leading dot, the store ignores it.
 const LOCK_NAME: &str = ".lock";
 
 /// Files in one directory, readable by their owner only and open in one process at a time.
 #[derive(Debug, Clone)]
 pub struct FileDisk {
     dir: PathBuf,
-    /// Held until the last clone is gone, or the process is.
+    /// Held until the last clone is dropped, or the process ends.
     _lock: Arc<File>,
 }
 
 impl FileDisk {
-    /// The directory `dir`, made if it is missing. An error if another disk, in this process or another, has it
-    /// open: two nodes on one store would destroy it.
+    /// The directory `dir`, which is made if it is missing. An error if another disk, in this process or another, has
+    /// it open: two nodes on one store would destroy it.
     pub fn open(dir: &Path) -> io::Result<Self> {
         let mut builder = fs::DirBuilder::new();
         builder.recursive(true);
@@ -41,17 +41,17 @@ impl FileDisk {
         }
     }
 
-    /// Where a file of that name lies. Names are the store's own constants; one that would leave the directory
-    /// is refused all the same.
+    /// The path of a file with that name. The names are the store's own constants. A name that would leave the
+    /// directory is refused all the same.
     fn path(&self, name: &str) -> io::Result<PathBuf> {
         let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
         if name.is_empty() || name.starts_with('.') || !name.bytes().all(plain) {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("`{name}` is no file name")));
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("`{name}` is not a file name")));
         }
         Ok(self.dir.join(name))
     }
 
-    /// Makes the directory's entries durable: a file that was made or removed stays so after a power cut.
+    /// Makes the directory's entries durable, so that a file that was made or removed stays so after a power failure.
     fn sync_dir(&self) -> io::Result<()> {
         File::open(&self.dir)?.sync_all()
     }
@@ -64,11 +64,12 @@ fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     options.create(true).truncate(false)
 }
 
-/// Makes the kernel forget what it holds of a file in memory. After a failed fsync it goes on showing pages that never
-/// became durable, and says of the next fsync that it succeeded; a process that was restarted since would build on them,
-/// acknowledge, and lose it all with the power. Read from the medium, they are what they are.
+/// Makes the kernel drop a file's pages from its cache. After a failed fsync, the kernel still shows pages that never
+/// became durable, and reports success for the next fsync. A process that was restarted since would build on these
+/// pages and acknowledge, and would lose them when the power fails. Pages that are read from the medium are what the
+/// medium holds.
 fn read_from_the_medium(file: &File) -> io::Result<()> {
-    // Only pages that are not waiting to be written can be given up.
+    // The kernel can drop only pages that are not waiting to be written.
     file.sync_all()?;
     #[cfg(target_os = "linux")]
     nix::fcntl::posix_fadvise(file, 0, 0, nix::fcntl::PosixFadviseAdvice::POSIX_FADV_DONTNEED)?;

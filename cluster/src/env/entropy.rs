@@ -1,4 +1,4 @@
-//! Randomness. Owns the only call to the system's generator in the node.
+//! Randomness. This module has the only call to the system's generator in the node.
 
 /// Fills buffers with unpredictable bytes.
 pub trait Entropy: Send + Sync + 'static {
@@ -13,8 +13,8 @@ pub struct RealEntropy;
 impl Entropy for RealEntropy {
     /// # Panics
     ///
-    /// If the operating system has no randomness. Store ids and salts must never be predictable, so there is
-    /// nothing a node could go on with.
+    /// If the operating system has no randomness. Store ids and salts must never be predictable, so the node cannot
+    /// go on.
     fn fill(&self, buffer: &mut [u8]) {
         #[expect(
             clippy::disallowed_methods,

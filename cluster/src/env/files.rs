@@ -1,24 +1,27 @@
-//! Open files: how many this process may have, has, and what that leaves to clients.
+//! Open files: how many this process may have, how many it has, and how many are left for clients.
 //!
-//! A connection is an open file too. Clients must not take those that the node needs to go on, so a part is kept for the peers,
-//! the log, the registry and snapshots, and client connections are capped below the rest.
+//! A connection is an open file too. Clients must not take the files that the node needs to go on. So a part is
+//! reserved for the peers, the log, the registry and snapshots, and the number of client connections is limited to
+//! the rest.
 
 use std::io;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-/// Kept for peers: two connections each with up to 32 of them (`PeerLimits::peers_max`), and 64 that shake hands.
+/// Reserved for peers: two connections with each of up to 32 peers (`PeerLimits::peers_max`), and 64 connections that
+/// shake hands.
 const PEERS: u64 = 128;
-/// Client connections beyond the cap, on which a supervisor is told how the node is (`cluster/src/http/server.rs`).
+/// The number of client connections beyond the limit, on which supervisors can ask for the node's state
+/// (`cluster/src/http/server.rs`).
 pub const PROBE_CONNECTIONS: usize = 16;
-/// Kept for them.
+/// Reserved for these connections.
 const PROBES: u64 = PROBE_CONNECTIONS as u64;
-/// Kept for the log, its mark, two registries while a snapshot is installed, the listeners, the runtime, and what is opened for a
-/// moment: directories to be synced, names to be resolved, the genesis file.
+/// Reserved for the log, its mark, two registries while a snapshot is installed, the listeners, the runtime, and
+/// files that are open for a moment: directories that are synced, names that are resolved, the genesis file.
 const OWN: u64 = 48;
-/// With fewer client connections than this a node does not start, unless its configuration asks for fewer.
+/// With fewer client connections than this, a node does not start, unless its configuration asks for fewer.
 const CLIENTS_MIN: u64 = 16;
-/// Taken for what this process has open at its start, where the system does not say.
+/// Assumed for the files that this process has open at its start, if the system does not tell.
 const AT_START: u64 = 16;
 /// Where Linux lists this process's open files.
 const LISTED_IN: &str = "/proc/self/fd";
@@ -28,12 +31,12 @@ const LISTED_IN: &str = "/proc/self/fd";
 pub struct OpenFiles {
     /// How many there may be: the soft limit, `RLIMIT_NOFILE`.
     pub limit: u64,
-    /// How many there are, where the system says so.
+    /// How many there are, if the system tells.
     pub used: Option<u64>,
 }
 
 impl OpenFiles {
-    /// As they are now. None if the system does not tell the limit.
+    /// The present numbers. None if the system does not tell the limit.
     pub fn now() -> Option<Self> {
         let (limit, _) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
         Some(Self { limit, used: used() })
@@ -49,21 +52,21 @@ fn used() -> Option<u64> {
 /// What the limit of open files leaves to clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileBudget {
-    /// Client connections: as many as wanted, or as many as fit.
+    /// The number of client connections: as many as wanted, or as many as fit.
     pub connections: usize,
-    /// The soft limit that holds now.
+    /// The soft limit that is in force now.
     pub limit: u64,
-    /// The limit that all the client connections that were wanted would need.
+    /// The limit that all wanted client connections would need.
     pub needed: u64,
 }
 
-/// Why a node cannot have its files.
+/// Why a node cannot have the open files that it needs.
 #[derive(Debug, thiserror::Error)]
 pub enum FilesError {
     /// The system does not tell the limit.
     #[error("the limit of open files (RLIMIT_NOFILE) cannot be read: {0}")]
     Unreadable(io::Error),
-    /// Not even a few clients fit.
+    /// Not even the smallest number of clients fits.
     #[error(
         "this process may have {limit} files open, and needs at least {least}: {taken} that it has open, {kept} for peers, log, \
          registry, snapshots and probes, and {clients} for clients"
@@ -71,22 +74,23 @@ pub enum FilesError {
     TooFew {
         /// What the hard limit allows.
         limit: u64,
-        /// What is needed at least.
+        /// The least that is needed.
         least: u64,
         /// What was open at the start.
         taken: u64,
-        /// What is kept.
+        /// What is reserved.
         kept: u64,
-        /// The fewest clients that a node starts with.
+        /// The smallest number of clients with which a node starts.
         clients: u64,
     },
 }
 
-/// Raises this process's soft limit of open files to what `connections` client connections and the node itself need, as far as
-/// the hard limit allows. Answers how many client connections fit. Call it once, before the node opens anything.
+/// Raises this process's soft limit of open files to what `connections` client connections and the node itself need,
+/// as far as the hard limit allows. Returns how many client connections fit. Call it once, before the node opens
+/// anything.
 ///
 /// # Errors
-/// If not even a few clients fit beside what the node needs for itself.
+/// If not even the smallest number of clients fits beside what the node needs for itself.
 pub fn reserve_open_files(connections: usize) -> Result<FileBudget, FilesError> {
     let (soft, hard) =
         getrlimit(Resource::RLIMIT_NOFILE).map_err(|error| FilesError::Unreadable(io::Error::from(error)))?;
@@ -94,7 +98,7 @@ pub fn reserve_open_files(connections: usize) -> Result<FileBudget, FilesError> 
     let wanted = u64::try_from(connections).unwrap_or(u64::MAX);
     let needed = needed(wanted, taken);
     let mut limit = soft;
-    // A system that refuses to raise it leaves it as it is.
+    // A system that refuses to raise the limit leaves it as it is.
     if soft < needed && setrlimit(Resource::RLIMIT_NOFILE, needed.min(hard), hard).is_ok() {
         limit = needed.min(hard);
     }
@@ -106,7 +110,7 @@ fn needed(clients: u64, taken: u64) -> u64 {
     clients.saturating_add(taken).saturating_add(kept())
 }
 
-/// Kept for all but the clients within the cap.
+/// Reserved for everything except the clients within the limit.
 fn kept() -> u64 {
     PEERS.saturating_add(OWN).saturating_add(PROBES)
 }

@@ -1,8 +1,10 @@
-//! Everything a node takes from the outside world, behind traits: network, disk, clock, entropy, blocking work.
+//! Everything that a node takes from the outside world, behind traits: network, disk, clock, entropy and blocking
+//! work.
 //!
-//! Owns the traits and their real implementations. It decides nothing: no protocol, no format, no policy. The
-//! same node code runs on these and on simulated ones; nothing else in `cluster` may touch a socket, a file, the
-//! wall clock, boot time or the system's randomness. (Elapsed time is `tokio::time::Instant`, which a simulation controls.)
+//! This folder owns the traits and their real implementations. It decides nothing: no protocol, no format, no policy.
+//! The same node code runs on these and on simulated ones. Nothing else in `cluster` may touch a socket, a file, the
+//! wall clock, boot time or the system's randomness. (Elapsed time is `tokio::time::Instant`, which a simulation
+//! controls.)
 
 mod blocking;
 mod clock;
@@ -37,12 +39,13 @@ pub struct Environment {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub entropy: Arc<dyn Entropy>,
-    /// Where work goes that blocks a thread.
+    /// The runner of work that blocks a thread.
     pub blocking: Arc<dyn Blocking>,
 }
 
 impl Environment {
-    /// The real world, with `data_dir` (made if it is missing, readable by its owner only) as the disk.
+    /// The real environment. Its disk is `data_dir`, which is made if it is missing and which only its owner can
+    /// read.
     pub fn real(data_dir: &Path) -> io::Result<Self> {
         Ok(Self {
             net: Arc::new(RealNet),
@@ -53,7 +56,7 @@ impl Environment {
         })
     }
 
-    /// The blocking runner in the shape that `assent_store` takes.
+    /// The blocking runner in the form that `assent_store` takes.
     pub fn run_blocking(&self) -> RunBlocking {
         let blocking = self.blocking.clone();
         Arc::new(move |job| blocking.run(job))

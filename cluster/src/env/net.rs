@@ -1,4 +1,5 @@
-//! Streams to and from other machines. Owns sockets; knows no protocol. TLS slides in under this trait.
+//! Streams to and from other machines. This module owns sockets, and knows no protocol. TLS can be added behind this
+//! trait.
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,10 +17,10 @@ pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Duplex for T {}
 
-/// A stream of whichever network this node runs on.
+/// A stream of the network on which this node runs.
 pub type BoxStream = Box<dyn Duplex>;
 
-/// Opens streams and accepts them. The callers set the deadlines; the network itself may wait for ever.
+/// Opens and accepts streams. The callers set the deadlines, and the network itself may wait for ever.
 pub trait Net: Send + Sync + 'static {
     /// Connects to `addr`, `host:port`.
     fn connect(&self, addr: String) -> BoxFuture<'static, io::Result<BoxStream>>;
@@ -27,7 +28,7 @@ pub trait Net: Send + Sync + 'static {
     /// Listens on `addr`, `host:port`; port 0 takes a free one.
     fn listen(&self, addr: String) -> BoxFuture<'static, io::Result<Box<dyn Listener>>>;
 
-    /// The open files of this process, if each stream is one of them. For people: nothing is decided on it.
+    /// The open files of this process, if each stream is one. For people: no decision depends on it.
     fn open_files(&self) -> Option<OpenFiles> {
         None
     }
@@ -35,15 +36,15 @@ pub trait Net: Send + Sync + 'static {
 
 /// Accepts streams.
 pub trait Listener: Send {
-    /// The next stream, with the remote's address for people to read. An error is that one stream's (or a
-    /// passing lack of file descriptors): the caller goes on, after a pause.
+    /// The next stream, with the remote's address for people. An error concerns only that one stream, or is a
+    /// temporary lack of file descriptors. The caller continues after a pause.
     fn accept(&mut self) -> BoxFuture<'_, io::Result<(BoxStream, String)>>;
 
-    /// Where it listens.
+    /// The address at which it listens.
     fn local_addr(&self) -> io::Result<SocketAddr>;
 }
 
-/// TCP by the operating system, without Nagle's delay.
+/// The operating system's TCP, without Nagle's delay.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RealNet;
 
@@ -68,13 +69,13 @@ impl Net for RealNet {
     }
 }
 
-/// A remote that acknowledges nothing, or takes nothing, of what was sent to it for so long has vanished: its machine has lost power,
-/// say. The system then breaks the connection, which it would otherwise do after a quarter of an hour. Longer than any
-/// `deadlines.http_write_ms`, which is for remotes that are there and do not read.
+/// How long a remote may acknowledge or take nothing of what was sent to it before it counts as vanished, for example
+/// because its machine has lost power. The system then breaks the connection, which would otherwise take a quarter of
+/// an hour. It is longer than any `deadlines.http_write_ms`, which is for remotes that are there and do not read.
 #[cfg(target_os = "linux")]
 const VANISHED_AFTER: Duration = Duration::from_secs(120);
 
-/// Sets on an accepted socket what its connection relies on.
+/// Sets the options of an accepted socket that its connection needs.
 fn tune(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     #[cfg(target_os = "linux")]

@@ -1,7 +1,8 @@
-//! What this process takes of its machine: processor time, memory, open files. For people: nothing is decided on it.
+//! What this process takes of its machine: processor time, memory and open files. For people: no decision depends on
+//! it.
 //!
-//! Memory and the time of the start are where Linux lists them, under `/proc`. What a system does not tell is left out, never
-//! shown as 0.
+//! Memory and the time of the start are read from `/proc`, as Linux has it. If a system does not tell a value, it is
+//! left out and never shown as 0.
 
 use std::sync::OnceLock;
 
@@ -11,19 +12,19 @@ use nix::unistd::{SysconfVar, sysconf};
 
 use super::files::OpenFiles;
 
-/// Memory of this process, one `Name: value kB` a line.
+/// The memory of this process, one `Name: value kB` on each line.
 const STATUS: &str = "/proc/self/status";
-/// This process's state in one line; the 22nd field is its start, in clock ticks since the machine's.
+/// The state of this process in one line. The 22nd field is its start, in clock ticks since the machine's start.
 const STAT: &str = "/proc/self/stat";
-/// The machine's state; `btime` is its start, in seconds since the Unix epoch.
+/// The state of the machine. `btime` is its start, in seconds since the Unix epoch.
 const MACHINE: &str = "/proc/stat";
-/// Where the start lies among the fields after the name of the command, which is the second field.
+/// The place of the start among the fields after the name of the command, which is the second field.
 const START_AFTER_NAME: usize = 19;
 
 /// What this process takes, at one moment.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ProcessUsage {
-    /// Processor time of all its threads, for itself and in the kernel, in seconds.
+    /// Processor time of all its threads, in user mode and in the kernel, in seconds.
     pub cpu_seconds: Option<f64>,
     /// Its open files and how many there may be.
     pub files: Option<OpenFiles>,
@@ -31,12 +32,13 @@ pub struct ProcessUsage {
     pub resident_bytes: Option<u64>,
     /// Address space that it has mapped, in bytes.
     pub virtual_bytes: Option<u64>,
-    /// When it was started, in seconds since the Unix epoch, by the machine's wall clock as it was when this was first read.
+    /// When it was started, in seconds since the Unix epoch, by the machine's wall clock at the time when this was
+    /// first read.
     pub start_seconds: Option<f64>,
 }
 
 impl ProcessUsage {
-    /// As it is now.
+    /// The present values.
     pub fn now() -> Self {
         let status = std::fs::read_to_string(STATUS).unwrap_or_default();
         Self {

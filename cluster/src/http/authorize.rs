@@ -19,7 +19,7 @@ use super::held::Held;
 use super::reply::{refusal, reply, shed};
 use crate::usecase::{Answered, Caller, NoBatch, Service, Shed};
 
-/// One request; a request that could be read is always answered with a decision.
+/// One request. A request that could be read is always answered with a decision.
 pub(super) async fn one(State(service): State<Service>, request: Body) -> Response {
     let request = match read(&service, request).await {
         Ok(request) => request,
@@ -32,7 +32,7 @@ pub(super) async fn one(State(service): State<Service>, request: Body) -> Respon
     decided(service.decided_or_denied(&request, deciding).await)
 }
 
-/// One request, whose allow is recorded in the ledger before it is answered.
+/// One request whose allow is recorded in the ledger before it is answered.
 pub(super) async fn permit(State(service): State<Service>, request: Body) -> Response {
     let request = match read(&service, request).await {
         Ok(request) => request,
@@ -54,10 +54,10 @@ fn decided(decided: Result<Answered, Refusal>) -> Response {
     }
 }
 
-/// Up to 1000 requests under one barrier. The status is 200, and each decision says for itself; a batch of which nothing was evaluated is
-/// refused as a whole.
+/// Up to 1000 requests under one barrier. The status is 200, and each decision has its own result. If nothing of a
+/// batch was evaluated, it is refused as a whole.
 pub(super) async fn batch(State(service): State<Service>, request: Body) -> Response {
-    // The room is held until the answer.
+    // The room is held until the answer is written.
     let body = match body::read(&service, request, MAX_BATCH_BYTES).await {
         Ok(body) => body,
         Err(answer) => return answer,
@@ -82,8 +82,8 @@ pub(super) async fn batch(State(service): State<Service>, request: Body) -> Resp
     response
 }
 
-/// `{"decisions":[…]}` of decisions that lie where they were made: a batch takes no second measure of memory, and each decision
-/// gives its room back once it is written.
+/// `{"decisions":[…]}`, with the decisions in the memory where they were made. So a batch takes no second amount of
+/// memory, and each decision gives its room back once it is written.
 struct Decisions {
     pieces: VecDeque<Bytes>,
     left: u64,

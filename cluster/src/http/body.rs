@@ -1,4 +1,4 @@
-//! Request bodies, bounded in bytes and time.
+//! Reads the bodies of requests, bounded in bytes and time.
 
 use std::time::Duration;
 
@@ -14,29 +14,29 @@ use assent_proof::Code;
 use super::reply::refused_by_http;
 use crate::usecase::Service;
 
-/// A body that was read, and the room that it takes until it is dropped.
+/// A body that was read, and the room that it holds until it is dropped.
 pub(super) struct Read {
     pub(super) bytes: Bytes,
     _room: Option<OwnedSemaphorePermit>,
 }
 
-/// Bodies up to this size are bounded by the number of connections alone, so that slow senders of large
-/// batches take nothing from single envelopes and requests.
+/// Bodies up to this size are bounded only by the number of connections. So slow senders of large batches take
+/// nothing from single envelopes and requests.
 const SMALL: usize = 65 * 1024;
 
-/// How many bytes the client says that it sends, if it does.
+/// The number of bytes that the client has announced, if it has.
 pub(super) fn announced(body: &Body) -> Option<usize> {
     body.size_hint().exact().map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX))
 }
 
-/// The whole body, which has at most so many bytes, or the answer that refuses it. Its content type is not looked at: the parser is
-/// strict. A body that is announced as larger is refused unread: hyper asks a client that waits for `100 Continue` for its body once the
-/// body is read, and not before.
+/// Reads the whole body, which has at most this many bytes, or returns the answer that refuses it. It does not check
+/// the content type, because the parser is strict. If the client announces a larger body, it is refused unread. If a
+/// client waits for `100 Continue`, hyper asks it for the body only once the body is read here.
 pub(super) async fn read(service: &Service, body: Body, most: usize) -> Result<Read, Response> {
     read_or(service, body, most, |_| ()).await
 }
 
-/// The same. If there is no room for the body, `no_room` is told how many bytes it may have.
+/// Like [`read`]. If there is no room for the body, `no_room` is called with the number of bytes that it may have.
 pub(super) async fn read_or(
     service: &Service,
     body: Body,
@@ -49,7 +49,7 @@ pub(super) async fn read_or(
     }
     let mut room = None;
     if most > SMALL {
-        // What the client says it sends, or the most that it may.
+        // The announced number of bytes, or else the largest that is allowed.
         let bytes = announced.unwrap_or(most);
         room = service.body_room(bytes);
         if room.is_none() {

@@ -1,4 +1,4 @@
-//! One client connection, from its first byte until nothing is left to be said on it.
+//! One client connection, from its first byte until its last answer is written and read.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -24,23 +24,23 @@ use crate::env::BoxStream;
 use crate::metrics::Metrics;
 use crate::tasks::Tasks;
 
-/// Most bytes that are taken and thrown away after an answer that did not wait for them: the largest body, and more.
+/// The largest number of bytes that are read and discarded after an early answer: the largest body, and some more.
 const LINGER_BYTES: usize = 2 << 20;
 
-/// What a connection is served under.
+/// The conditions under which a connection is served.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Terms {
     pub(super) timeouts: ClientTimeouts,
-    /// How long a client has to take the last answer and to leave. Closing a stream on which something lies unread would reset it,
-    /// and an answer that the client has not read yet would be lost.
+    /// How long a client may take to read the last answer and to leave. If the node closed a stream with unread
+    /// bytes, it would reset the stream, and an answer that the client has not read yet would be lost.
     pub(super) linger: Duration,
-    /// Of a connection beyond the cap, which is for one request: how many there may be within it.
+    /// For a connection beyond the limit, which is for one request: the limit.
     pub(super) beyond: Option<usize>,
 }
 
 type Http = http1::Connection<TokioIo<Socket>, Front>;
 
-/// Why hyper is done with a connection, or the connection with hyper.
+/// Why hyper's work on a connection ended.
 enum Ended {
     Http(hyper::Result<()>),
     /// The client has broken it.
@@ -49,7 +49,8 @@ enum Ended {
     Late,
 }
 
-/// Serves one connection until it is over. Once `stop` is cancelled, the request that is worked on is the last one.
+/// Serves one connection until it is over. Once `stop` is cancelled, the request that is being handled is the last
+/// one.
 pub(super) async fn serve(
     stream: BoxStream,
     terms: Terms,
@@ -75,7 +76,7 @@ pub(super) async fn serve(
             let detail = format!("the request's head did not arrive within {within} ms");
             Some(Problem::new(Code::DeadlineExceeded, 408, detail))
         }
-        // An idle connection.
+        // The connection was idle.
         Ended::Late => return,
     };
     if let Some(problem) = problem
@@ -91,11 +92,11 @@ pub(super) async fn serve(
 async fn exchange(socket: &Socket, front: Front, stop: &CancellationToken) -> Ended {
     let mut builder = http1::Builder::new();
     builder
-        // A client may end its side once it has asked. See `socket.rs` for what hyper then does not notice.
+        // A client may end its side after its request. `socket.rs` explains what hyper then does not notice.
         .half_close(true)
         .keep_alive(front.beyond.is_none())
         .max_buf_size(HEAD_BYTES)
-        // The socket has the deadlines: hyper would count idle time as part of a head's.
+        // The socket has the deadlines. hyper would count idle time as part of a head's time.
         .header_read_timeout(None::<Duration>);
     let http = builder.serve_connection(TokioIo::new(socket.clone()), front);
     tokio::pin!(http);
@@ -106,7 +107,7 @@ async fn exchange(socket: &Socket, front: Front, stop: &CancellationToken) -> En
     drive(http, socket).await
 }
 
-/// Lets hyper work until it is done, the client breaks the connection, or it keeps the node waiting for too long.
+/// Lets hyper work until it is done, the client breaks the connection, or a deadline for the client passes.
 async fn drive(mut http: Pin<&mut Http>, socket: &Socket) -> Ended {
     let late = sleep_until(socket.deadline().unwrap_or_else(Instant::now));
     tokio::pin!(late);
@@ -130,16 +131,16 @@ async fn drive(mut http: Pin<&mut Http>, socket: &Socket) -> Ended {
     .await
 }
 
-/// What a client is told whose head hyper cannot read.
+/// The answer to a head that hyper cannot read.
 fn unreadable(status: u16) -> Problem {
     match status {
-        // Hyper's 414 is for a target of which the head alone would be too large, when it arrives in one piece.
+        // hyper answers 414 for a target that alone would make the head too large, if it arrives in one piece.
         414 | 431 => Problem::new(Code::TooLarge, 431, head_too_large()),
         _ => Problem::new(Code::Malformed, status, "the request's head is not that of an HTTP/1.1 request"),
     }
 }
 
-/// Takes what the client still sends, until it leaves.
+/// Reads and discards what the client still sends, until it leaves.
 async fn linger(socket: &mut Socket, within: Duration, stop: &CancellationToken) {
     let taking = async {
         let mut bytes = vec![0_u8; 8 * 1024];

@@ -11,10 +11,11 @@ use super::body;
 use super::reply::{fault, json, problem_body, refusal, reply_in};
 use crate::usecase::{BatchResults, Caller, NoBatch, Service, Submitted};
 
-/// Up to so many results of a batch are written on the spot; more take milliseconds, which an async thread does not have.
+/// Up to this many results of a batch are written on the async thread. More would take milliseconds, which would hold
+/// it up.
 const WRITTEN_AT_ONCE: usize = 16;
 
-/// One envelope, byte for byte.
+/// Submits one envelope, byte for byte.
 pub(super) async fn submit(State(service): State<Service>, request: Body) -> Response {
     let envelope = match body::read(&service, request, MAX_ENVELOPE_BYTES).await {
         Ok(body) => body.bytes,
@@ -28,17 +29,17 @@ pub(super) async fn submit(State(service): State<Service>, request: Body) -> Res
     }
 }
 
-/// Up to 1000 envelopes, each for itself or all together. A batch that is shed as a whole has one problem, whose status is that of the
-/// answer.
+/// Submits up to 1000 envelopes, each on its own or all together. If a batch is shed as a whole, it has one problem,
+/// and the answer has that problem's status.
 pub(super) async fn submit_batch(State(service): State<Service>, request: Body) -> Response {
-    // What is larger is refused for that.
+    // A larger body is refused for its size.
     let announced = body::announced(&request).filter(|bytes| *bytes <= MAX_BATCH_BYTES);
     if let Some(bytes) = announced
         && let Err(why) = service.expects_envelopes(bytes)
     {
         return problem_body(&why.problem(Call::Submission));
     }
-    // The room is held until the answer.
+    // The room is held until the answer is written.
     let no_room = |bytes| service.envelopes_without_room(bytes);
     let body = match body::read_or(&service, request, MAX_BATCH_BYTES, no_room).await {
         Ok(body) => body,

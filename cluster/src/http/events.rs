@@ -1,4 +1,4 @@
-//! `GET /v1/events`: a long poll of JSON lines, or server-sent events for whom it accepts.
+//! `GET /v1/events`: a long poll of JSON lines, or server-sent events for clients that accept them.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -26,7 +26,7 @@ use super::reply::{problem_body, refusal, reply};
 use super::server::Stopping;
 use crate::usecase::{Caller, EventsAsk, PollAsk, Service};
 
-/// Where a browser says what it has seen last.
+/// The header in which a browser sends the last event that it has seen.
 const LAST_EVENT_ID: &str = "last-event-id";
 
 /// Everything that entered the ledger after a revision.
@@ -61,7 +61,7 @@ fn stream(chunks: mpsc::Receiver<Bytes>) -> Response {
     });
     let mut response = Response::new(Body::from_stream(chunks));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(SSE_CONTENT_TYPE));
-    // Proxies that know it pass the stream on as it comes.
+    // Proxies that know this header pass the stream on as it comes.
     response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
     uncached(response)
 }
@@ -77,7 +77,7 @@ fn accepts_sse(headers: &HeaderMap) -> bool {
     })
 }
 
-/// What is asked, or what is wrong with it.
+/// Reads the query. The error tells what is wrong with it.
 fn read(
     parameters: &Parameters,
     headers: &HeaderMap,
@@ -115,7 +115,7 @@ fn read(
         return Err(malformed("history", problem));
     }
     if streamed && let Some(seen) = headers.get(LAST_EVENT_ID) {
-        // It is newer than the address, which a browser keeps as it was.
+        // The header is newer than the query, which a browser keeps as it was.
         ask.after = Some(valid(LAST_EVENT_ID, seen.to_str().unwrap_or_default())?);
     }
     Ok((ask, poll))

@@ -1,4 +1,4 @@
-//! What stands before the routes: what every request is looked at for, and what every answer leaves with.
+//! What comes before the routes: the checks of every request, and the headers of every answer.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -22,7 +22,8 @@ use super::socket::{RequestGuard, Socket};
 use crate::metrics::Metrics;
 use crate::tasks::{Panicked, Tasks};
 
-/// What is answered on connections beyond the cap: what supervisors ask, so that a node that is busy is not taken for a dead one.
+/// The endpoints that are served beyond the limit of connections. Supervisors request them, so that a busy node does
+/// not look like a dead one.
 const PROBES: [&str; 3] = ["/livez", "/readyz", "/metrics"];
 
 /// Cancelled once the client has ended its side of the connection; see [`Socket::half_closed`].
@@ -34,16 +35,16 @@ pub(super) struct Front {
     pub(super) router: Router,
     pub(super) socket: Socket,
     pub(super) metrics: Arc<Metrics>,
-    /// Those of the connections, which count what panics.
+    /// The tasks of the connections, which count panics.
     pub(super) tasks: Tasks,
-    /// Of a connection beyond the cap: how many there may be within it.
+    /// For a connection beyond the limit: the limit.
     pub(super) beyond: Option<usize>,
 }
 
 impl Front {
-    /// The answer to a request that comes to no route.
+    /// The answer to a request that does not reach a route.
     fn refusal(&self, request: &Request<Incoming>) -> Option<Response<Body>> {
-        // Hyper stops reading there only if the head arrives in several pieces.
+        // hyper stops reading at that size only if the head arrives in several pieces.
         if head_bytes(request) > HEAD_BYTES {
             return Some(closing(refused_by_http(Code::TooLarge, 431, &head_too_large())));
         }
@@ -89,11 +90,12 @@ impl Service<Request<Incoming>> for Front {
             let answering = async { tower::Service::call(&mut router, request).await };
             let answer = match tasks.caught("request of a client", answering).await {
                 Ok(answered) => answered?,
-                // A connection that just ends would tell its client nothing, and what is behind this request on it is in doubt.
+                // A connection that only ends would tell its client nothing. What follows this request on it is in
+                // doubt.
                 Err(Panicked) => closing(fault("the work on this request failed inside the node")),
             };
-            // The rest of the body is not read, and the next request stands behind it. A client has to hear that, whatever the answer is:
-            // it would ask again on a connection that is closed.
+            // The rest of the body was not read, and the next request comes after it. The client must be told,
+            // whatever the answer is. Otherwise it would send its next request on a connection that is being closed.
             let answer = if ended.load(Ordering::Relaxed) { answer } else { closing(answer) };
             Ok(leaving(answer, turn))
         }
@@ -110,10 +112,10 @@ impl Guard for ReadFlag {
     }
 }
 
-/// The request is worked on until hyper has all of the answer.
+/// A request is being handled until hyper has all of its answer.
 impl Guard for RequestGuard {}
 
-/// An answer's body. This is all that a connection writes, so no answer leaves but through [`leaving`].
+/// An answer's body. A connection writes nothing else, so every answer passes through [`leaving`].
 pub(super) type Answer = Held<Body, RequestGuard>;
 
 fn leaving(answer: Response<Body>, turn: RequestGuard) -> Response<Answer> {

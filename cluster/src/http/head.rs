@@ -1,10 +1,10 @@
-//! What is looked at of a request's head: its size, its `Host`, and the encoding that it gives the body.
+//! The checks of a request's head: its size, its `Host`, and the encoding of the body.
 
 use std::net::Ipv6Addr;
 
 use http::{HeaderMap, HeaderName, Request, Version, header};
 
-/// Most bytes of a request's head.
+/// The largest size of a request's head, in bytes.
 pub(super) const HEAD_BYTES: usize = 64 * 1024;
 
 /// Why a request's head is refused as too large.
@@ -12,7 +12,7 @@ pub(super) fn head_too_large() -> String {
     format!("the request's head has more than {HEAD_BYTES} bytes or more than 100 headers")
 }
 
-/// How many bytes a request's head has at least: blanks that say nothing are not among them any more.
+/// The least number of bytes that the head had. Insignificant white space is not known any more.
 pub(super) fn head_bytes<B>(request: &Request<B>) -> usize {
     let uri = request.uri();
     let target = uri.path_and_query().map_or(0, |target| target.as_str().len());
@@ -23,8 +23,8 @@ pub(super) fn head_bytes<B>(request: &Request<B>) -> usize {
     })
 }
 
-/// What is wrong with the `Host` of a request (RFC 9112 §3.2). Two readers of a request that names two hosts may each take another one,
-/// so no node reads it.
+/// What is wrong with the `Host` of a request (RFC 9112 §3.2). If a request names two hosts, two readers may each use
+/// another one, so a node refuses it.
 pub(super) fn wrong_host(version: Version, headers: &HeaderMap) -> Option<&'static str> {
     let mut hosts = headers.get_all(header::HOST).iter();
     match (hosts.next(), hosts.next()) {
@@ -41,13 +41,14 @@ pub(super) fn wrong_host(version: Version, headers: &HeaderMap) -> Option<&'stat
     }
 }
 
-/// Whether this is a host with or without a port (RFC 9110 §7.2): a name, an IPv4 address, or an IPv6 address in brackets. RFC 3986 §3.2.2
-/// lets a name have more characters, such as `,` and `*`. No name of a machine has them, and another reader may see two hosts there, or any.
+/// Whether this is a host with or without a port (RFC 9110 §7.2): a name, an IPv4 address, or an IPv6 address in
+/// brackets. RFC 3986 §3.2.2 allows more characters in a name, such as `,` and `*`. No machine has such a name, and
+/// another reader may see two hosts in it, or any host.
 fn is_host(text: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
     let is_name = |name: &str| !name.is_empty() && name.bytes().all(is_plain);
     let is_port = |port: &str| {
-        // A number is also read with a sign before it.
+        // The standard parser also accepts a sign before a number.
         let digits = port.bytes().all(|byte| byte.is_ascii_digit());
         digits && (port.is_empty() || port.parse::<u16>().is_ok())
     };
@@ -65,7 +66,7 @@ fn is_host(text: &str) -> bool {
     is_address && (behind.is_empty() || behind.strip_prefix(':').is_some_and(is_port))
 }
 
-/// Whether a body under these headers is in an encoding that nothing here decodes.
+/// Whether a body with these headers has an encoding that this node does not decode.
 pub(super) fn is_encoded(headers: &HeaderMap) -> bool {
     let is_other = |name: HeaderName, known: &str| {
         let values = headers.get_all(name);
@@ -74,7 +75,7 @@ pub(super) fn is_encoded(headers: &HeaderMap) -> bool {
             Err(_) => true,
         })
     };
-    // Chunked twice is another framing than chunked once (RFC 9112 §6.1).
+    // Two `chunked` are another framing than one (RFC 9112 §6.1).
     let transfer = headers.get_all(header::TRANSFER_ENCODING);
     let codings: usize =
         transfer.iter().map(|value| value.as_bytes().split(|byte| *byte == b',').count()).sum();

@@ -1,4 +1,5 @@
-//! A body that holds something until it is dropped: room for its bytes, the turn that it ends, or a flag that tells that it was read.
+//! A body that holds a guard until it is dropped: room for its bytes, the turn that it ends, or a flag that shows
+//! that it was read.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -7,13 +8,13 @@ use axum::body::HttpBody;
 use hyper::body::{Frame, SizeHint};
 use tokio::sync::OwnedSemaphorePermit;
 
-/// What a body holds. It is dropped with the body: once all of it was taken, or once its taker is gone.
+/// What a body holds. It is dropped with the body: once all of the body was taken, or once its receiver is gone.
 pub(super) trait Guard {
-    /// All of the body was taken. A body that is dropped before has not ended.
+    /// Called when all of the body was taken. It is not called for a body that is dropped before.
     fn ended(&mut self) {}
 }
 
-/// Room for what the body takes in memory.
+/// Room for the memory of the body.
 impl Guard for OwnedSemaphorePermit {}
 
 /// A body with its guard.

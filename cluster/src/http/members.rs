@@ -1,4 +1,4 @@
-//! What operators change: `/v1/cluster/members`, `/v1/cluster/leader` and `/v1/clock/confirm`.
+//! The endpoints for operators: `/v1/cluster/members`, `/v1/cluster/leader` and `/v1/clock/confirm`.
 
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -27,12 +27,12 @@ fn member_id(text: &str) -> Result<u64, Response> {
         .map_err(|error| refusal(&Refusal::at(Code::Malformed, "id", error.to_string()), Call::Manage))
 }
 
-/// The members.
+/// Lists the members.
 pub(super) async fn list(State(service): State<Service>) -> Response {
     json(200, &service.members(&Caller::Anonymous).await)
 }
 
-/// A new learner.
+/// Adds a learner.
 pub(super) async fn add(State(service): State<Service>, request: Body) -> Response {
     let bytes = match body::read(&service, request, MAX_MEMBER_BYTES).await {
         Ok(body) => body.bytes,
@@ -44,7 +44,7 @@ pub(super) async fn add(State(service): State<Service>, request: Body) -> Respon
     }
 }
 
-/// A learner becomes a voter.
+/// Makes a learner a voter.
 pub(super) async fn promote(State(service): State<Service>, Path(id): Path<String>) -> Response {
     match member_id(&id) {
         Ok(id) => answered(service.promote_member(&Caller::Anonymous, id).await),
@@ -52,7 +52,7 @@ pub(super) async fn promote(State(service): State<Service>, Path(id): Path<Strin
     }
 }
 
-/// A member is elsewhere.
+/// Changes the addresses of a member.
 pub(super) async fn update(
     State(service): State<Service>,
     Path(id): Path<String>,
@@ -72,7 +72,7 @@ pub(super) async fn update(
     }
 }
 
-/// A member leaves.
+/// Removes a member.
 pub(super) async fn remove(State(service): State<Service>, Path(id): Path<String>) -> Response {
     match member_id(&id) {
         Ok(id) => answered(service.remove_member(&Caller::Anonymous, id).await),
@@ -80,7 +80,7 @@ pub(super) async fn remove(State(service): State<Service>, Path(id): Path<String
     }
 }
 
-/// Another leader.
+/// Transfers leadership.
 pub(super) async fn transfer(State(service): State<Service>, request: Body) -> Response {
     let bytes = match body::read(&service, request, MAX_MEMBER_BYTES).await {
         Ok(body) => body.bytes,
@@ -92,7 +92,7 @@ pub(super) async fn transfer(State(service): State<Service>, request: Body) -> R
     }
 }
 
-/// An operator's word that this node's clock is right.
+/// Takes an operator's confirmation of this node's clock.
 pub(super) async fn confirm_clock(State(service): State<Service>, request: Body) -> Response {
     let bytes = match body::read(&service, request, MAX_CLOCK_BYTES).await {
         Ok(body) => body.bytes,

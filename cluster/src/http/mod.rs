@@ -1,10 +1,10 @@
-//! The HTTP API: bodies in, use cases, bodies out. It parses strictly and decides nothing.
+//! The HTTP API: it reads requests, calls use cases and writes answers. It parses strictly and decides nothing.
 //!
-//! Malformed input of any kind is 400 with the field at fault; an authorize that could be read is always
-//! answered with a decision. Served through hyper, with a bound on connections, heads and bodies.
+//! If the input is malformed, the answer is 400 with the field at fault. An authorize request that could be read is
+//! always answered with a decision. hyper serves the connections, with bounds on connections, heads and bodies.
 //!
-//! A request comes through `server` (a place), `connection` and `socket` (bytes and deadlines) and `front` (what every request is
-//! looked at for; `head` has the checks) to its route.
+//! A request passes through `server` (a place), `connection` and `socket` (bytes and deadlines), and `front` (the
+//! checks of every request; `head` has them) to its route.
 
 mod authorize;
 mod body;
@@ -32,7 +32,7 @@ use reply::refused_by_http;
 
 pub(crate) use server::{Serving, serve};
 
-/// Every endpoint: its path, and what answers the methods that it takes.
+/// Every endpoint: its path, and the handlers of its methods.
 fn routes() -> Vec<(&'static str, MethodRouter<Service>)> {
     vec![
         ("/v1/envelopes", post(envelopes::submit)),
@@ -60,7 +60,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Service>)> {
     ]
 }
 
-/// Every endpoint, and what is answered elsewhere.
+/// The router of all endpoints, with the answers to other paths and methods.
 pub(crate) fn router(service: Service) -> Router {
     let mut router = Router::new();
     for (path, route) in routes() {
@@ -72,8 +72,8 @@ pub(crate) fn router(service: Service) -> Router {
         .with_state(service)
 }
 
-/// Another method than those that a path takes. Which those are, axum says in `Allow`: it adds the methods that it routes to the answer,
-/// `HEAD` among them, which every `GET` answers too.
+/// The answer to a method that the path does not take. axum lists the methods in `Allow`, including `HEAD`, which
+/// every `GET` answers too.
 async fn other_method() -> Response {
     let detail = "this path does not take this method; the header `allow` lists those that it takes";
     refused_by_http(Code::Malformed, 405, detail)

@@ -1,4 +1,4 @@
-//! Everything that only reads.
+//! The endpoints that only read.
 
 use std::collections::BTreeSet;
 use std::str::FromStr;
@@ -34,8 +34,8 @@ fn value<'a>(parameters: &'a Parameters, name: &str) -> Option<&'a str> {
     parameters.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
 }
 
-/// `after` and `limit`, and nothing else but what `others` names. Names and keys say what they are in every history; an `after` that
-/// is a number of the ledger needs `history` beside it.
+/// Reads `after` and `limit`, and refuses every other parameter that `others` does not name. Names and keys mean the
+/// same in every history. If `after` is a ledger index, the query must also have `history`.
 #[expect(clippy::result_large_err, reason = "the error is the finished answer")]
 fn page<T: FromStr>(parameters: &Parameters, others: &[&str]) -> Result<(Option<T>, usize), Response> {
     let mut seen = BTreeSet::new();
@@ -58,7 +58,7 @@ fn page<T: FromStr>(parameters: &Parameters, others: &[&str]) -> Result<(Option<
     Ok((after, limit))
 }
 
-/// Unwraps, or answers.
+/// Unwraps the value, or returns the answer.
 macro_rules! given {
     ($value:expr) => {
         match $value {
@@ -68,7 +68,7 @@ macro_rules! given {
     };
 }
 
-/// The bytes as submitted.
+/// An envelope's bytes, as they were submitted.
 pub(super) async fn envelope(State(service): State<Service>, Path(id): Path<String>) -> Response {
     let id: EvidenceId = given!(parse("evidenceId", &id));
     match service.read(&Caller::Anonymous, move |rows, _| query::envelope(rows, &id)).await {
@@ -96,7 +96,7 @@ pub(super) async fn lineage(
             "is missing: `after` is a ledger index of one history, which the page that it is from names";
         return refusal(&Refusal::at(Code::Malformed, "history", problem), Call::Read);
     }
-    // The page before holds the leaf with that index, so its caller has seen the revision after it.
+    // The page before ends with the leaf at that index, so its caller has seen the next revision.
     let seen = after.map_or(0, |after| after.saturating_add(1));
     let cursor = history.map(|history| Cursor { history, revision: seen });
     let (d, l) = (domain.clone(), lineage.clone());
@@ -258,7 +258,7 @@ pub(super) async fn digest(State(service): State<Service>) -> Response {
     }
 }
 
-/// Whether the process should go on: the node can, and all its tasks do.
+/// Whether the process should continue: the node can go on, and all of its tasks run.
 pub(super) async fn livez(State(service): State<Service>) -> Response {
     match service.alive() {
         Ok(()) => reply(200, "text/plain; charset=utf-8", "ok\n"),
@@ -274,7 +274,7 @@ pub(super) async fn readyz(State(service): State<Service>) -> Response {
     }
 }
 
-/// The metrics, in the form that the caller would rather have.
+/// The metrics, in the format that the caller prefers.
 pub(super) async fn metrics(State(service): State<Service>, headers: HeaderMap) -> Response {
     let accept = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let format = Format::preferred(&accept.collect::<Vec<&str>>());

@@ -1,4 +1,4 @@
-//! Answers as axum takes them, and what each of them leaves with.
+//! Answers in the form that axum takes, and the headers that every answer has.
 
 use axum::body::Body;
 use axum::response::Response;
@@ -14,8 +14,8 @@ use assent_proof::{Code, Refusal};
 use super::held::Held;
 use crate::usecase::{Shed, of_refusal};
 
-/// When to ask again after an answer that says "not now", in seconds. Such an answer is a passing lack of places, of a quorum or of a
-/// sure clock, and clients with a second node have asked it long before.
+/// The value of `Retry-After` in answers that mean "not now", in seconds. Such an answer means that places, a quorum
+/// or a sure clock are missing for a while. A client with a second node has asked it long before.
 const RETRY_AFTER_S: &str = "1";
 
 /// A body with a status and a content type.
@@ -26,7 +26,8 @@ pub(super) fn reply(status: u16, content_type: &'static str, body: impl Into<Byt
     response
 }
 
-/// The same, with the room that it takes until it is written, or its caller is gone. What the body does not need of it is given back.
+/// Like [`reply`], with the room that the answer holds until it is written or its caller is gone. The part that the
+/// body does not need is given back.
 pub(super) fn reply_in(
     mut room: OwnedSemaphorePermit,
     status: u16,
@@ -48,7 +49,8 @@ pub(super) fn json(status: u16, body: &impl Serialize) -> Response {
     }
 }
 
-/// A fault of this node's own, which judges nothing of what was asked: the node may have done it, and another one may be asked.
+/// A fault of this node's own. It means nothing for the request: the node may have carried it out, and another node
+/// may be asked.
 pub(super) fn fault(detail: &str) -> Response {
     problem_body(&Problem::fault(detail))
 }
@@ -58,34 +60,35 @@ pub(super) fn problem_body(problem: &Problem) -> Response {
     reply(problem.status, PROBLEM_CONTENT_TYPE, problem.to_vec())
 }
 
-/// What no use case is asked for, because of the connection, the head or the body. Its status is HTTP's own.
+/// Refuses a request that reaches no use case, because of the connection, the head or the body. The status is HTTP's
+/// own.
 pub(super) fn refused_by_http(code: Code, status: u16, detail: &str) -> Response {
     problem_body(&Problem::new(code, status, detail))
 }
 
-/// Input that was refused before any use case saw it.
+/// Refuses input before any use case has seen it.
 pub(super) fn refusal(refusal: &Refusal, call: Call) -> Response {
     problem_body(&of_refusal(refusal, call))
 }
 
-/// A read for something that there is not.
+/// Answers a read of something that does not exist.
 pub(super) fn not_found(code: Code, detail: String) -> Response {
     refusal(&Refusal::new(code, detail), Call::Read)
 }
 
-/// A batch of authorize requests of which nothing was evaluated.
+/// Answers a batch of authorize requests of which nothing was evaluated.
 pub(super) fn shed(why: &Shed) -> Response {
     problem_body(&why.problem(Call::Authorize))
 }
 
-/// The last answer on its connection. `front` says where that is so: no route needs to.
+/// Makes this the last answer on its connection. `front` decides when that is needed, so that routes need not.
 pub(super) fn closing(mut answer: Response) -> Response {
     answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     answer
 }
 
-/// What the framework refuses by itself (a path that is no UTF-8, a query that does not parse) becomes a
-/// problem document like every other refusal. What it fails at is no fault of the request.
+/// Turns a refusal of the framework's own (a path that is not UTF-8, a query that does not parse) into a problem
+/// document like every other refusal. A failure of the framework itself is not the request's fault.
 pub(super) async fn as_problem(response: Response) -> Response {
     let refused = response.status().is_client_error() || response.status().is_server_error();
     if !refused || is_json(&response) {
@@ -97,7 +100,7 @@ pub(super) async fn as_problem(response: Response) -> Response {
     refused_by_http(Code::Malformed, 400, "the path or the query cannot be read")
 }
 
-/// An answer as it leaves: 429 and 503 say when to ask again.
+/// Completes an answer: 429 and 503 say when to ask again.
 pub(super) fn finished(mut answer: Response) -> Response {
     if let StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE = answer.status() {
         answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S));
@@ -105,7 +108,7 @@ pub(super) fn finished(mut answer: Response) -> Response {
     answer
 }
 
-/// The last answer on a connection, in the bytes of HTTP/1.1, for where there is no request that it could be the answer to.
+/// The last answer on a connection as the bytes of HTTP/1.1, for places where there is no request to answer.
 pub(super) fn bytes(problem: &Problem) -> Vec<u8> {
     let (head, _) = finished(problem_body(problem)).into_parts();
     let body = problem.to_vec();

@@ -1,4 +1,4 @@
-//! Accepting connections: as many as there may be, and a few more for those who only ask how the node is.
+//! Accepts connections: as many as the limit allows, and a few more for probes of the node's state.
 
 use std::io;
 use std::net::SocketAddr;
@@ -18,20 +18,21 @@ use crate::log_throttle::LogThrottle;
 use crate::metrics::Metrics;
 use crate::tasks::{Tasks, Why};
 
-/// The pause after the listener failed to accept, as it does without file descriptors.
+/// The pause after the listener failed to accept, for example for lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long a client has to leave after the last answer on its connection.
 const LINGER: Duration = Duration::from_secs(1);
-/// How long a client beyond the cap has to send its request's head. There are few places, so none is held for long.
+/// How long a client beyond the limit may take to send its request's head. It is short, because there are few such
+/// places.
 const PROBE_HEAD_WITHIN: Duration = Duration::from_secs(2);
-/// How long a client beyond the cap has to leave after its answer.
+/// How long a client beyond the limit may take to leave after its answer.
 const PROBE_LINGER: Duration = Duration::from_millis(250);
 
-/// Cancelled when the node stops; what would go on for ever ends then.
+/// Cancelled when the node stops. It ends what would otherwise go on for ever.
 #[derive(Debug, Clone)]
 pub(super) struct Stopping(pub(super) CancellationToken);
 
-/// A listener being served.
+/// A listener that is being served.
 pub(crate) struct Serving {
     local_addr: SocketAddr,
     stop: CancellationToken,
@@ -74,15 +75,15 @@ pub(crate) async fn serve(
 }
 
 impl Serving {
-    /// Where clients reach it.
+    /// The address at which clients reach it.
     pub(crate) fn local_addr(&self) -> SocketAddr {
         self.local_addr
     }
 
-    /// Takes no more connections, ends streams, lets requests under way end, and after `within` ends them.
+    /// Accepts no more connections, ends streams, and lets requests under way end. After `within` it ends them too.
     pub(crate) async fn shutdown(&self, within: Duration) {
         self.stop.cancel();
-        // What has not ended by then is dropped with the process.
+        // What has not ended by then is dropped when the process ends.
         let _ = timeout(within, self.connections.all_ended()).await;
     }
 }
@@ -92,14 +93,14 @@ struct Acceptor {
     metrics: Arc<Metrics>,
     room: Arc<Semaphore>,
     terms: Terms,
-    /// Beyond the cap.
+    /// The places beyond the limit.
     probe_room: Arc<Semaphore>,
     probe_terms: Terms,
     stop: CancellationToken,
     connections: Tasks,
 }
 
-/// A connection as it is counted, however it ends.
+/// Counts a connection, however it ends.
 struct Counted {
     metrics: Arc<Metrics>,
     _room: OwnedSemaphorePermit,
@@ -144,7 +145,7 @@ impl Acceptor {
         } else if let Ok(room) = self.probe_room.clone().try_acquire_owned() {
             self.serve(stream, self.probe_terms, room);
         } else {
-            // It is closed at once: its client tries another node.
+            // It is closed at once, and its client tries another node.
             self.metrics.connection_refused();
         }
     }

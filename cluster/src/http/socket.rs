@@ -1,15 +1,19 @@
-//! A client's byte stream as its connection sees it: what hyper reads and writes, and what it would not notice by itself.
+//! A client's byte stream as its connection sees it: what hyper reads and writes, and events that hyper would not
+//! notice.
 //!
-//! A client may end its side of the connection once it has asked: it waits for the answer all the same. So hyper does not look at
-//! the stream while a request is worked on, and would not see that a client has broken the connection either. [`Socket::watch`]
-//! looks: it reads on, a little, and keeps that for hyper. An end is told as [`Socket::half_closed`], and a break ends the connection.
+//! A client may end its side of the connection after its request and still wait for the answer. So hyper does not
+//! read from the stream while a request is being handled, and would not notice that a client has broken the
+//! connection. [`Socket::watch`] reads on a little, and keeps these bytes for hyper. If the client ends its side,
+//! [`Socket::half_closed`] is cancelled. If the stream breaks, the connection ends.
 //!
-//! It also knows what the client is waited for, and until when, and it takes hyper's own words about a head that cannot be read:
-//! they have no body, and the connection has better ones. hyper never shuts the stream down; the connection does, when it is over.
+//! The socket also knows which deadline applies to the client. It drops hyper's own answer to a head that hyper
+//! cannot read, because that answer has no body, and the connection writes a better one. hyper never shuts the stream
+//! down. The connection does so when it is over.
 //!
-//! The first bytes of a next head may come together with the request before it. hyper has them then and does not tell. A request without
-//! a body, and one with a chunked body, ends with an empty line: if hyper was given anything behind that, the next head has begun. A body
-//! of a given length may end with anything, so behind it such bytes are not seen, and the client is given the time of an idle connection.
+//! The first bytes of a next head may come together with the previous request. hyper then has them, and does not
+//! tell. A request without a body, and one with a chunked body, ends with an empty line: if hyper was given anything
+//! after that, the next head has begun. A body of a given length may end with any bytes. So after such a body these
+//! bytes are not noticed, and the client gets the time of an idle connection.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -26,48 +30,49 @@ use tokio_util::sync::CancellationToken;
 use crate::env::BoxStream;
 use crate::locked::lock;
 
-/// Most bytes that are read while hyper wants none: enough to see behind a short request, sent early, that its client has left.
+/// The largest number of bytes that are read while hyper wants none. It is enough to notice, behind a short request
+/// that was sent early, that the client has left.
 const AHEAD: usize = 1024;
 
-/// How long a client is waited for.
+/// How long the node waits for a client.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ClientTimeouts {
-    /// For a request's head: from the start of the connection, and later from the head's first byte, or from the end of the answer
-    /// before it if that byte came earlier.
+    /// The time for the head of a request. It counts from the start of the connection, and later from the head's
+    /// first byte, or from the end of the previous answer if that byte came earlier.
     pub(super) head: Duration,
-    /// For the next request on a kept connection.
+    /// The time until the next request on a kept connection.
     pub(super) idle: Duration,
-    /// For it to take any of what is written.
+    /// The time within which the client must take some of what is written.
     pub(super) write: Duration,
 }
 
-/// What a connection is at.
+/// The phase of a connection.
 #[derive(Debug, Clone, Copy)]
 enum Phase {
-    /// The client is to send a head by then.
+    /// The client must send a head by then.
     Head { until: Instant },
-    /// Its request is worked on, and each part of that has a deadline of its own.
+    /// The request is being handled, and each part of that has a deadline of its own.
     Asked,
-    /// hyper has all of the answer and writes it.
+    /// hyper has all of the answer and is writing it.
     Answered,
-    /// The client has its answer, and is to ask again by then.
+    /// The client has its answer, and must send the next request by then.
     Idle { until: Instant },
-    /// hyper is gone.
+    /// hyper has finished.
     Over,
 }
 
-/// What there was to see.
+/// The result of a watch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum WatchResult {
-    /// Something that hyper waits for.
+    /// Something arrived for which hyper waits.
     More,
-    /// Nothing, or nothing for hyper.
+    /// Nothing arrived, or nothing for hyper.
     Quiet,
     /// The connection is broken.
     Broken,
 }
 
-/// The stream of one connection. Clones are the same stream; they are used by one task, one after the other.
+/// The stream of one connection. Clones share the stream. One task uses them, one after another.
 #[derive(Clone)]
 pub(super) struct Socket(Arc<Mutex<State>>);
 
@@ -75,13 +80,13 @@ struct State {
     stream: Pin<Box<TimeoutStream<BoxStream>>>,
     timeouts: ClientTimeouts,
     phase: Phase,
-    /// Whether anything of the head has come that is waited for.
+    /// Whether any byte of the awaited head has come.
     begun: bool,
     /// The last bytes that hyper was given.
     last: [u8; 3],
-    /// Whether the request that is worked on ends with an empty line.
+    /// Whether the request that is being handled ends with an empty line.
     ends_empty: bool,
-    /// What was read while hyper wanted nothing.
+    /// The bytes that were read while hyper wanted none.
     ahead: BytesMut,
     /// Whether hyper waits for bytes.
     wanted: bool,
@@ -92,7 +97,7 @@ struct State {
     refused: Option<u16>,
 }
 
-/// A request that is worked on, until this is dropped.
+/// A request that is being handled, until this is dropped.
 pub(super) struct RequestGuard(Socket);
 
 impl Drop for RequestGuard {
@@ -105,10 +110,10 @@ impl Drop for RequestGuard {
 }
 
 impl Socket {
-    /// A connection that begins now.
+    /// A connection that starts now.
     pub(super) fn new(stream: BoxStream, timeouts: ClientTimeouts) -> Self {
         let mut stream = TimeoutStream::new(stream);
-        // A client that asks and never reads would otherwise keep its connection, and with it a place, for ever.
+        // A client that sends a request and never reads would otherwise keep its connection, and a place, for ever.
         stream.set_write_timeout(Some(timeouts.write));
         Self(Arc::new(Mutex::new(State {
             stream: Box::pin(stream),
@@ -125,14 +130,15 @@ impl Socket {
         })))
     }
 
-    /// Cancelled once the client has ended its side of the connection. It has left, or it waits for an answer: only writing to it
-    /// tells which.
+    /// Cancelled once the client has ended its side of the connection. It has left, or it waits for an answer: only
+    /// writing to it shows which.
     pub(super) fn half_closed(&self) -> CancellationToken {
         lock(&self.0).half_closed.clone()
     }
 
-    /// A request has come, of which it is told whether it ends with an empty line: without a body, or with a chunked one. The client is
-    /// waited for again once this is dropped and the answer is written.
+    /// Notes that a request has come. `ends_empty` tells whether it ends with an empty line, which it does without a
+    /// body or with a chunked one. The next deadline for the client starts once this is dropped and the answer is
+    /// written.
     pub(super) fn asked(&self, ends_empty: bool) -> RequestGuard {
         let mut state = lock(&self.0);
         state.phase = Phase::Asked;
@@ -141,7 +147,7 @@ impl Socket {
         RequestGuard(self.clone())
     }
 
-    /// When the client has kept the node waiting for too long, if the node waits for it.
+    /// When the node stops waiting for the client, if it waits for it.
     pub(super) fn deadline(&self) -> Option<Instant> {
         match lock(&self.0).phase {
             Phase::Head { until } | Phase::Idle { until } => Some(until),
@@ -149,7 +155,7 @@ impl Socket {
         }
     }
 
-    /// Whether the client has begun a head that is not whole.
+    /// Whether the client has begun a head and not completed it.
     pub(super) fn has_begun(&self) -> bool {
         lock(&self.0).begun
     }
@@ -159,17 +165,17 @@ impl Socket {
         lock(&self.0).ended
     }
 
-    /// The status with which hyper refused a head, if its words were taken.
+    /// The status with which hyper refused a head, if its answer was dropped.
     pub(super) fn refused(&self) -> Option<u16> {
         lock(&self.0).refused
     }
 
-    /// hyper is done: what is written from now on is the connection's own.
+    /// Notes that hyper has finished. The connection itself writes everything that follows.
     pub(super) fn over(&self) {
         lock(&self.0).phase = Phase::Over;
     }
 
-    /// Looks at what has come while hyper wants nothing. To be called whenever hyper has nothing to do.
+    /// Reads what has come while hyper wants nothing. The connection calls it whenever hyper has nothing to do.
     pub(super) fn watch(&self, context: &mut Context<'_>) -> WatchResult {
         lock(&self.0).watch(context)
     }
@@ -189,7 +195,7 @@ impl State {
             }
         }
         if self.wanted && (self.ended || !self.ahead.is_empty()) {
-            // Once: hyper may not want it any more.
+            // Only once: hyper may not want it any more.
             self.wanted = false;
             return WatchResult::More;
         }
@@ -225,7 +231,7 @@ impl State {
         }
     }
 
-    /// The client has sent something, and hyper is given it.
+    /// Notes bytes from the client that hyper is given.
     fn heard(&mut self, piece: &[u8]) {
         self.begun = true;
         for byte in piece.iter().skip(piece.len().saturating_sub(self.last.len())) {
@@ -242,10 +248,11 @@ impl State {
         self.half_closed.cancel();
     }
 
-    /// hyper has written all that it has.
+    /// Notes that hyper has written everything that it has.
     fn flushed(&mut self) {
         if let Phase::Answered = self.phase {
-            // Behind the request's own end there is more: hyper was given a part of the next head already, or all of it.
+            // If there are bytes after the request's own end, hyper was given a part of the next head already, or all
+            // of it.
             self.begun = self.ends_empty && !is_empty_line(self.last);
             let now = Instant::now();
             self.phase = if self.begun {
@@ -256,7 +263,8 @@ impl State {
         }
     }
 
-    /// Takes what hyper says by itself: without a request there is nothing else that it can say. Answers whether it was that.
+    /// Takes an answer that hyper writes by itself. Without a request, hyper writes nothing else. Returns whether it
+    /// was one.
     fn takes(&mut self, words: &[u8]) -> bool {
         match self.phase {
             Phase::Head { .. } | Phase::Idle { .. } => {
@@ -268,12 +276,12 @@ impl State {
     }
 }
 
-/// Whether what ends with these bytes ends with an empty line. Lines may end without a carriage return.
+/// Whether bytes with this end have an empty line at their end. Lines may end without a carriage return.
 fn is_empty_line(last: [u8; 3]) -> bool {
     matches!(last, [b'\n', b'\r', b'\n'] | [_, b'\n', b'\n'])
 }
 
-/// The status of an answer that begins so: `HTTP/1.1 431 …`.
+/// The status of an answer that starts with these bytes: `HTTP/1.1 431 …`.
 fn status_in(head: &[u8]) -> Option<u16> {
     std::str::from_utf8(head.get(9..12)?).ok()?.parse().ok()
 }
@@ -324,7 +332,7 @@ impl AsyncWrite for Socket {
         let mut state = lock(&self.0);
         match state.phase {
             Phase::Over => state.stream.as_mut().poll_shutdown(context),
-            // By hyper, which the connection may have something to add to.
+            // hyper has shut its side down. The connection may have more to write.
             Phase::Head { .. } | Phase::Asked | Phase::Answered | Phase::Idle { .. } => Poll::Ready(Ok(())),
         }
     }

@@ -1,10 +1,10 @@
-//! The two forms of the page: Prometheus' text format 0.0.4, which everything reads, and OpenMetrics 1.0, for a scraper that would
-//! rather have it.
+//! The two formats of the page: Prometheus' text format 0.0.4, which every scraper reads, and OpenMetrics 1.0, for a
+//! scraper that prefers it.
 //!
-//! The library writes OpenMetrics. The text format is made of it line by line: what differs are the names in the lines before a
-//! counter's or an info's values, and what only OpenMetrics has.
+//! The library writes OpenMetrics. The text format is made from it line by line. The two differ in the names in the
+//! lines before the values of a counter or an info, and in the lines that only OpenMetrics has.
 
-/// One form of the page.
+/// One format of the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
     /// `text/plain; version=0.0.4`.
@@ -17,9 +17,9 @@ pub(crate) enum Format {
 const WHOLE: u16 = 1_000;
 
 impl Format {
-    /// The form that the values of `Accept` ask for: OpenMetrics if it has more weight than the text format, otherwise the text
-    /// format. A scraper that accepts neither gets the text format, since a page in a form that it did not ask for says more than
-    /// none.
+    /// The format that the values of `Accept` ask for: OpenMetrics if it has more weight than the text format,
+    /// otherwise the text format. A scraper that accepts neither gets the text format, which is more useful to it
+    /// than no page.
     pub(crate) fn preferred(accept: &[&str]) -> Self {
         if weight(accept, Format::OpenMetrics) > weight(accept, Format::Text) {
             Format::OpenMetrics
@@ -36,7 +36,7 @@ impl Format {
         }
     }
 
-    /// This form of a page that the library wrote.
+    /// This format of a page that the library wrote.
     pub(super) fn of(self, openmetrics: String) -> String {
         match self {
             Format::Text => text(&openmetrics),
@@ -53,13 +53,15 @@ impl Format {
     }
 }
 
-/// The weight that a form has: that of the most specific range that takes it in, or 0. Without any range every form has the same.
+/// The weight of a format: that of the most specific range that contains it, or 0. Without any range, all formats
+/// have the same weight.
 fn weight(accept: &[&str], format: Format) -> u16 {
     let ranges = accept.iter().flat_map(|value| value.split(',')).filter_map(|range| takes(range, format));
     ranges.max().map_or(0, |(_, weight)| weight)
 }
 
-/// How specific a media range is and its weight, if it takes this form in. A range that cannot be read takes nothing in.
+/// How specific a media range is, and its weight, if it contains this format. A range that cannot be read contains
+/// nothing.
 fn takes(range: &str, format: Format) -> Option<(u8, u16)> {
     let (kind, subtype, version) = format.media_type();
     let mut parts = range.split(';').map(str::trim);
@@ -99,8 +101,9 @@ fn thousandths(value: &str) -> Option<u16> {
     }
 }
 
-/// The text format of an OpenMetrics page without exemplars and timestamps. In OpenMetrics a family is named without the ending that
-/// its values have, and in the text format with it; the type of an info is unknown there.
+/// The text format of an OpenMetrics page without exemplars and timestamps. OpenMetrics names a family without the
+/// ending of its values, and the text format names it with that ending. The text format does not know the type of an
+/// info.
 fn text(openmetrics: &str) -> String {
     let mut page = String::with_capacity(openmetrics.len());
     // The library writes a family's help, its type, its unit, and then its values.

@@ -1,5 +1,5 @@
-//! What is as it is at this moment. Made anew for each page, so that what is no longer there is no longer shown, and so that two
-//! pages that are made at once do not meet.
+//! The values that describe the present. They are made anew for each page, so that the page does not show what is no
+//! longer there, and so that two pages that are made at once do not affect each other.
 
 use std::sync::atomic::AtomicU64;
 
@@ -16,7 +16,7 @@ use super::labels::Worded;
 use super::now::{KeyEnds, Now};
 use crate::env::ProcessUsage;
 
-/// A label for a node by its number. There are as many values as there are other members.
+/// A label with a node's number. It has as many values as there are other members.
 type ByPeer = [(&'static str, u64); 1];
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -31,7 +31,7 @@ struct ByUrgency {
     of: &'static str,
 }
 
-/// A gauge for each value of a label, with fractions.
+/// A gauge with fractions for each value of a label.
 type Gauges<L> = Family<L, Gauge<f64, AtomicU64>>;
 
 /// Milliseconds as seconds. Beyond 2^53 ms the last digits are lost.
@@ -49,7 +49,7 @@ fn timestamp(at: Seconds) -> f64 {
     at.0 as f64
 }
 
-/// The node's gauges, and the counters that somebody else keeps.
+/// The node's gauges, and the counters that other modules keep.
 pub(super) fn node(now: &Now<'_>, lost_lines: u64) -> Registry {
     let mut registry = Registry::with_prefix("assent");
     health(&mut registry, now, lost_lines);
@@ -73,20 +73,20 @@ fn health(registry: &mut Registry, now: &Now<'_>, lost_lines: u64) {
         &[
             (
                 "healthy",
-                "0 once the store has failed, Raft has stopped or a task has ended that the node needs",
+                "0 once the store has failed, Raft has stopped, or a task that the node needs has ended",
                 u64::from(now.healthy),
             ),
-            ("tasks_late", "Whether a task that ticks has not done so for too long", u64::from(now.late)),
+            ("tasks_late", "Whether the heartbeat of a periodic task is late", u64::from(now.late)),
         ],
     );
     registry.register(
         "task_panics",
-        "Tasks of one connection or one call, and pieces of blocking work, that panicked",
+        "Panics in tasks of one connection or one call, and in blocking work",
         ConstCounter::new(now.panics),
     );
     registry.register(
         "log_lines_lost",
-        "Lines of the log that nobody took in time, or that could not be written",
+        "Lines of this process's log that were not taken in time, or that could not be written",
         ConstCounter::new(lost_lines),
     );
 }
@@ -100,7 +100,11 @@ fn raft(registry: &mut Registry, status: &StatusBody) {
             ("raft_term", "Raft's term", status.term),
             ("raft_applied_index", "The last applied log index", status.applied.unwrap_or(0)),
             ("raft_last_log_index", "The last log index", status.last_log.unwrap_or(0)),
-            ("raft_first_log_index", "The first log index still there", status.log.first.unwrap_or(0)),
+            (
+                "raft_first_log_index",
+                "The first log index that the log still has",
+                status.log.first.unwrap_or(0),
+            ),
             ("raft_is_leader", "Whether this node believes that it leads", u64::from(leads)),
             (
                 "rules_version",
@@ -122,8 +126,8 @@ fn raft(registry: &mut Registry, status: &StatusBody) {
         rows.get_or_create(&transfer).set(signed(snapshot.rows));
         expected.get_or_create(&transfer).set(signed(snapshot.rows_total));
     }
-    registry.register("snapshot_rows", "Rows of a snapshot on its way that have arrived", rows);
-    registry.register("snapshot_rows_expected", "Rows of a snapshot on its way, altogether", expected);
+    registry.register("snapshot_rows", "Rows of a snapshot under way that have arrived", rows);
+    registry.register("snapshot_rows_expected", "Rows of a snapshot under way, in total", expected);
 }
 
 fn clock(registry: &mut Registry, status: &StatusBody) {
@@ -131,10 +135,10 @@ fn clock(registry: &mut Registry, status: &StatusBody) {
     all(
         registry,
         &[
-            ("clock_sure", "Whether this node uses its clock", u64::from(clock.sure)),
+            ("clock_sure", "Whether this node is sure of its clock", u64::from(clock.sure)),
             (
                 "clock_anchored",
-                "Whether this node's clock is where it is trusted to be by its boot time",
+                "Whether this node's clock agrees with its boot time",
                 u64::from(clock.anchored),
             ),
         ],
@@ -167,7 +171,7 @@ fn members(registry: &mut Registry, status: &StatusBody) {
     registry.register("peer_connected", "Whether there is a connection to that peer", connected);
 }
 
-/// What waits and what may, beside each other, so that an alert needs no number of its own.
+/// The numbers of waiting calls and their limits, so that an alert needs no number of its own.
 fn bounds(registry: &mut Registry, now: &Now<'_>) {
     let (waiting, limits, deadlines) = (&now.waiting, &now.config.limits, &now.config.deadlines);
     let lanes = |single: usize, long: usize| {
@@ -179,12 +183,12 @@ fn bounds(registry: &mut Registry, now: &Now<'_>) {
     };
     registry.register(
         "authorize_waiting",
-        "Authorize requests between arrival and answer, by whether they came alone or in a long call",
+        "Authorize requests between arrival and answer, from single and from long calls",
         lanes(waiting.single, waiting.long),
     );
     registry.register(
         "authorize_waiting_max",
-        "Authorize requests between arrival and answer that there may be",
+        "The limit of authorize requests between arrival and answer",
         lanes(limits.short_queue(), limits.long_queue()),
     );
     let (taken, most) = (Family::<ByUrgency, Gauge>::default(), Family::<ByUrgency, Gauge>::default());
@@ -196,26 +200,38 @@ fn bounds(registry: &mut Registry, now: &Now<'_>) {
     }
     registry.register(
         "submit_waiting",
-        "Envelopes between arrival and answer, by urgency, of clients and of what peers forward",
+        "Envelopes between arrival and answer, by urgency, from clients and from peers",
         taken,
     );
-    registry.register("submit_waiting_max", "Envelopes between arrival and answer that there may be", most);
+    registry.register("submit_waiting_max", "The limit of envelopes between arrival and answer", most);
     all(
         registry,
         &[
-            ("connections_max", "Client connections that there may be", number(limits.connections)),
-            ("event_feeds_max", "Streams and long polls that there may be", number(limits.event_streams)),
+            ("connections_max", "The limit of client connections", number(limits.connections)),
+            (
+                "event_feeds_max",
+                "The limit of streams and long polls of events",
+                number(limits.event_streams),
+            ),
         ],
     );
     for (name, help, ms) in [
-        ("authorize_deadline", "An authorize that is not decided by then is denied", deadlines.authorize_ms),
-        ("submit_deadline", "A submission without an outcome by then is unknown", deadlines.submit_ms),
+        (
+            "authorize_deadline",
+            "The time after which an authorize request without a decision is denied",
+            deadlines.authorize_ms,
+        ),
+        (
+            "submit_deadline",
+            "The time after which a submission without an outcome is unknown",
+            deadlines.submit_ms,
+        ),
     ] {
         let deadline = ConstGauge::new(seconds(i64::try_from(ms).unwrap_or(i64::MAX)));
         registry.register_with_unit(name, help, Unit::Seconds, deadline);
     }
     let bytes = ConstGauge::new(now.config.raft.log_mib.saturating_mul(1024 * 1024));
-    let help = "The Raft log is cut to half of this once it is larger";
+    let help = "The size beyond which the Raft log is cut to half of it";
     registry.register_with_unit("raft_log_max", help, Unit::Bytes, bytes);
 }
 
@@ -234,23 +250,23 @@ fn keys(registry: &mut Registry, ends: &KeyEnds) {
     }
     registry.register_with_unit(
         "key_end_timestamp",
-        "When the next grant of a key of that role ends that was not revoked, in Unix time",
+        "When the next unrevoked grant of a key with this role ends, in Unix time",
         Unit::Seconds,
         soonest,
     );
 }
 
-/// What the process takes of its machine, under the names that every Prometheus client uses. What the system does not tell is left
-/// out.
+/// What the process takes of its machine, under the names that every Prometheus client uses. If the system does not
+/// tell a value, it is left out.
 pub(super) fn process(usage: &ProcessUsage) -> Registry {
     let mut registry = Registry::with_prefix("process");
     if let Some(cpu) = usage.cpu_seconds {
-        let help = "Processor time of all threads, for itself and in the kernel";
+        let help = "Processor time of all threads, in user mode and in the kernel";
         registry.register_with_unit("cpu", help, Unit::Seconds, ConstCounter::new(cpu));
     }
     if let Some(files) = usage.files {
         let open = files.used.map(|used| ("open_fds", "Open files of the process", used));
-        let most = ("max_fds", "Open files that the process may have", files.limit);
+        let most = ("max_fds", "The limit of open files of the process", files.limit);
         for gauge in open.into_iter().chain([most]) {
             all(&mut registry, &[gauge]);
         }

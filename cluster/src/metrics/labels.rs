@@ -1,7 +1,8 @@
 //! Counters with a label.
 //!
-//! A counter that appears only once something has happened has no rate before, and the first time is missed. So each of a label's
-//! values is counted from the start, at 0: a counter with a label cannot be made here without all values of the label.
+//! If a counter appeared only once something had happened, it would have no rate before, and the first event would be
+//! missed. So each value of a label is counted from the start, at 0. A counter with a label cannot be made here
+//! without all values of the label.
 
 use std::marker::PhantomData;
 
@@ -10,10 +11,10 @@ use prometheus_client::metrics::family::Family;
 
 use assent_proof::Code;
 
-/// One label with a word as its value.
+/// One label whose value is a word.
 pub(super) type Worded = [(&'static str, &'static str); 1];
 
-/// A label of which all values are known.
+/// A label whose values are all known.
 pub(super) trait Known: Sized {
     /// The label's name.
     const NAME: &'static str;
@@ -21,7 +22,7 @@ pub(super) trait Known: Sized {
     /// Every value that there is.
     fn all() -> Vec<Self>;
 
-    /// The value, as it is written.
+    /// The value as it is written.
     fn word(&self) -> &'static str;
 }
 
@@ -33,7 +34,7 @@ pub(super) struct Counted<L> {
 }
 
 impl<L: Known> Counted<L> {
-    /// All at 0.
+    /// Counters that are all 0.
     pub(super) fn new() -> Self {
         let counted = Self { family: Family::default(), label: PhantomData };
         for value in L::all() {
@@ -47,12 +48,12 @@ impl<L: Known> Counted<L> {
         self.inc_by(value, 1);
     }
 
-    /// Counts so many.
+    /// Counts this many.
     pub(super) fn inc_by(&self, value: &L, by: u64) {
         self.family.get_or_create(&self.labelled(value)).inc_by(by);
     }
 
-    /// What a registry takes.
+    /// The family to register.
     pub(super) fn family(&self) -> Family<Worded, Counter> {
         self.family.clone()
     }
@@ -70,7 +71,7 @@ impl Known for Decided {
     const NAME: &'static str = "code";
 
     fn all() -> Vec<Self> {
-        // A permit's request is also denied by what refuses its record, so any code may deny.
+        // A permit's request is also denied for any reason that refuses its record, so any code may deny.
         std::iter::once(None).chain(Code::ALL.iter().copied().map(Some)).map(Self).collect()
     }
 
@@ -84,7 +85,7 @@ impl Known for Decided {
 pub(crate) enum EnvelopeOutcome {
     /// It entered the ledger.
     Accepted,
-    /// It was in the ledger.
+    /// It was in the ledger already.
     Again,
     /// It may have entered the ledger.
     Unknown,
@@ -115,7 +116,7 @@ impl Known for EnvelopeOutcome {
 pub(super) enum Outcome {
     /// A quorum confirmed.
     Passed,
-    /// None did in time.
+    /// No quorum confirmed in time.
     Failed,
 }
 

@@ -1,4 +1,4 @@
-//! What the page is told of a node at this moment.
+//! The present values of a node that the page of metrics shows.
 
 use std::collections::BTreeMap;
 
@@ -13,19 +13,19 @@ pub(crate) struct Now<'a> {
     pub(crate) status: &'a StatusBody,
     /// Its configuration, for the bounds.
     pub(crate) config: &'a Config,
-    /// Whether it can go on.
+    /// Whether the node can go on.
     pub(crate) healthy: bool,
-    /// Whether a task that ticks has not done so for too long.
+    /// Whether the heartbeat of a ticking task is late.
     pub(crate) late: bool,
-    /// Tasks and pieces of blocking work that panicked.
+    /// The number of tasks and pieces of blocking work that panicked.
     pub(crate) panics: u64,
-    /// What waits.
+    /// The numbers of waiting calls.
     pub(crate) waiting: Waiting,
     /// When keys end.
     pub(crate) key_ends: &'a KeyEnds,
 }
 
-/// What is between arrival and answer.
+/// The calls between arrival and answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Waiting {
     /// Authorize requests that came alone.
@@ -39,27 +39,29 @@ pub(crate) struct Waiting {
 /// Places for envelopes, as the page of metrics shows them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TakenPlaces {
-    /// How urgent the envelopes are.
+    /// The urgency of the envelopes.
     pub(crate) urgency: &'static str,
-    /// Whose they are: `clients`, or `peers` that forward them.
+    /// The sender of the envelopes: `clients`, or `peers` that forward them.
     pub(crate) of: &'static str,
-    /// How many places are taken.
+    /// The number of places that are taken.
     pub(crate) taken: usize,
-    /// How many there are.
+    /// The number of places that there are.
     pub(crate) most: usize,
 }
 
 /// What is known of when keys end.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct KeyEnds {
-    /// When the grant of this node's own key ends; 0 if it has none, or was revoked. None if that could not be read.
+    /// When the grant of this node's own key ends; 0 if it was not granted, or was revoked. None if that could not be
+    /// read.
     pub(crate) own: Option<Seconds>,
-    /// By role, when the next key ends that is not revoked.
+    /// For each role, when the next key ends that is not revoked.
     pub(crate) soonest: BTreeMap<Role, Seconds>,
 }
 
 impl KeyEnds {
-    /// What of this is still to come at `now`. The node's own end is read for each page, and is shown as it was after it has passed.
+    /// The ends that are still to come at `now`. The node's own end is read for each page, and is shown even after it
+    /// has passed.
     pub(crate) fn to_come(&self, now: Millis) -> Self {
         let to_come = self.soonest.iter().filter(|(_, end)| now < end.to_millis());
         Self { own: self.own, soonest: to_come.map(|(role, end)| (*role, *end)).collect() }

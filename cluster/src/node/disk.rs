@@ -1,6 +1,7 @@
-//! The disk of a starting node, and why a node must not start with what is on it.
+//! The disk of a starting node, and the checks that keep a node from starting with what is on it.
 //!
-//! Everything here is read and checked before the node listens for peers, so that none hears from a node that must not start.
+//! Everything is read and checked before the node listens for peers, so that no peer hears from a node that must not
+//! start.
 
 use std::sync::Arc;
 
@@ -22,7 +23,7 @@ use crate::raft::remembered::Remembered;
 use crate::raft::verifier::{Verifier, VerifierLimits};
 use crate::recover::EndedError;
 
-/// What a starting node has on its disk, with nothing in it that forbids the start.
+/// What a starting node has on its disk, once nothing on it forbids the start.
 pub(super) struct Disk {
     pub(super) store: Store<LogRecord>,
     pub(super) remembered: Arc<Remembered>,
@@ -62,8 +63,8 @@ pub(crate) async fn open_store(config: &Config, env: &Environment) -> Result<Sto
     opened.await.map_err(with_text(|problem| NodeError::Store { data_dir: data_dir.clone(), problem }))
 }
 
-/// What the node remembers, unless that is why it must not start: its history has ended, or it has signed that its build knows rules
-/// that this build does not know.
+/// Loads what the node remembers, unless that forbids the start: if its history has ended, or if it has signed that
+/// its build knows rules that this build does not know.
 pub(super) fn load_remembered(
     log: &LogStore<LogRecord>,
     known: RulesVersion,
@@ -72,7 +73,7 @@ pub(super) fn load_remembered(
     if let Some(epoch) = remembered.ended() {
         return Err(NodeError::Ended(EndedError { epoch }));
     }
-    // The raise that it signed for may have been committed, or may yet be.
+    // The raise for which it has signed may have been committed, or may still be.
     let (signed, RulesVersion(known)) = (remembered.signed(), known);
     if signed > known {
         return Err(NodeError::OldBuild { signed, known });
@@ -80,7 +81,8 @@ pub(super) fn load_remembered(
     Ok(remembered)
 }
 
-/// The log has to reach back to where the registry stands: what is between could not be applied.
+/// Refuses a log that starts after the last entry that the registry has applied: the entries in between could not be
+/// applied.
 fn reaches_back(log: &LogStore<LogRecord>, applied: Option<u64>) -> Result<(), NodeError> {
     let purged = log.purged().map(|bytes| codec::decode_log_id(&bytes)).transpose();
     let purged = purged.map_err(with_text(NodeError::LogStart))?.map(|id| id.index);
@@ -97,8 +99,8 @@ fn reaches_back(log: &LogStore<LogRecord>, applied: Option<u64>) -> Result<(), N
     )))
 }
 
-/// Every peer refuses a node whose term is above the bound, and a vote for the last term that there is leaves no term to stand for
-/// election in.
+/// Refuses a vote for a term above the bound: every peer refuses a node with such a term, and a vote for the last
+/// possible term leaves none for a further election.
 fn leaves_a_term(log: &LogStore<LogRecord>, most: u64) -> Result<(), NodeError> {
     let vote = log.vote().map(|bytes| codec::decode_vote(&bytes)).transpose();
     let term = vote.map_err(with_text(NodeError::Vote))?.map_or(0, |vote| vote.leader_id().term);

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::config::ConfigError;
 use crate::recover::EndedError;
 
-/// Why a node did not start: what was being done, and what was in the way.
+/// Why a node did not start: the step that failed, and the reason.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
     /// A value of the configuration cannot be used.
@@ -15,7 +15,7 @@ pub enum NodeError {
     /// The genesis file cannot be used.
     #[error("reading the genesis file `{path}`: {problem}")]
     Genesis {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// What is wrong with it.
         problem: String,
@@ -23,7 +23,7 @@ pub enum NodeError {
     /// The file with the node's key cannot be used.
     #[error("reading the node's key `{path}`: {problem}")]
     Key {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// What is wrong with it, and what to do.
         problem: String,
@@ -31,7 +31,7 @@ pub enum NodeError {
     /// The store cannot be opened.
     #[error("opening the store in `{data_dir}`: {problem}")]
     Store {
-        /// Which directory.
+        /// The directory.
         data_dir: PathBuf,
         /// What is wrong with it.
         problem: String,
@@ -62,15 +62,15 @@ pub enum NodeError {
     /// The place where the log begins cannot be read.
     #[error("reading where the log begins: {0}")]
     LogStart(String),
-    /// The vote cannot be read, or is for a term that no node takes.
+    /// The vote cannot be read, or is for a term that no node accepts.
     #[error("reading the vote: {0}")]
     Vote(String),
-    /// The address for peers cannot be listened on.
+    /// The node cannot listen on the address for peers.
     #[error("listening for peers on `{addr}`: {problem}")]
     Peers {
-        /// Which address.
+        /// The address.
         addr: String,
-        /// What was in the way.
+        /// Why that failed.
         problem: String,
     },
     /// Raft cannot run with these values of the configuration.
@@ -79,12 +79,12 @@ pub enum NodeError {
     /// Raft did not start.
     #[error("starting raft: {0}")]
     Raft(String),
-    /// The address for clients cannot be listened on.
+    /// The node cannot listen on the address for clients.
     #[error("listening for clients on `{addr}`: {problem}")]
     Clients {
-        /// Which address.
+        /// The address.
         addr: String,
-        /// What was in the way.
+        /// Why that failed.
         problem: String,
     },
 }

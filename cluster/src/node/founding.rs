@@ -1,4 +1,5 @@
-//! The registry of a starting node: founded from the genesis file if it is new, and of that file's cluster in any case.
+//! The registry of a starting node. A new one is founded from the genesis file, and an existing one must belong to
+//! that file's cluster.
 
 use assent_registry::{ClusterId, Rows, RulesVersion, bootstrap, query, rules_known};
 use assent_store::RegistryStore;
@@ -7,8 +8,8 @@ use super::error::{NodeError, with_text};
 use super::starting::Starting;
 use crate::env::blocking;
 
-/// A fresh registry is founded from the genesis file; an existing one must be of the same file. Whether the node's key
-/// stands granted shows later: a grant may be among what it still has to catch up with.
+/// Founds a new registry from the genesis file, or checks that an existing one is of the same file. Whether the
+/// node's key is granted shows later, because the grant may be among the entries that the node still lacks.
 pub(super) async fn found_registry(starting: &Starting, registry: &RegistryStore) -> Result<(), NodeError> {
     let registry = registry.clone();
     let (genesis, cluster_id, known) =
@@ -27,7 +28,7 @@ pub(super) async fn found_registry(starting: &Starting, registry: &RegistryStore
     founded.await.map_err(with_text(NodeError::Founding))?.map_err(NodeError::Founding)
 }
 
-/// Whether rows belong to the cluster of this genesis file, and follow rules that this node knows.
+/// Checks that rows belong to the cluster of this genesis file, and follow rules that this node knows.
 pub(crate) fn belongs_to(rows: &dyn Rows, cluster_id: ClusterId, known: RulesVersion) -> Result<(), String> {
     rules_known(rows, known).map_err(|error| error.to_string())?;
     let found = query::summary(rows).map_err(|error| error.to_string())?;

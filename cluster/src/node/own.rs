@@ -1,4 +1,4 @@
-//! The files beside a node's configuration that say which node of which cluster it is: the genesis file and the node's key.
+//! The files that define which node of which cluster this is: the genesis file and the node's key.
 
 use std::path::Path;
 

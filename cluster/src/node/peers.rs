@@ -1,4 +1,5 @@
-//! The peers of a starting node: from here on other nodes can connect, and are told to wait until Raft and the use cases run.
+//! The peers of a starting node. From this step on other nodes can connect. They are told to wait until Raft and the
+//! use cases run.
 
 use std::sync::{Arc, OnceLock};
 
@@ -10,11 +11,11 @@ use crate::introductions::Introductions;
 use crate::peer::{Identity, PeerAddress, PeerHub, PeerLimits};
 use crate::raft::network::{RaftService, Transfers};
 
-/// What talks with the peers.
+/// The parts of a node that talk with its peers.
 pub(super) struct Peers {
     pub(super) hub: PeerHub,
     pub(super) handler: Arc<PeerHandler>,
-    /// What answers Raft's messages.
+    /// The service that answers Raft's messages.
     pub(super) raft: RaftService,
     pub(super) transfers: Transfers,
     pub(super) introductions: Introductions,

@@ -1,4 +1,4 @@
-//! Raft of a starting node.
+//! Starts Raft on a starting node.
 
 use std::sync::Arc;
 
@@ -33,7 +33,8 @@ pub(super) async fn start_raft(
         machine,
     );
     let raft = tasks.owning(raft).await.map_err(with_text(NodeError::Raft))?;
-    // Until it has begun its loop Raft shows an empty membership, by which peers that it has to refuse would be let in.
+    // Until Raft has started its loop, it shows an empty membership, by which the node would admit peers that it must
+    // refuse.
     raft.with_raft_state(|_| ()).await.map_err(with_text(NodeError::Raft))?;
     peers.raft.attach(raft.clone());
     Ok(raft)
@@ -46,15 +47,16 @@ fn raft_config(config: &Config, cluster_id: ClusterId) -> Result<openraft::Confi
         heartbeat_interval: raft.heartbeat_ms,
         election_timeout_min: raft.election_min_ms,
         election_timeout_max: raft.election_max_ms,
-        // A restarted leader of a dead term must never lead without an election.
+        // A leader that restarts in its old term must never lead without an election.
         enable_leader_restore: Some(false),
         enable_pre_vote: Some(true),
         // Campaigning waits until the clock is sure.
         enable_elect: false,
         allow_log_reversion: Some(false),
-        // A leader that hears from nobody falls silent now and again, so that those who hear it can elect.
+        // A leader that receives no answers stops its heartbeats from time to time, so that followers that still
+        // receive them can elect another leader.
         quorum_loss_probe_interval: Some(raft.election_max_ms.saturating_mul(3)),
-        // When a snapshot is taken and what is purged is decided in one place, `usecase/keep_log.rs`.
+        // Only `usecase/keep_log.rs` decides when a snapshot is taken and what is purged.
         snapshot_policy: SnapshotPolicy::Never,
         max_in_snapshot_log_to_keep: u64::MAX,
         replication_lag_threshold: raft.lag_entries,

@@ -1,4 +1,4 @@
-//! The use cases of a starting node, put together from its parts.
+//! Puts the use cases of a starting node together from its parts.
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
@@ -14,7 +14,8 @@ use crate::announced_addresses::AnnouncedAddresses;
 use crate::metrics::Metrics;
 use crate::usecase::{Anchor, Core, Lifecycle, MemberGossip, NodeIdentity, Parts, Service, Storage};
 
-/// Starts the use cases, and lets them answer the peers. Answers also where the newest recovery statement is shown to them.
+/// Starts the use cases, and lets them answer the peers. Also returns the sender by which the newest recovery
+/// statement is passed to them.
 pub(super) fn start_service(
     starting: Starting,
     disk: &Disk,
@@ -61,7 +62,7 @@ pub(super) fn start_service(
         config,
     };
     let service = Service::start(parts);
-    // Set once, here; the peers are told to wait until it is.
+    // It is set only once, here. Until then the peers are told to wait.
     let _ = peers.handler.service.set(service.downgrade());
     (service, recovery)
 }

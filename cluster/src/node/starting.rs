@@ -1,4 +1,4 @@
-//! What the steps of a start share: the configuration, the node's files, its outside world and its tasks.
+//! What the steps of a start share: the configuration, the node's files, its environment and its tasks.
 
 use super::error::NodeError;
 use super::own::OwnFiles;

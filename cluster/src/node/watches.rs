@@ -1,7 +1,7 @@
-//! What a node watches as long as it runs.
+//! The watches of a node, which run as long as the node.
 //!
-//! The watches over the membership lie here. Those over the clock, the registry, the log, the rules and the cluster's founding are use
-//! cases, and the one over the epoch lies with the recovery.
+//! The watches over the membership are in this folder. Those over the clock, the registry, the log, the rules and the
+//! founding are use cases, and the one over the epoch is in the recovery.
 
 mod members;
 mod unfinished;
@@ -22,7 +22,7 @@ use crate::usecase::{
     KEEP_LOG_WAITS, RAISE_WAITS, Service, flush_registry, form, keep_log, raise_rules, supervise_clock,
 };
 
-/// Starts all watches. One that ticks counts as stopped once it has not come round within its time.
+/// Starts all watches. If a ticking watch does not beat its heartbeat within its time, it counts as stopped.
 pub(super) fn start_watches(
     service: &Service,
     handler: &Arc<PeerHandler>,
@@ -36,7 +36,7 @@ pub(super) fn start_watches(
     let late_after = |waits: Duration| late.saturating_add(waits);
     let flushes = late_after(Duration::from_millis(config.limits.registry_flush_ms).saturating_mul(2));
     let raises = late_after(RAISE_WAITS.saturating_add(Duration::from_millis(config.deadlines.submit_ms)));
-    // A leader completes a change of the membership that was left half done, which may take that long.
+    // A leader completes a change of the membership that was left incomplete, which may take this long.
     let remembers = late_after(Duration::from_millis(config.deadlines.membership_ms));
     let keeps = late_after(KEEP_LOG_WAITS);
     vec![

@@ -1,22 +1,23 @@
-//! Where a peer may be found: several addresses, tried in turn.
+//! The addresses of a peer, which are tried in turn.
 //!
-//! A member that moved is not where the membership says, and whoever has heard where it is now may be wrong too. So every address
-//! that this node has reason to believe is tried. Owns the order alone; who answers at an address is told by its hello.
+//! A member that moved is not at the address in the membership, and a newer address that a node has heard may be
+//! wrong too. So the node tries every address that it has reason to believe. This module owns only the order. A node
+//! proves who it is by its hello.
 
 /// The addresses of one peer.
 #[derive(Debug, Default)]
 pub(super) struct Addresses {
     all: Vec<String>,
-    /// The place of the one that is dialed next. One that answered is kept.
+    /// The index of the address that is dialed next. An address that answered is kept.
     next: usize,
 }
 
 impl Addresses {
-    /// These are the addresses from now on, the best one first. Answers whether there were none before.
+    /// Replaces the addresses, the best one first. Returns whether there were none before.
     pub(super) fn set(&mut self, all: Vec<String>) -> bool {
         let first = self.all.is_empty();
         if self.all != all {
-            // One that is being tried, or that answers, goes on to be.
+            // An address that is being tried, or that answers, stays the present one.
             let present = self.present();
             self.next = all.iter().position(|addr| Some(addr) == present.as_ref()).unwrap_or(0);
             if all.first() != self.all.first() {
@@ -32,7 +33,7 @@ impl Addresses {
         self.all.get(self.next).cloned()
     }
 
-    /// Dialing this one failed: the one behind it is next.
+    /// Notes that dialing this address failed. The next one follows.
     pub(super) fn failed(&mut self, addr: &str) {
         if self.all.get(self.next).is_some_and(|present| present == addr) {
             self.next = self.next.saturating_add(1).checked_rem(self.all.len()).unwrap_or(0);
@@ -57,7 +58,7 @@ mod tests {
         assert_eq!(addresses.present().as_deref(), Some("a:1"));
         addresses.failed("a:1");
         assert_eq!(addresses.present().as_deref(), Some("b:1"));
-        // Said again, and of one that is not the present one.
+        // The same failure again, and a failure of an address that is not the present one.
         assert!(!addresses.set(list(&["a:1", "b:1"])));
         addresses.failed("a:1");
         assert_eq!(addresses.present().as_deref(), Some("b:1"));

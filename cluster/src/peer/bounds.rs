@@ -1,14 +1,14 @@
-//! How large a term or a log index may be that a peer claims.
+//! The largest term and log index that a peer may claim.
 //!
-//! A node that takes a term in remembers it for good, and the next leader needs a larger one. A peer that claims the largest
-//! number there is would leave none, so every request and every answer is held against a bound before anything else sees it;
-//! a frame over the bound ends its connection, and nothing of it is remembered.
+//! A node that accepts a term remembers it for good, and the next leader needs a larger one. If a peer claimed the
+//! largest number, no larger term would be left. So the node compares every request and every answer with a bound
+//! before anything else sees it. A frame over the bound ends its connection, and nothing of it is remembered.
 //!
-//! The bound grows with the wall clock and with nothing else. If it were a distance from a node's own term, a peer could
-//! lead the nodes of one cluster to terms further apart than that distance, and from then on they would refuse one
-//! another. By the clock, whatever one node takes in, every other node takes in too, and a newcomer with an empty log does.
+//! The bound grows only with the wall clock. If it were a distance from a node's own term, a peer could lead the
+//! nodes of one cluster to terms that are further apart than that distance, and then they would refuse one another.
+//! With a bound by the clock, what one node accepts, every other node accepts too, even a new node with an empty log.
 //!
-//! Owns the bound, and what of Raft's own types is held against it. What else a message must keep to is in `messages`.
+//! This module owns the bound, and compares Raft's own types with it. `messages` has the other checks of a message.
 
 use openraft::alias::{LogIdOf, VoteOf};
 use openraft::raft::{
@@ -21,27 +21,28 @@ use crate::raft::types::{NodeId, TypeConfig, check_node_id};
 
 mod messages;
 
-/// Elections, or log entries, that a cluster may have had in each millisecond since 1970: more than any has.
+/// The number of elections, or of log entries, that a cluster may have had in each millisecond since 1970. No cluster
+/// has more.
 const A_MILLISECOND: u64 = 1_000;
-/// So much is always allowed, so that a node whose clock fell back to 1970 still follows its cluster.
+/// The bound is never below this, so that a node whose clock fell back to 1970 still follows its cluster.
 const ALWAYS: u64 = 1 << 24;
-/// Never more than half of all numbers, whatever the clock says.
+/// The bound is never above half of all numbers, whatever the clock shows.
 const NEVER_ABOVE: u64 = 1 << 63;
 
-/// The largest term and the largest log index that count at `now`, this node's wall clock.
+/// The largest term and the largest log index that are accepted at `now`, this node's wall clock.
 pub fn claim_max(now: Millis) -> u64 {
     let since_1970 = u64::try_from(now.0).unwrap_or(0);
     since_1970.saturating_mul(A_MILLISECOND).saturating_add(ALWAYS).min(NEVER_ABOVE)
 }
 
-/// What a peer says, held against the bound.
+/// A peer's message, which is compared with the bound.
 pub trait Bounded {
-    /// Whether every term and every log index in it is at most `most`, only a leader does what only leaders do, and entries follow
-    /// one another; the error says what does not hold.
+    /// Checks that every term and every log index in it is at most `most`, that only a leader does what only leaders
+    /// do, and that entries follow one another. The error tells what does not hold.
     fn within(&self, most: u64) -> Result<(), String>;
 }
 
-/// One number.
+/// Checks one number.
 pub(super) fn number(what: &str, claimed: u64, most: u64) -> Result<(), String> {
     if claimed <= most {
         return Ok(());
@@ -59,7 +60,7 @@ fn log_id(claimed: Option<&LogIdOf<TypeConfig>>, most: u64) -> Result<(), String
     number("log index", claimed.index, most)
 }
 
-/// A node that a message names.
+/// Checks a node id that a message names.
 pub(super) fn node_id(claimed: NodeId) -> Result<(), String> {
     check_node_id(claimed).map(|_| ()).map_err(|error| error.to_string())
 }

@@ -1,6 +1,7 @@
-//! One call: a request that was queued on a connection, and whose answer is awaited.
+//! One call: a request that was queued on a connection, and its answer.
 //!
-//! Owns how long a caller waits, and how an answer is read. A call ends with its connection, and is never sent again.
+//! This module owns how long a caller waits, and how an answer is read. A call ends with its connection, and is never
+//! sent again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use super::error::PeerError;
 use super::frame::{Frame, kind};
 use super::message::{Failure, Message};
 
-/// A request that was queued and whose answer is awaited. Dropping it forgets the call.
+/// A request that was queued and that waits for its answer. If it is dropped, the call is forgotten.
 pub(super) struct Call {
     connection: Arc<Connection>,
     id: u64,
@@ -28,16 +29,16 @@ impl Call {
     /// Queues a request now, in the order of the calls to this function.
     pub(super) fn queue<M: Message>(connection: &Arc<Connection>, message: &M) -> Result<Self, PeerError> {
         let id = connection.next_id();
-        // Encoding may be long work and needs no lock. Two callers may swap places here; one caller's own
-        // requests keep their order.
+        // Encoding may take long and needs no lock. Requests of two callers may change places here, but one caller's
+        // own requests keep their order.
         let frame = codec::encode(M::KIND, id, message, connection.limits().frame_bytes_max)?;
         let (give, take) = oneshot::channel();
         connection.request(id, frame, give)?;
         Ok(Self { connection: connection.clone(), id, kind: M::KIND, sent: Instant::now(), answer: take })
     }
 
-    /// The answer. After `patience` without it, and again and again, the connection has to prove that it is alive;
-    /// after `deadline` the call gives up. Both count from the sending.
+    /// The answer. After each `patience` without it, the connection must prove that it is alive. After `deadline` the
+    /// call gives up. Both count from the sending.
     pub(super) async fn reply<M: Message>(
         mut self,
         patience: Duration,
@@ -62,8 +63,8 @@ impl Call {
         self.read::<M>(&frame)
     }
 
-    /// Reads the answer's body. One that makes no sense, or claims a term or a log index that there cannot be, ends the
-    /// connection.
+    /// Reads the answer's body. If the body is malformed, or claims a term or a log index above the bound, the
+    /// connection ends.
     fn read<M: Message>(&self, frame: &Frame) -> Result<M::Reply, PeerError> {
         let read = if frame.kind == kind::FAILURE {
             codec::decode::<Failure>(&frame.body).map(|failure| {

@@ -1,9 +1,9 @@
-//! What the peers' clocks said.
+//! Readings of the peers' clocks.
 //!
-//! A reading binds the peer's wall clock to a moment of local elapsed time: halfway between ping and pong. It is
-//! compared with the own wall clock only when asked, so a jump of the own clock shows at once and not with the
-//! next ping. Owns the readings; never reads a clock itself, never adjusts one, and trusts none. Which readings make a node sure of its
-//! clock is decided in `usecase/agreement.rs`.
+//! A reading assigns the peer's wall clock to a moment of local elapsed time: halfway between ping and pong. It is
+//! compared with this node's wall clock only when it is used, so a leap of this node's clock shows at once and not
+//! with the next ping. This module owns the readings. It never reads a clock itself, never adjusts one, and never
+//! decides which readings make a node sure of its clock: `usecase/agreement.rs` does.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -15,31 +15,34 @@ use assent_proof::Millis;
 use crate::env::Moment;
 use crate::raft::types::NodeId;
 
-/// Readings kept of each peer: more than the pings of 5 s on two connections, after which a reading counts no more.
+/// The number of readings that are kept of each peer. It is more than the pings of 5 s on two connections. After 5 s
+/// a reading does not count any more.
 const READINGS_MAX: usize = 64;
 
-/// One peer's clock, once.
+/// One reading of one peer's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Reading {
-    /// The local moment it belongs to.
+    /// The local moment to which it belongs.
     at: Instant,
     /// The peer's wall clock at that moment.
     theirs: Millis,
-    /// How far that was ahead of the time that the peer trusted by its own boot time, in milliseconds; none if the peer did not trust it.
+    /// How far that was ahead of the time that the peer trusted by its own boot time, in milliseconds. None if the
+    /// peer did not trust it.
     anchored: Option<i64>,
-    /// How long ping and pong took together: the reading is off by at most half of it.
+    /// The time between ping and pong. The reading is off by at most half of it.
     rtt: Duration,
 }
 
-/// The readings as they come in.
+/// The readings, as they arrive.
 #[derive(Debug, Clone, Default)]
 pub struct ReadingBook {
     peers: BTreeMap<NodeId, VecDeque<Reading>>,
 }
 
 impl ReadingBook {
-    /// A pong arrived at `received` for a ping sent at `sent`. It said that the peer's wall clock shows `theirs`, and how far that is ahead
-    /// of the time that the peer trusts by its own boot time, in milliseconds; none if the peer does not trust it.
+    /// Records a pong that arrived at `received` for a ping that was sent at `sent`. The pong contains the peer's
+    /// wall clock, `theirs`, and how far that is ahead of the time that the peer trusts by its own boot time, in
+    /// milliseconds, or none if the peer does not trust it.
     pub fn record(
         &mut self,
         peer: NodeId,
@@ -67,15 +70,15 @@ impl ReadingBook {
     }
 }
 
-/// One peer's clock against the own one.
+/// One reading of one peer's clock, compared with this node's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PeerClock {
-    /// Whose clock.
+    /// The peer.
     pub peer: NodeId,
-    /// Theirs minus ours, in milliseconds.
+    /// The peer's clock minus this node's, in milliseconds.
     pub offset_ms: i64,
-    /// How far the peer's clock was ahead of the time that the peer trusts by its own boot time, in milliseconds, when it was read;
-    /// none if the peer did not trust its clock.
+    /// How far the peer's clock was ahead of the time that the peer trusts by its own boot time when it was read, in
+    /// milliseconds. None if the peer did not trust its clock.
     pub anchored: Option<i64>,
     /// How long ago it was read.
     pub age: Duration,
@@ -83,7 +86,7 @@ pub struct PeerClock {
     pub rtt: Duration,
 }
 
-/// The peers' clocks against the own one, at one moment.
+/// The readings of the peers' clocks, compared with this node's clocks at one moment.
 #[derive(Debug, Clone)]
 pub struct ClockReadings {
     peers: BTreeMap<NodeId, VecDeque<Reading>>,
@@ -92,12 +95,12 @@ pub struct ClockReadings {
 }
 
 impl ClockReadings {
-    /// The own clocks that these readings are held against.
+    /// This node's clocks, with which the readings are compared.
     pub fn own(&self) -> Moment {
         self.own
     }
 
-    /// When the own clocks were read.
+    /// When this node's clocks were read.
     pub fn read_at(&self) -> Instant {
         self.now
     }

@@ -1,7 +1,7 @@
-//! Bodies: MessagePack by position, as the protocol version of the handshake fixes it.
+//! The encoding of bodies: MessagePack by position, as the protocol version of the handshake defines it.
 //!
-//! Decoding is strict and bounded: nesting is limited, announced lengths allocate nothing that is not there, and
-//! bytes left over are an error. The encodings are pinned by golden bytes in `message`.
+//! Decoding is strict and bounded: nesting is limited, an announced length allocates nothing before its bytes are
+//! there, and remaining bytes are an error. Golden bytes in `message` fix the encodings.
 
 use bytes::Bytes;
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -21,13 +21,14 @@ pub(super) fn encode<T: Serialize>(kind: u8, id: u64, value: &T, max: usize) -> 
     close_frame(frame, max).map_err(|bytes| PeerError::TooLarge { bytes, max })
 }
 
-/// The whole frame of a request, as it goes over the wire. For programs that speak to a node without being one, as simulations do.
+/// The whole frame of a request, as it goes over the wire. For programs that talk to a node without being a node,
+/// such as simulations.
 pub fn request_frame<M: Message>(id: u64, request: &M) -> Result<Bytes, PeerError> {
     encode(M::KIND, id, request, usize::MAX)
 }
 
-/// The request id and the request of a whole frame. For programs that look at what nodes say, as simulations do. The error says what
-/// is wrong, for people.
+/// The request id and the request of a whole frame. For programs that inspect what nodes send, such as simulations.
+/// The error tells what is wrong, for people.
 pub fn read_request<M: Message>(frame: &[u8]) -> Result<(u64, M), String> {
     let (_, rest) = frame.split_first_chunk::<FRAME_PREFIX>().ok_or("a frame without a length")?;
     let (kind, rest) = rest.split_first().ok_or("a frame without a kind")?;
@@ -38,13 +39,13 @@ pub fn read_request<M: Message>(frame: &[u8]) -> Result<(u64, M), String> {
     Ok((u64::from_be_bytes(*id), decode(body)?))
 }
 
-/// The value that `body` holds, all of it. The error says what is wrong, for people.
+/// The value that all of `body` encodes. The error tells what is wrong, for people.
 pub(super) fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
     let mut deserializer = rmp_serde::Deserializer::from_read_ref(body);
     deserializer.set_max_depth(DEPTH_MAX);
     let value = T::deserialize(&mut deserializer).map_err(|error| error.to_string())?;
-    // The deserializer does not say how far it got. One that is at the end finds no marker; anything else it
-    // finds is left over.
+    // The deserializer does not report how far it got. If it is at the end, it finds no marker. Anything else that it
+    // finds is remaining bytes.
     match IgnoredAny::deserialize(&mut deserializer) {
         Err(rmp_serde::decode::Error::InvalidMarkerRead(_)) => Ok(value),
         _ => Err("bytes are left over after the message".to_owned()),

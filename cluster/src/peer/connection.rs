@@ -1,7 +1,8 @@
-//! One live connection: what is queued on it, and the calls that wait for their answers.
+//! One live connection: the frames that are queued on it, and the calls that wait for their answers.
 //!
-//! Owns the outgoing queue, the table of waiting calls and the end of the connection: by an error on the stream, or once `liveness` finds
-//! that the other side is gone. When it ends every waiting call fails at once; nothing is sent again.
+//! It owns the outgoing queue, the table of waiting calls and the end of the connection: by an error on the stream,
+//! or once `liveness` finds that the other side is gone. When it ends, every waiting call fails at once. Nothing is
+//! sent again.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -34,7 +35,7 @@ const WRITE_BYTES: usize = 64 * 1024;
 pub(super) struct Connection {
     peer: NodeId,
     hello: Hello,
-    /// Where this node dialed the peer; none if the peer dialed this node.
+    /// The address at which this node dialed the peer; none if the peer dialed this node.
     dialed_to: Option<String>,
     limits: PeerLimits,
     clock: Arc<dyn Clock>,
@@ -45,11 +46,11 @@ pub(super) struct Connection {
     closing: CancellationToken,
 }
 
-/// Why a connection ends whose reader, writer, lane or keeper is gone, unless one of them has said it.
+/// Why a connection ends when its reader, writer, lane or keeper has ended, unless one of them has given a reason.
 pub(super) const TASK_ENDED: &str = "a task of the connection ended";
 
-/// Held by a task that a connection cannot do without: dropped, by the task's end or by its panic, it ends the connection. A
-/// connection of which only a part runs would look alive and answer nothing.
+/// Held by a task that a connection needs. When the task ends or panics, this is dropped and ends the connection. A
+/// connection with only some of its tasks would look alive and answer nothing.
 pub(super) struct EndsWith(pub(super) Arc<Connection>);
 
 impl Drop for EndsWith {
@@ -58,7 +59,7 @@ impl Drop for EndsWith {
     }
 }
 
-/// Where the answer to a call goes.
+/// The receiver of a call's answer.
 type Waiter = oneshot::Sender<Result<Frame, PeerError>>;
 
 /// The calls that wait, by request id.
@@ -99,7 +100,7 @@ impl Connection {
         &self.hello
     }
 
-    /// Where this node dialed the peer; none if the peer dialed this node.
+    /// The address at which this node dialed the peer; none if the peer dialed this node.
     pub(super) fn dialed_to(&self) -> Option<&str> {
         self.dialed_to.as_deref()
     }
@@ -130,7 +131,7 @@ impl Connection {
         };
         self.closing.cancel();
         for (_, waiter) in waiting {
-            // The caller has gone already.
+            // The caller is gone already.
             let _ = waiter.send(Err(PeerError::Lost(reason.to_owned())));
         }
     }
@@ -162,12 +163,12 @@ impl Connection {
         Ok(())
     }
 
-    /// The caller is gone: an answer to its call is dropped.
+    /// Forgets a call whose caller is gone. An answer to it is dropped.
     pub(super) fn forget(&self, id: u64) {
         lock(&self.calls).waiting.remove(&id);
     }
 
-    /// Queues an answer. A peer that does not read its answers is dropped.
+    /// Queues an answer. If the peer does not read its answers, the connection ends.
     pub(super) fn answer<T: Serialize>(&self, request_kind: u8, id: u64, reply: &T) {
         match codec::encode(request_kind | kind::ANSWER, id, reply, self.limits.frame_bytes_max) {
             Ok(frame) => self.push_answer(frame),
@@ -175,7 +176,7 @@ impl Connection {
         }
     }
 
-    /// Queues the answer that there is none.
+    /// Queues a failure as the answer.
     pub(super) fn fail(&self, id: u64, cause: u8, detail: &str) {
         let failure = Failure { cause, detail: detail.chars().take(512).collect() };
         match codec::encode(kind::FAILURE, id, &failure, self.limits.frame_bytes_max) {
@@ -184,7 +185,7 @@ impl Connection {
         }
     }
 
-    /// Queues a pong at once: a ping is answered however busy the node is otherwise.
+    /// Queues a pong at once: a ping is answered however busy the node is.
     pub(super) fn pong(&self, id: u64, body: &impl Serialize) {
         match codec::encode(kind::PONG, id, body, self.limits.frame_bytes_max) {
             Ok(frame) => self.push_answer(frame),
@@ -198,40 +199,40 @@ impl Connection {
         }
     }
 
-    /// Bytes arrived; there were `bytes` so far.
+    /// Notes that bytes arrived, `bytes` in all so far.
     pub(super) fn heard(&self, bytes: u64) {
         lock(&self.liveness).heard(Instant::now(), bytes);
     }
 
-    /// A ping arrived: so many of this side's bytes have reached the other.
+    /// Notes a ping: this many of this side's bytes have reached the other side.
     pub(super) fn pinged(&self, reached: u64) {
         lock(&self.liveness).reached(Instant::now(), reached);
     }
 
-    /// An answer arrived for a waiting call, or for one that gave up: then it is dropped.
+    /// Passes an answer to its waiting call. If the call gave up, the answer is dropped.
     pub(super) fn answered(&self, frame: Frame) {
         lock(&self.liveness).answered(Instant::now());
         let waiter = lock(&self.calls).waiting.remove(&frame.id);
         if let Some(waiter) = waiter {
-            // The caller has gone already.
+            // The caller is gone already.
             let _ = waiter.send(Ok(frame));
         }
     }
 
-    /// A pong arrived. When its ping was sent, if that is still known.
+    /// Notes a pong. Returns when its ping was sent, if that is still known.
     pub(super) fn ponged(&self, id: u64) -> Option<Instant> {
         lock(&self.liveness).ponged(Instant::now(), id)
     }
 
-    /// A call sent at `sent` has waited too long. Unless an answer to anything arrived since, the other side
-    /// has to prove itself.
+    /// Notes that a call that was sent at `sent` has waited too long. Unless an answer to any call has arrived since,
+    /// the other side must prove that it is there.
     pub(super) fn suspect(&self, sent: Instant) {
         if lock(&self.liveness).suspect(Instant::now(), sent) {
             self.suspected.notify_one();
         }
     }
 
-    /// Pings, and ends the connection when the other side is gone. Runs as long as the connection.
+    /// Sends pings, and ends the connection when the other side is gone. Runs as long as the connection.
     pub(super) async fn keep_alive(&self) {
         let mut next_ping = Instant::now();
         loop {
@@ -257,7 +258,8 @@ impl Connection {
     fn ping(&self, now: Instant) {
         let (id, received) = lock(&self.liveness).ping(now);
         let ping = codec::encode(kind::PING, id, &Ping { received }, self.limits.frame_bytes_max);
-        // A full queue is no reason to hurry: if the peer takes nothing, one of the other conditions ends this.
+        // A full queue does not matter here: if the peer takes nothing, one of the other conditions ends the
+        // connection.
         let _ = ping.map(|frame| self.outbound.push_request(frame));
     }
 
@@ -282,12 +284,12 @@ impl Connection {
         if let Some(error) = reason {
             self.close(&error.to_string());
         }
-        // The stream is dropped right after; whether it says goodbye makes no difference.
+        // The stream is dropped right after this. An orderly shutdown makes no difference.
         let _ = timeout_at(Instant::now() + Duration::from_millis(50), stream.shutdown()).await;
     }
 }
 
-/// Writes the frames, small ones together.
+/// Writes the frames, and combines small ones.
 async fn write_frames(
     stream: &mut (impl AsyncWrite + Unpin),
     frames: &[Bytes],

@@ -1,4 +1,4 @@
-//! What can go wrong between two nodes.
+//! The errors of calls between two nodes.
 
 /// Why a call to a peer brought no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -14,7 +14,7 @@ pub enum PeerError {
     /// There is no connection now; nothing was sent.
     #[error("there is no connection to node `{0}`")]
     Unreachable(u64),
-    /// This node has not dialed the peer where it is known to be, with the store that it is known to have; nothing was sent.
+    /// This node has not dialed the peer at its known address and found its known store there. Nothing was sent.
     #[error("this node has no connection of its own dialing to node `{0}` at its address and with its store")]
     NotDialed(u64),
     /// The connection ended while the answer was awaited; the request may have been carried out.
@@ -23,10 +23,10 @@ pub enum PeerError {
     /// The deadline passed; the request may have been carried out.
     #[error("no answer within the deadline")]
     Deadline,
-    /// Too much is waiting already on this side; nothing was sent.
+    /// Too much is waiting on this side already; nothing was sent.
     #[error("too much is waiting to be sent to the peer")]
     Full,
-    /// The peer has too much in work already; it did nothing.
+    /// The peer has too many requests under way already; it did nothing.
     #[error("the peer is overloaded")]
     Overloaded,
     /// The request is larger than a frame; nothing was sent.
@@ -43,7 +43,7 @@ pub enum PeerError {
     /// The peer could not carry the request out, and says why.
     #[error("the peer refused: {0}")]
     Refused(String),
-    /// The peer's answer made no sense; the connection was dropped. The request may have been carried out.
+    /// The peer's answer was malformed, and the connection was dropped. The request may have been carried out.
     #[error("the peer's answer is malformed: {0}")]
     Malformed(String),
 }

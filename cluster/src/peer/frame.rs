@@ -11,54 +11,57 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 pub(super) const FRAME_HEAD: usize = 1 + 8;
 /// Bytes of the length prefix.
 pub(super) const FRAME_PREFIX: usize = 4;
-/// The largest frame accepted before the handshake is through: an unknown peer gets no more memory than this.
+/// The largest frame that is accepted before the handshake is complete. An unknown peer gets no more memory than
+/// this.
 pub(super) const HANDSHAKE_FRAME_MAX: usize = 16 * 1024;
 
-/// How much is asked of the stream at once; memory grows with what has arrived, never with what was announced.
+/// How many bytes are requested from the stream at once. Memory grows with what has arrived, never with what was
+/// announced.
 const READ_STEP: usize = 64 * 1024;
 
-/// The frame kinds' numbers on the wire. A number is never used for anything else again.
+/// The numbers of the frame kinds on the wire. A number never gets another meaning.
 pub(super) mod kind {
-    /// Who is calling, and who is asked for.
+    /// The hello: which node calls, and which node it wants.
     pub(crate) const HELLO: u8 = 0x01;
-    /// The other side may not talk; the body is the reason.
+    /// The refusal of the other side. The body is the reason.
     pub(crate) const REFUSAL: u8 = 0x02;
     /// The dialer accepts the other's hello: the connection is open.
     pub(crate) const READY: u8 = 0x03;
-    /// Are you there, and what time is it? So much of yours has reached me.
+    /// Asks whether the other side is there and what time its clock shows, and reports how many of its bytes have
+    /// arrived.
     pub(crate) const PING: u8 = 0x04;
     /// The answer to a ping.
     pub(crate) const PONG: u8 = 0x05;
-    /// The other side may not talk, since root has recovered the cluster without it; the body is root's statement.
+    /// The refusal of a node that root has recovered the cluster without. The body is root's statement.
     pub(crate) const RECOVERED: u8 = 0x06;
     /// Raft AppendEntries.
     pub(crate) const APPEND: u8 = 0x10;
     /// Raft RequestVote.
     pub(crate) const VOTE: u8 = 0x11;
-    /// Would you vote for me?
+    /// Asks whether the peer would vote for the sender.
     pub(crate) const PRE_VOTE: u8 = 0x12;
-    /// Please lead.
+    /// Asks the peer to take leadership.
     pub(crate) const TRANSFER_LEADER: u8 = 0x13;
-    /// A snapshot is coming.
+    /// The start of a snapshot.
     pub(crate) const SNAPSHOT_BEGIN: u8 = 0x14;
-    /// A piece of it.
+    /// One piece of a snapshot.
     pub(crate) const SNAPSHOT_CHUNK: u8 = 0x15;
-    /// That was all: install it.
+    /// The end of a snapshot: the receiver should install it.
     pub(crate) const SNAPSHOT_END: u8 = 0x16;
-    /// Up to where must a read have applied?
+    /// Asks how far a reader must have applied.
     pub(crate) const READ_INDEX: u8 = 0x20;
-    /// Propose this.
+    /// Asks the leader to propose envelopes.
     pub(crate) const SUBMIT: u8 = 0x21;
-    /// Have you ever started?
+    /// Asks whether the peer's store has ever started.
     pub(crate) const PROBE: u8 = 0x22;
     pub(crate) const MANAGE: u8 = 0x23;
     pub(crate) const INTRODUCE: u8 = 0x24;
     pub(crate) const COSIGN_RULES: u8 = 0x25;
-    /// A member says where it is now.
+    /// A member's announcement of its addresses.
     pub(crate) const MOVED: u8 = 0x26;
     /// Set in the kind of an answer, beside the request's own kind.
     pub(crate) const ANSWER: u8 = 0x80;
-    /// The answer that there is none, with the cause.
+    /// The answer to a request that failed, with the cause.
     pub(crate) const FAILURE: u8 = 0xff;
 }
 
@@ -138,7 +141,7 @@ fn cut(buffer: &mut BytesMut, max: usize) -> Result<Option<Frame>, FrameError> {
     Ok(Some(Frame { kind, id, body: frame }))
 }
 
-/// Starts a frame: everything but the body and the right length.
+/// Starts a frame: everything except the body and the final length.
 pub(super) fn open_frame(kind: u8, id: u64, body_bytes: usize) -> Vec<u8> {
     let mut frame = Vec::with_capacity(FRAME_PREFIX + FRAME_HEAD + body_bytes);
     frame.extend_from_slice(&[0; FRAME_PREFIX]);
@@ -147,7 +150,7 @@ pub(super) fn open_frame(kind: u8, id: u64, body_bytes: usize) -> Vec<u8> {
     frame
 }
 
-/// Completes a frame once its body is in. The error is its length, if that is over `max`.
+/// Completes a frame once its body is in. The error is the frame's length, if it is over `max`.
 pub(super) fn close_frame(mut frame: Vec<u8>, max: usize) -> Result<Bytes, usize> {
     let length = frame.len().saturating_sub(FRAME_PREFIX);
     let prefix = u32::try_from(length).map_err(|_| length)?;
@@ -160,7 +163,7 @@ pub(super) fn close_frame(mut frame: Vec<u8>, max: usize) -> Result<Bytes, usize
     Ok(Bytes::from(frame))
 }
 
-/// A frame whose body is at hand and small.
+/// A frame with a small body that is complete already.
 pub(super) fn small_frame(kind: u8, id: u64, body: &[u8]) -> Bytes {
     let mut frame = open_frame(kind, id, body.len());
     frame.extend_from_slice(body);

@@ -1,9 +1,11 @@
-//! The first frames of a connection, both ways, before anything else: who are you, whom do you want, may you talk?
+//! The first frames of a connection, in both directions, before anything else. Each side says who it is and which
+//! node it wants, and decides whether the other may talk.
 //!
-//! dialer → hello; acceptor → hello or refusal; dialer → ready or refusal. A refusal carries its reason, so that a
-//! wrong config is read in one log line on either side. A node that the cluster was recovered without gets a hello and then
-//! root's statement instead: it accepts that only from a peer that it has let in, and checks it for itself. Nothing is allocated
-//! for an unknown peer beyond one small frame.
+//! The dialer sends a hello. The acceptor sends a hello or a refusal. The dialer sends ready or a refusal. A refusal
+//! carries its reason, so that a wrong configuration shows in one log line on either side. If the cluster was
+//! recovered without the other node, that node gets a hello and then root's statement. It accepts the statement only
+//! from a peer that it has admitted, and checks it itself. For an unknown peer, a node allocates nothing beyond one
+//! small frame.
 
 use bytes::Bytes;
 use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
@@ -18,30 +20,30 @@ use super::frame::{FRAME_HEAD, FrameError, FrameReader, HANDSHAKE_FRAME_MAX, kin
 use super::handler::Handler;
 use super::hello::{Hello, Identity, PROTOCOL_VERSION, PROTOCOL_VERSION_MIN};
 
-/// The longest reason that is sent or believed, in bytes.
+/// The longest reason that is sent or accepted, in bytes.
 const REASON_MAX: usize = 512;
-/// The longest recovery statement that is told, in bytes.
+/// The longest recovery statement that is sent, in bytes.
 const RECOVERY_MAX: usize = HANDSHAKE_FRAME_MAX - FRAME_HEAD;
-/// Begins the reason for which a node that was a member, and is none any more, is refused. A build that is refused so knows by these
-/// words what became of it, so they never change.
+/// The start of the reason for which a node that was removed is refused. A build that gets such a refusal recognizes
+/// it by these words, so they never change.
 pub(crate) const REMOVED: &str = "this node was removed from the cluster";
-/// What ends a connection on which root's statement came in place of a refusal.
+/// The error of a connection on which root's statement came in place of a refusal.
 pub(super) const RECOVERED_WITHOUT: &str = "it says that the cluster was recovered without this node";
 
-/// What a node that only asked who answers says in place of the rest.
+/// What a node that only asks who answers sends in place of the rest.
 const LOOKED: &str = "it only looked who answers here";
 
-/// A stream whose two ends know each other.
+/// A stream after a handshake that succeeded.
 pub(super) struct Opened {
-    /// What the other side said.
+    /// The other side's hello.
     pub(super) hello: Hello,
-    /// Where its frames come from; may hold bytes already.
+    /// The reader of the other side's frames. It may hold bytes already.
     pub(super) reader: FrameReader<ReadHalf<BoxStream>>,
-    /// Where ours go.
+    /// The writer of this side's frames.
     pub(super) writer: WriteHalf<BoxStream>,
 }
 
-/// Why a connection did not come about.
+/// Why a handshake failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum HandshakeError {
     /// The stream failed.
@@ -50,13 +52,13 @@ pub(super) enum HandshakeError {
     /// Writing failed.
     #[error("{0}")]
     Io(#[from] std::io::Error),
-    /// What arrived is no handshake of ours.
+    /// The bytes that arrived are not a handshake of this protocol.
     #[error("the other side does not speak this protocol: {0}")]
     Foreign(String),
-    /// This node refuses.
+    /// This node refuses the other side.
     #[error("refused node `{node}`: {reason}")]
     Refused { node: NodeId, reason: String },
-    /// The other side refuses.
+    /// The other side refuses this node.
     #[error("refused by the peer: {0}")]
     RefusedByPeer(String),
 }
@@ -67,7 +69,7 @@ impl HandshakeError {
         matches!(self, HandshakeError::RefusedByPeer(reason) if reason.starts_with(REMOVED))
     }
 
-    /// Whether the other side wanted no connection.
+    /// Whether the other side only asked who answers here.
     pub(super) fn only_looked(&self) -> bool {
         matches!(self, HandshakeError::RefusedByPeer(reason) if reason == LOOKED)
     }
@@ -98,7 +100,7 @@ pub(super) async fn dial(
     Ok(Opened { hello, reader, writer })
 }
 
-/// Asks who answers as `target`, and hangs up. The other side keeps the connections that it has.
+/// Asks which node answers as `target`, and closes the connection. The other side keeps the connections that it has.
 pub(super) async fn look(
     stream: BoxStream,
     identity: &Identity,
@@ -119,8 +121,8 @@ pub(super) async fn look(
     Ok(hello)
 }
 
-/// Opens a connection as the side that was dialed. The peer may claim terms and log indices up to `most`. `room` says whether there
-/// is room for another node, or why not.
+/// Opens a connection as the side that was dialed. The peer may claim terms and log indices up to `most`. `room`
+/// returns whether there is room for another node, or why not.
 pub(super) async fn accept(
     stream: BoxStream,
     identity: &Identity,
@@ -138,8 +140,8 @@ pub(super) async fn accept(
         if let Some(envelope) = statement_for(&hello, handler) {
             send(&mut writer, kind::HELLO, &own.to_bytes()).await?;
             send(&mut writer, kind::RECOVERED, &envelope).await?;
-            // The dialer answers the hello before it reads on. What it says makes no difference, but hanging up on it while
-            // it speaks could take the statement away from it again.
+            // The dialer answers the hello before it reads on. Its answer does not matter, but if this side closed
+            // the connection while the dialer sends, the dialer could lose the statement.
             let _ = reader.next(HANDSHAKE_FRAME_MAX).await;
             writer.shutdown().await?;
             return Err(HandshakeError::Refused { node: hello.node_id, reason });
@@ -174,7 +176,7 @@ async fn receive_hello(reader: &mut FrameReader<ReadHalf<BoxStream>>) -> Result<
     }
 }
 
-/// Tells the other side why not, as well as it can still be told.
+/// Sends the other side the reason of the refusal, if it can still be reached.
 async fn refuse<T>(
     writer: &mut WriteHalf<BoxStream>,
     hello: &Hello,
@@ -190,12 +192,12 @@ async fn refuse<T>(
     Err(HandshakeError::Refused { node, reason })
 }
 
-/// Root's statement for a node that the cluster was recovered without, if that node says the hello.
+/// Root's statement, if the node with this hello is one that the cluster was recovered without.
 fn statement_for(hello: &Hello, handler: &dyn Handler) -> Option<Bytes> {
     handler.recovery(hello).filter(|envelope| envelope.len() <= RECOVERY_MAX)
 }
 
-/// A peer's reason, made safe to log: it is somebody else's text.
+/// A peer's reason, made safe to log, because another node wrote it.
 fn reason_of(body: &Bytes) -> String {
     String::from_utf8_lossy(body)
         .chars()

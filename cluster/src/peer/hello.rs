@@ -1,34 +1,35 @@
-//! Who a node says that it is. Owns the hello's bytes, which stay readable across protocol versions; who may talk is
-//! decided in `handshake`.
+//! The hello: how a node says which node it is. This module owns its bytes, which stay readable across protocol
+//! versions. `handshake` decides which nodes may talk.
 
 use crate::raft::types::NodeId;
 
 use super::frame::FRAME_HEAD;
 
-/// The version of the messages that this build speaks. Both sides speak the highest version that both know. Since version 6 the
-/// outcomes of a submission name the history that they are of, without which no node may hand on a receipt, and each pong says whether
-/// its sender trusts its own clock: a node that does not hear that could trust clocks that leapt together. It also adds changes of a
-/// member's addresses.
+/// The newest version of the messages that this build speaks. Both sides speak the highest version that both know.
+///
+/// Since version 6 the outcomes of a submission name their history, without which no node may pass a receipt on. Each
+/// pong tells whether its sender trusts its own clock. Without that, a node could trust clocks that leapt together.
+/// The version also adds changes of a member's addresses.
 pub const PROTOCOL_VERSION: u16 = 6;
 /// The oldest version of the messages that this build still speaks.
 pub const PROTOCOL_VERSION_MIN: u16 = 6;
 const MAGIC: [u8; 8] = *b"assentp\n";
 const HELLO_BYTES: usize = 8 + 2 + 2 + 4 + 32 + 8 + 16 + 8 + 1 + 8 + 8;
 
-/// What a node is, for as long as its disk lives.
+/// The identity of a node, for as long as its disk lives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// The digest of the genesis file.
     pub cluster_id: [u8; 32],
     /// This node.
     pub node_id: NodeId,
-    /// The random id of its store: a wiped disk has another one.
+    /// The random id of its store. A wiped disk has another one.
     pub store_id: [u8; 16],
     /// The newest rules that this node knows.
     pub rules_version: u32,
 }
 
-/// How far a node's store has come. A disk that was put back to an older copy shows in it.
+/// How far a node's store has come. It shows whether a disk was put back to an older copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct StoreProgress {
     /// Whether it has ever started: a vote or a log entry is present.
@@ -39,7 +40,7 @@ pub struct StoreProgress {
     pub log_end: u64,
 }
 
-/// The first thing each side says on a connection.
+/// The first frame that each side sends on a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hello {
     /// The oldest and the newest version of the messages that it speaks.
@@ -49,23 +50,23 @@ pub struct Hello {
     pub rules_version: u32,
     /// The cluster that it belongs to.
     pub cluster_id: [u8; 32],
-    /// The node that it says it is.
+    /// The node that it claims to be.
     pub node_id: NodeId,
     /// Its store's random id.
     pub store_id: [u8; 16],
-    /// The node that it means to talk to: a wrong address in a config is told apart from a wrong node.
+    /// The node that it wants to talk to. It distinguishes a wrong address in a configuration from a wrong node.
     pub target: NodeId,
     /// How far its store has come.
     pub store_progress: StoreProgress,
 }
 
-/// Why bytes are no hello.
+/// The bytes are not a hello.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("these bytes are no hello of an assent node")]
+#[error("these bytes are not a hello of an assent node")]
 pub(super) struct NotHelloError;
 
 impl Hello {
-    /// What a node of that identity says to `target`.
+    /// The hello of a node with that identity to `target`.
     pub(super) fn new(identity: &Identity, target: NodeId, store_progress: StoreProgress) -> Self {
         Self {
             versions: (PROTOCOL_VERSION_MIN, PROTOCOL_VERSION),
@@ -95,7 +96,7 @@ impl Hello {
         bytes
     }
 
-    /// Reads a hello. What a later version appended is skipped.
+    /// Reads a hello, and skips what a later version has appended.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, NotHelloError> {
         let mut rest = bytes;
         if take::<8>(&mut rest)? != MAGIC {

@@ -1,14 +1,15 @@
 //! All peers of this node.
 //!
-//! Owns the listener, two slots per peer, for the connection that this node dialed and for the one that the peer dialed, and
-//! one dialing task per peer. This node's requests go on the connection that it dialed itself, and on no other: whoever answers
-//! there listens at the peer's address, and whoever dials in can only ask. A new connection replaces the one before it in
-//! its own slot and never the other one. Holds no request: a call on a peer without a connection fails at once.
+//! The hub owns the listener, one dialing task for each peer, and two slots for each peer: one for the connection
+//! that this node dialed, and one for the connection that the peer dialed. This node sends its requests only on the
+//! connection that it dialed itself. The node that answers there listens at the peer's address. A node that dials in
+//! can only send requests. A new connection replaces the earlier one in its own slot, and never the other one. The
+//! hub keeps no request: a call to a peer without a connection fails at once.
 //!
 //! - `table`, `entry`: which peers there are, and what is known of each.
-//! - `accept`, `dial`: connections come to be, from the peer's side and from this one.
-//! - `run`: what goes on on each until it ends.
-//! - `look`: who answers at an address, asked before a member moves there.
+//! - `accept`, `dial`: how connections begin, from the peer's side and from this one.
+//! - `run`: the life of a connection until it ends.
+//! - `look`: which node answers at an address, asked before a member moves there.
 
 mod accept;
 mod dial;
@@ -42,29 +43,29 @@ use super::limits::PeerLimits;
 use super::message::Message;
 use super::trusted::TrustedOffset;
 
-/// Where a peer listens.
+/// A peer's address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PeerAddress {
-    /// Which node.
+    /// The peer.
     pub id: NodeId,
     /// `host:port`.
     pub addr: String,
 }
 
-/// How a peer stands, for people.
+/// The state of a peer, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PeerStatus {
-    /// Which node.
+    /// The peer.
     pub id: NodeId,
-    /// Where it is dialed; `None` if it has only ever dialed this node.
+    /// The address at which it is dialed; `None` if it has only ever dialed this node.
     pub addr: Option<String>,
     /// Whether there is a connection now.
     pub connected: bool,
-    /// Its store's random id, as it said on the live connection.
+    /// The random id of its store, by its hello on the live connection.
     pub store_id: Option<[u8; 16]>,
     /// The last round trip, in milliseconds.
     pub rtt_ms: Option<u64>,
-    /// Why there was no connection, or no longer, the last time.
+    /// Why there was no connection the last time, or why it ended.
     pub problem: Option<String>,
     /// Whether it refused this node as one that was removed from the cluster, when this node dialed it last.
     pub says_removed: bool,
@@ -88,13 +89,13 @@ struct Inner {
     trusted: Arc<TrustedOffset>,
     tasks: Tasks,
     stopping: CancellationToken,
-    /// Trouble with connections that name no admissible peer.
+    /// The last problem with connections that name no admissible peer.
     unknown_peers: Mutex<Problem>,
 }
 
 impl PeerHub {
-    /// Listens on `listen_addr` (port 0 takes a free one), accepts peers and dials those of `peers`; this node's own entry is
-    /// passed over. Returns once the listener is bound. `tasks` are the hub's own part of its node's.
+    /// Listens on `listen_addr` (port 0 takes a free one), accepts peers and dials those of `peers`, except this node's
+    /// own entry. Returns once the listener is bound. `tasks` is the hub's own part of its node's tasks.
     pub async fn start(
         env: &Environment,
         identity: Identity,
@@ -157,8 +158,8 @@ impl PeerHub {
         async move { queued?.reply::<M>(patience, deadline).await }
     }
 
-    /// Like [`call`](Self::call), only if this node has dialed the peer at one of these addresses, and the peer has said that its
-    /// store is `store_id`.
+    /// Like [`call`](Self::call), but only if this node has dialed the peer at one of these addresses, and the peer's
+    /// hello has the store `store_id`.
     pub fn call_dialed<M: Message>(
         &self,
         to: NodeId,
@@ -174,13 +175,14 @@ impl PeerHub {
         async move { queued?.reply::<M>(deadline, deadline).await }
     }
 
-    /// Makes sure that node `id` is known and reached at `addr`. If it was dialed elsewhere, that connection ends.
+    /// Makes sure that node `id` is known and dialed at `addr`. If it was dialed elsewhere, that connection ends.
     pub fn ensure_peer(&self, id: NodeId, addr: &str) {
         self.ensure_peer_at(id, vec![addr.to_owned()]);
     }
 
-    /// Makes sure that node `id` is known and reached at one of these addresses, which are tried in turn, the first one first. If
-    /// it was dialed elsewhere, that connection ends. Who answers there is told by its hello, never by the address.
+    /// Makes sure that node `id` is known and dialed at one of these addresses, which are tried in turn, the first
+    /// one first. If it was dialed elsewhere, that connection ends. A node proves who it is by its hello, never by
+    /// its address.
     pub fn ensure_peer_at(&self, id: NodeId, addrs: Vec<String>) {
         if id == self.inner.identity.node_id || addrs.is_empty() {
             return;
@@ -196,8 +198,8 @@ impl PeerHub {
         }
     }
 
-    /// Makes sure that node `id` is known; `addr` counts only if no address of it is known yet. The configuration's
-    /// addresses were there first, so a cluster may move.
+    /// Makes sure that node `id` is known. `addr` counts only if no address of it is known yet. The configuration's
+    /// addresses come first, so a cluster may move.
     pub fn ensure_known(&self, id: NodeId, addr: &str) {
         let known =
             lock(&self.inner.peers).get(&id).is_some_and(|peer| lock(&peer.addresses).present().is_some());
@@ -206,7 +208,8 @@ impl PeerHub {
         }
     }
 
-    /// Ends the connections with node `id` and dials it no more. It may dial this node, which decides anew.
+    /// Ends the connections with node `id`, and does not dial it any more. It may still dial this node, which then
+    /// decides anew.
     pub fn forget(&self, id: NodeId, reason: &str) {
         let Some(peer) = lock(&self.inner.peers).remove(&id) else { return };
         peer.gone.cancel();
@@ -226,7 +229,7 @@ impl PeerHub {
         self.connection(id).is_some()
     }
 
-    /// What node `id` said when the live connection was opened: the one that this node dialed, if there is one.
+    /// The hello of node `id` on the live connection: on the one that this node dialed, if there is one.
     pub fn hello(&self, id: NodeId) -> Option<Hello> {
         let peer = lock(&self.inner.peers).get(&id).cloned()?;
         let slots = lock(&peer.slots);
@@ -234,17 +237,18 @@ impl PeerHub {
         Some(connection.hello().clone())
     }
 
-    /// The peers' clocks against this node's, now.
+    /// The readings of the peers' clocks, compared with this node's clocks now.
     pub fn clock(&self) -> ClockReadings {
         lock(&self.inner.readings).at(Instant::now(), Moment::of(&*self.inner.clock))
     }
 
-    /// How far this node's wall clock is trusted to be ahead of its boot time. Each pong tells whether it is there.
+    /// How far this node's wall clock is trusted to be ahead of its boot time. Each pong tells whether the clock is
+    /// there.
     pub fn trusted(&self) -> &TrustedOffset {
         &self.inner.trusted
     }
 
-    /// How every known peer stands, by node id.
+    /// The state of every known peer, by node id.
     pub fn status(&self) -> Vec<PeerStatus> {
         let peers: Vec<Arc<Peer>> = lock(&self.inner.peers).values().cloned().collect();
         peers.iter().map(|peer| self.inner.status_of(peer)).collect()
@@ -255,7 +259,7 @@ impl PeerHub {
         self.inner.identity.node_id
     }
 
-    /// Where this node listens for peers.
+    /// The address at which this node listens for peers.
     pub fn local_addr(&self) -> SocketAddr {
         self.inner.local_addr
     }
@@ -265,7 +269,7 @@ impl PeerHub {
         &self.inner.limits
     }
 
-    /// Ends every connection and waits until nothing of the hub runs any more.
+    /// Ends every connection, and waits until all tasks of the hub have ended.
     pub async fn shutdown(&self) {
         self.inner.tasks.begin_stop();
         self.inner.stopping.cancel();

@@ -14,19 +14,20 @@ pub struct PeerLimits {
     pub queue_frames_max: usize,
     /// Requests of one connection that may wait for their answers.
     pub calls_max: usize,
-    /// Appends that may be in flight to one follower at once. Small, so that under load the log's own tail
-    /// gathers into larger batches instead of a long line of small ones.
+    /// Appends that may be in flight to one follower at once. It is small, so that under load the end of the log
+    /// gathers into larger batches instead of many small ones.
     pub append_pipeline: usize,
     /// Appends of one peer that may wait for, or be with, the Raft core here.
     pub append_lane_max: usize,
-    /// Votes, read barriers, probes and snapshot steps of one peer that may be in work at once.
+    /// Votes, read barriers, probes and snapshot steps of one peer that may be under way at once.
     pub control_requests_max: usize,
-    /// Submissions of one peer that may be in work at once.
+    /// Submissions of one peer that may be under way at once.
     pub submissions_max: usize,
-    /// Their bytes, altogether.
+    /// The size of those submissions in sum, in bytes.
     pub submission_bytes_max: usize,
-    /// Nodes that this one may have connections with, or dial, before it takes connections from no other one. A node that waits to be
-    /// added lets in whoever is of its cluster, under whatever id: the open files that are kept for peers suffice for so many.
+    /// The number of nodes with which this one may have connections, or which it may dial, before it refuses
+    /// connections from any other. A node that waits to be added admits every node of its cluster, under any id. The
+    /// open files that are kept for peers suffice for this many.
     pub peers_max: usize,
     /// Incoming connections that may be shaking hands at once.
     pub handshakes_max: usize,
@@ -36,12 +37,12 @@ pub struct PeerLimits {
     pub handshake_timeout: Duration,
     /// How often each side pings, which is also how often the clocks are compared.
     pub ping_interval: Duration,
-    /// A connection on which nothing arrived for so long is dropped.
+    /// If nothing arrived on a connection for this long, it is dropped.
     pub silence_max: Duration,
-    /// Once a call has waited too long, and there was no sign since it was sent that the peer hears this node, the
-    /// connection is pinged and gets this long to show one before it is dropped. A peer with a slow disk
-    /// answers a ping at once, a peer behind a slow link says that more has reached it; a stream that hangs (one
-    /// direction cut, a lost segment that nobody repeats) shows nothing.
+    /// How long a connection has to show that the peer hears this node, once a call has waited too long and there was
+    /// no such sign since it was sent. The node pings the connection, and drops it after this time without a sign. A
+    /// peer with a slow disk answers a ping at once. A peer behind a slow link reports that more bytes have reached
+    /// it. A stream that hangs (because one direction is cut, or a lost segment is never repeated) shows no sign.
     pub suspicion_max: Duration,
     /// The pause before the first redial.
     pub redial_min: Duration,

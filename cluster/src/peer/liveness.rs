@@ -1,7 +1,7 @@
 //! Whether the other side of a connection is still there.
 //!
-//! Owns what was heard of it, and two of the conditions that end a connection: silence, and no sign of being heard after a call waited too
-//! long. Reads no clock: its caller passes the time.
+//! This module owns what has arrived from it, and two of the conditions that end a connection: silence, and no proof
+//! that it hears this side after a call waited too long. It reads no clock: its caller passes the time.
 
 use std::collections::BTreeMap;
 
@@ -9,26 +9,26 @@ use tokio::time::Instant;
 
 use super::limits::PeerLimits;
 
-/// Pings whose answers are awaited at once; older ones are forgotten.
+/// The number of pings whose answers are awaited at once. Older ones are forgotten.
 const PINGS_MAX: usize = 16;
 
-/// What was heard of the other side.
+/// What has arrived from the other side.
 pub(super) struct Liveness {
     /// When anything arrived, and how many bytes there were by then.
     received: Instant,
     received_bytes: u64,
-    /// When there was proof that it also hears this side: an answer, or that more has reached it.
+    /// When there was a proof that it also hears this side: an answer, or a report that more bytes have reached it.
     answered: Instant,
-    /// How many of this side's bytes have reached it, as it last said.
+    /// How many of this side's bytes have reached it, by its last report.
     reached_bytes: u64,
-    /// Since when it is under suspicion.
+    /// Since when it must prove that it hears this side.
     suspected: Option<Instant>,
     next_ping: u64,
     pings: BTreeMap<u64, Instant>,
 }
 
 impl Liveness {
-    /// Of a connection that begins now.
+    /// The state of a connection that starts now.
     pub(super) fn new(now: Instant) -> Self {
         Self {
             received: now,
@@ -41,13 +41,13 @@ impl Liveness {
         }
     }
 
-    /// Bytes arrived; there were `bytes` so far.
+    /// Notes that bytes arrived, `bytes` in all so far.
     pub(super) fn heard(&mut self, now: Instant, bytes: u64) {
         self.received = now;
         self.received_bytes = bytes;
     }
 
-    /// The other side says that so many of this side's bytes have reached it.
+    /// Notes the other side's report that this many of this side's bytes have reached it.
     pub(super) fn reached(&mut self, now: Instant, bytes: u64) {
         if bytes > self.reached_bytes {
             self.reached_bytes = bytes;
@@ -55,18 +55,18 @@ impl Liveness {
         }
     }
 
-    /// An answer arrived.
+    /// Notes an answer.
     pub(super) fn answered(&mut self, now: Instant) {
         self.answered = now;
     }
 
-    /// A pong arrived. When its ping was sent, if that is still known.
+    /// Notes a pong. Returns when its ping was sent, if that is still known.
     pub(super) fn ponged(&mut self, now: Instant, id: u64) -> Option<Instant> {
         self.answered = now;
         self.pings.remove(&id)
     }
 
-    /// The id of a ping that is sent now, and how many bytes have arrived, which it says.
+    /// Notes a ping that is sent now. Returns its id, and the number of received bytes that it reports.
     pub(super) fn ping(&mut self, now: Instant) -> (u64, u64) {
         let id = self.next_ping;
         self.next_ping = id.wrapping_add(1);
@@ -77,8 +77,8 @@ impl Liveness {
         (id, self.received_bytes)
     }
 
-    /// A call sent at `sent` has waited too long. Whether the other side has to prove itself from now on: not if it has to already, or if an
-    /// answer to anything arrived since.
+    /// Notes that a call that was sent at `sent` has waited too long. Returns whether the other side must prove
+    /// itself from now on. It need not if it must do so already, or if an answer to any call has arrived since.
     pub(super) fn suspect(&mut self, now: Instant, sent: Instant) -> bool {
         let answered = self.answered;
         let begins = answered < sent && self.suspected.is_none_or(|since| answered >= since);
@@ -88,7 +88,7 @@ impl Liveness {
         begins
     }
 
-    /// When to look again, and whether the other side is under suspicion; or why it counts as gone.
+    /// When to check again, and whether the other side must prove itself; or why it counts as gone.
     pub(super) fn judge(&mut self, now: Instant, limits: &PeerLimits) -> Result<(Instant, bool), String> {
         let silent_until = self.received + limits.silence_max;
         if now >= silent_until {

@@ -1,5 +1,5 @@
-//! Every request one node can make of another, with its answer. Owns their shapes and numbers on the wire; what
-//! they mean is the [`Handler`](super::Handler)'s.
+//! Every request that one node can send to another, with its answer. This module owns their shapes and their numbers
+//! on the wire. The [`Handler`](super::Handler) defines what they mean.
 
 use bytes::Bytes;
 use openraft::alias::{SnapshotMetaOf, VoteOf};
@@ -63,18 +63,19 @@ messages! {
 pub struct Append {
     /// Raft's own request.
     pub rpc: AppendEntriesRequest<TypeConfig>,
-    /// What the leader knows of every voter. Whoever is told remembers it.
+    /// What the leader knows of every voter. The receiver remembers it.
     pub acknowledged: Vec<Acknowledged>,
 }
 
-/// What a voter has acknowledged: less than this it never has again, unless its disk was put back.
+/// What a voter has acknowledged. Its store never has less than this again, unless its disk was put back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Acknowledged {
-    /// Which voter.
+    /// The voter.
     pub node: NodeId,
     /// A term that it has voted in or followed.
     pub term: u64,
-    /// A committed log index that it has on its disk. Only committed: what is not may be truncated again.
+    /// A committed log index that it has on its disk. An index that is not committed does not count, because it may
+    /// be truncated again.
     pub index: u64,
 }
 
@@ -82,19 +83,19 @@ pub struct Acknowledged {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vote(pub VoteRequest<TypeConfig>);
 
-/// Would the peer vote for this node? Changes no term (Raft dissertation §9.6).
+/// Asks whether the peer would vote for this node. It changes no term (Raft dissertation §9.6).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PreVote(pub VoteRequest<TypeConfig>);
 
-/// The leader asks that the peer take over (Raft dissertation §3.10).
+/// The leader asks the peer to take over (Raft dissertation §3.10).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TransferLeader(pub TransferLeaderRequest<TypeConfig>);
 
-/// The leader is about to send a snapshot, or goes on with one after the connection broke. A sender has one transfer
-/// to a peer at a time; a new one ends the former.
+/// The leader is about to send a snapshot, or continues one after the connection broke. A sender has one transfer to
+/// a peer at a time, and a new one ends the former.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotBegin {
-    /// Names the transfer in its chunks; chosen by the sender.
+    /// The id of the transfer, by which its chunks name it. The sender chooses it.
     pub transfer: u64,
     /// The leader's vote.
     pub vote: VoteOf<TypeConfig>,
@@ -104,7 +105,7 @@ pub struct SnapshotBegin {
     pub header: Bytes,
 }
 
-/// One piece of a snapshot, sent once the one before is acknowledged.
+/// One piece of a snapshot. It is sent once the previous piece is acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotChunk {
     /// The transfer it belongs to.
@@ -113,30 +114,31 @@ pub struct SnapshotChunk {
     pub chunk: Bytes,
 }
 
-/// All chunks were sent.
+/// The end of a snapshot, after all chunks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotEnd {
     /// The transfer that ends.
     pub transfer: u64,
-    /// The store's own encoding of what all chunks add up to.
+    /// The store's own encoding of the summary of all chunks.
     pub summary: Bytes,
 }
 
-/// How a snapshot transfer stands.
+/// The state of a snapshot transfer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SnapshotReply {
-    /// Go on with this chunk.
+    /// The sender should send this chunk next.
     Continue {
-        /// Its index. A transfer that is resumed goes on after the last chunk that was written.
+        /// The index of the chunk. A resumed transfer continues after the last chunk that was written.
         next: u64,
     },
-    /// Installed, or the receiver has seen a higher vote and did not: its vote tells (Raft §7).
+    /// The snapshot was installed, or the receiver did not install it because it has seen a higher vote. Its vote
+    /// tells which (Raft §7).
     Done(VoteOf<TypeConfig>),
-    /// The receiver gave up on this transfer; start over.
+    /// The receiver gave up on this transfer. The sender must start again.
     Aborted(String),
 }
 
-/// Up to where must a read here have applied? Asked by a follower of the leader (ReadIndex, dissertation §6.4).
+/// A follower asks the leader how far a reader must have applied (ReadIndex, dissertation §6.4).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReadIndex {}
 
@@ -149,18 +151,18 @@ pub enum ReadIndexError {
     /// The node asked does not lead.
     #[error("it is not the leader")]
     NotLeader {
-        /// Who leads, as far as it knows.
+        /// The node that leads, as far as it knows.
         leader: Option<NodeId>,
     },
     /// It could not confirm its leadership with a quorum in time.
     #[error("no quorum confirmed its leadership: {0}")]
     NoQuorum(String),
-    /// It has too much in work.
+    /// It has too many requests under way.
     #[error("it is overloaded")]
     Overloaded,
 }
 
-/// Propose these envelopes. Sent by a follower to the leader.
+/// A follower asks the leader to propose these envelopes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Submit {
     /// What to propose, as one command.
@@ -176,21 +178,22 @@ pub enum SubmitError {
     /// The node asked does not lead; nothing was proposed.
     #[error("it is not the leader")]
     NotLeader {
-        /// Who leads, as far as it knows.
+        /// The node that leads, as far as it knows.
         leader: Option<NodeId>,
     },
     /// Its clock is not to be trusted; nothing was proposed.
     #[error("its clock is uncertain")]
     ClockUncertain,
-    /// It has too much in work; nothing was proposed.
+    /// It has too many requests under way; nothing was proposed.
     #[error("it is overloaded")]
     Overloaded,
-    /// Proposed, but not known to be applied: the same bytes may be submitted again.
+    /// The envelopes were proposed, but it is not known whether they are applied. The same bytes may be submitted
+    /// again.
     #[error("the outcome is unknown: {0}")]
     Unknown(String),
 }
 
-/// How does the peer stand? Asked before a fresh store initializes the cluster.
+/// Asks for the peer's state, before a fresh store initializes the cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Probe {}
 
@@ -201,30 +204,32 @@ pub struct ProbeReply {
     pub started: bool,
     /// Its store's random id.
     pub store_id: [u8; 16],
-    /// Who leads, as far as it knows.
+    /// The node that leads, as far as it knows.
     pub leader: Option<NodeId>,
     /// Its signing key.
     pub key: PublicKey,
 }
 
-/// These are the members. Whoever has missed changes learns from it whom to talk to; nothing else rests on it.
+/// Names the members. A peer that has missed changes learns from it which nodes to talk to. Nothing else depends on
+/// it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Introduce {
     /// Every member, by id.
     pub members: Vec<(NodeId, PeerNode)>,
 }
 
-/// Sign that your build knows these rules. Asked by the leader of every voter.
+/// The leader asks each voter to sign that its build knows these rules.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CosignRules {
     /// A `rules` statement, as it will be an envelope's payload.
     pub statement: Bytes,
 }
 
-/// The answer to [`CosignRules`]: the 64 bytes of an Ed25519 signature over the statement's DSSE encoding, or why there is none.
+/// The answer to [`CosignRules`]: the 64 bytes of an Ed25519 signature over the statement's DSSE encoding, or why
+/// there is none.
 pub type CosignRulesReply = Result<Bytes, String>;
 
-/// Change the membership, or say how it stands. Sent by a node that was asked to the leader.
+/// A node that got a call asks the leader to change the membership, or for its present state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Manage {
     /// Every member, as the leader sees it.
@@ -233,16 +238,17 @@ pub enum Manage {
     Add {
         /// Its number, never used before.
         id: NodeId,
-        /// Where it is, and which store and key it has.
+        /// Its addresses, its store and its key.
         node: PeerNode,
     },
     /// Make a learner that has caught up a voter.
     Promote(NodeId),
     /// Take a member out, for good.
     Remove(NodeId),
-    /// Hand leadership to this voter, or to any.
+    /// Transfer leadership to this voter, or to any.
     Transfer(Option<NodeId>),
-    /// A member is elsewhere from now on. Of an address that is left out, what the membership has. Since protocol version 6.
+    /// Change the addresses of a member. Of an address that is left out, the membership keeps its own. Since protocol
+    /// version 6.
     Update {
         /// The member.
         id: NodeId,
@@ -261,7 +267,7 @@ pub type ManageReply = Result<MembersBody, ManageError>;
 pub enum ManageError {
     /// The node asked does not lead; nothing was changed.
     NotLeader {
-        /// Who leads, as far as it knows.
+        /// The node that leads, as far as it knows.
         leader: Option<NodeId>,
     },
     /// It was refused; nothing was changed.
@@ -270,17 +276,17 @@ pub enum ManageError {
     Unknown(String),
 }
 
-/// The causes in a failure's body, by number on the wire.
+/// The body of a failure: its cause, by number on the wire, and a text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Failure {
     /// One of the constants of this type.
     pub(super) cause: u8,
-    /// For people.
+    /// The text, for people.
     pub(super) detail: String,
 }
 
 impl Failure {
-    /// Too much in work; nothing was done.
+    /// Too many requests are under way; nothing was done.
     pub(super) const OVERLOADED: u8 = 1;
     /// The request could not be carried out.
     pub(super) const FAILED: u8 = 2;
@@ -291,8 +297,8 @@ impl Failure {
 /// The body of a ping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Ping {
-    /// Bytes of this connection that have reached the asking side. That they grow proves that it is heard, even
-    /// while a long frame is under way on a slow link and nothing can be answered.
+    /// The number of bytes of this connection that the asking side has received. While it grows, the other side is
+    /// known to be heard, even if a long frame is under way on a slow link and no answer can be sent.
     pub(super) received: u64,
 }
 
@@ -301,8 +307,8 @@ pub(super) struct Ping {
 pub(super) struct Pong {
     /// The answering side's wall clock, in Unix milliseconds.
     pub(super) now_ms: i64,
-    /// How far that clock was ahead, at that very moment, of the time that the answering side trusts by its own boot time, in
-    /// milliseconds; none if it was not where it is trusted to be.
+    /// How far that clock was ahead, at that very moment, of the time that the answering side trusts by its own boot
+    /// time, in milliseconds. None if the clock was not where it is trusted to be.
     pub(super) anchored: Option<i64>,
 }
 

@@ -1,24 +1,25 @@
-//! How nodes talk to one another: framed, multiplexed, pipelined connections, at most one in each direction of dialing.
+//! How nodes talk to one another: connections with frames, many calls at a time and pipelining. Between two nodes
+//! there is at most one connection for each direction of dialing.
 //!
-//! Owns the handshake, the frames, the messages' encoding, deadlines, reconnecting and the exchange of clock
-//! readings. It never decides what a message means: requests go to the node's [`Handler`], and answers come back
-//! to whoever called. It keeps nothing on disk, and no request survives the connection that it was sent on.
+//! This folder owns the handshake, the frames, the encoding of messages, deadlines, reconnecting and the exchange of
+//! clock readings. It never decides what a message means: it passes requests to the node's [`Handler`], and answers
+//! to their callers. It keeps nothing on disk, and no request survives the connection on which it was sent.
 //!
-//! Every node dials every other one whose address it knows. Both sides may send requests on either connection, and a node sends
-//! all of its requests on one of the two as long as that lives, so that they keep their order. Only a read index is asked for on no
-//! other connection than the one that the node has dialed itself: a peer that dials it may say that it is the leader. From
-//! outside in:
+//! Every node dials every other node whose address it knows. Both sides may send requests on either connection. A
+//! node sends all of its requests on one of the two as long as that lives, so that they keep their order. Only for a
+//! read index it must use a connection that it has dialed itself, because a peer that dials it could claim to be the
+//! leader. From outside in:
 //!
 //! - [`PeerHub`]: all peers of this node; `call` sends one request and waits for its answer until a deadline.
-//! - `connection`: one live connection: what is queued on it, and the calls that wait for answers; `call`: one of them; `liveness`: whether
-//!   the other side is still there.
-//! - `serve`: the requests that come in on it: appends in order, everything else concurrently and bounded.
-//! - `handshake`, [`Hello`]: who may talk at all.
-//! - `addresses`: where a peer may be found, tried in turn; [`Moved`]: a member's own word on that.
-//! - [`Bounded`]: how large the terms and log indices may be that a peer claims.
+//! - `connection`: one live connection, with the frames that are queued on it and the calls that wait for answers.
+//!   `call`: one such call. `liveness`: whether the other side is still there.
+//! - `serve`: the requests that arrive on a connection: appends in order, all others concurrently and bounded.
+//! - `handshake`, [`Hello`]: which nodes may talk to this one.
+//! - `addresses`: the addresses of a peer, tried in turn. [`Moved`]: a member's announcement of its addresses.
+//! - [`Bounded`]: the largest terms and log indices that a peer may claim.
 //! - `outbound`, `frame`, `codec`: bounded queue, frames, bodies.
-//! - [`ClockReadings`]: what the peers' clocks said.
-//! - [`TrustedOffset`]: how far the own wall clock is trusted to be ahead of boot time, which each pong tells of.
+//! - [`ClockReadings`]: the readings of the peers' clocks.
+//! - [`TrustedOffset`]: how far this node's wall clock is trusted to be ahead of boot time. Each pong reports it.
 
 mod addresses;
 mod bounds;

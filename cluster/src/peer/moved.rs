@@ -1,7 +1,8 @@
-//! A member's own word on where it is, signed with the key that the membership has for it.
+//! A member's announcement of its own addresses, signed with the key that the membership has for it.
 //!
-//! Owns the bytes that are signed, and how they are checked. Addresses are all that it may change: node id, store and key are the
-//! membership's. What is done about it is decided in `usecase/moved.rs`.
+//! This module owns the bytes that are signed, and the check of the signature. An announcement can change only
+//! addresses. Node id, store and key are the membership's. `usecase/moved.rs` decides what is done about an
+//! announcement.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -11,13 +12,14 @@ use assent_proof::{Millis, PublicKey, SigningKey, pae};
 
 use crate::raft::types::{NodeId, PeerNode};
 
-/// What is signed, so that the signature is good for nothing else.
+/// The type of the payload that is signed, so that the signature is good for nothing else.
 const MOVED_PAYLOAD_TYPE: &str = "application/vnd.egpep.member-moved.v1";
-/// How far the time of such a word may lie from the clock of the node that hears it, in milliseconds. An older one says where a
-/// member was.
+/// The largest difference between the time of an announcement and the clock of the node that receives it, in
+/// milliseconds. An older one says where the member was before.
 pub(crate) const MOVED_USABLE_MS: u64 = 60_000;
 
-/// A member says where it is reached from now on. Its neighbours pass it on, so it proves itself, whoever brings it.
+/// A member's announcement of its present addresses. Members pass it on to others. The signature proves it, whichever
+/// node delivers it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Moved {
     /// The member.
@@ -28,17 +30,19 @@ pub struct Moved {
     pub peer_addr: String,
     /// `host:port` where clients reach it now.
     pub client_addr: String,
-    /// When it said so, by its own clock, in Unix milliseconds. A later word replaces an earlier one.
+    /// When the member announced it, by its own clock, in Unix milliseconds. A later announcement replaces an earlier
+    /// one.
     pub at_ms: i64,
     /// The 64 bytes of its key's Ed25519 signature.
     pub signature: Bytes,
 }
 
-/// The answer to [`Moved`]: it is heeded, or why not.
+/// The answer to [`Moved`]: it is accepted, or why not.
 pub type MovedReply = Result<(), String>;
 
 impl Moved {
-    /// The word of the member `node_id` of a cluster, signed with its key. Of `node` everything but the key is said.
+    /// The announcement of the member `node_id` of a cluster, signed with its key. It contains all of `node` except
+    /// the key.
     pub fn signed(
         cluster_id: &[u8; 32],
         node_id: NodeId,
@@ -58,7 +62,8 @@ impl Moved {
         moved
     }
 
-    /// Whether it is the word of this member of this cluster, as the membership has it, and said about `now`.
+    /// Checks that this is the announcement of this member of this cluster, as the membership has it, and that its
+    /// time is about `now`.
     pub(crate) fn is_by(
         &self,
         cluster_id: &[u8; 32],
@@ -75,30 +80,31 @@ impl Moved {
         if !key.verify(&self.message(cluster_id), &self.signature) {
             return Err(format!("it is not signed by the key of node {id}, `{key}`"));
         }
-        // What the membership says already may be from before that was checked.
+        // An address that the membership has already may be from before addresses were checked.
         let said = [(&self.peer_addr, &node.peer_addr), (&self.client_addr, &node.client_addr)];
         for (address, _) in said.into_iter().filter(|(address, known)| address != known) {
             address.parse::<MemberAddress>().map_err(|error| error.to_string())?;
         }
         if self.at_ms.abs_diff(now.0) > MOVED_USABLE_MS {
             return Err(format!(
-                "node {id} said it more than {MOVED_USABLE_MS} ms before or after the time here: set the clocks right"
+                "node {id} announced it more than {MOVED_USABLE_MS} ms before or after this node's time: set the clocks right"
             ));
         }
         Ok(key)
     }
 
-    /// What the membership would say of the member that it says of now, were this heeded.
+    /// The membership's entry for the member once this announcement is accepted. `known` is the present entry.
     pub(crate) fn instead_of(&self, known: &PeerNode) -> PeerNode {
         PeerNode { peer_addr: self.peer_addr.clone(), client_addr: self.client_addr.clone(), ..known.clone() }
     }
 
-    /// Whether another word says the same, whenever it was said.
+    /// Whether another announcement has the same addresses, whatever its time.
     pub(crate) fn says_the_same(&self, other: &Moved) -> bool {
         self.peer_addr == other.peer_addr && self.client_addr == other.client_addr
     }
 
-    /// The bytes that are signed: the cluster, the node, its store, the time, and both addresses, each behind its length.
+    /// The bytes that are signed: the cluster, the node, its store, the time, and both addresses, each after its
+    /// length.
     fn message(&self, cluster_id: &[u8; 32]) -> Vec<u8> {
         let mut bytes = Vec::new();
         bytes.extend_from_slice(cluster_id);

@@ -1,7 +1,7 @@
-//! What waits to be written on one connection: a queue bounded in frames and bytes.
+//! The frames that wait to be written on one connection: a queue bounded in frames and bytes.
 //!
-//! Requests may fill one measure of it, answers a second one on top, so that a flood of own requests never keeps
-//! this node from answering. Pushing never waits: what does not fit is the caller's to refuse.
+//! Requests may fill the queue up to its bound, and answers may fill as much again. So many requests of this node
+//! never keep it from answering. Pushing never waits: if a frame does not fit, the caller must handle that.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 
 use crate::locked::lock;
 
-/// The queue. One writer takes, anybody pushes.
+/// The queue. One writer takes from it, and any task may push.
 pub(super) struct Outbound {
     state: Mutex<State>,
     filled: Notify,
@@ -39,7 +39,8 @@ impl Outbound {
         self.push(frame, 1)
     }
 
-    /// Queues an answer. If even this does not fit, the peer asks without reading and is to be dropped.
+    /// Queues an answer. If even this does not fit, the peer sends requests without reading the answers, and must be
+    /// dropped.
     pub(super) fn push_answer(&self, frame: Bytes) -> Result<(), FullError> {
         self.push(frame, 2)
     }
@@ -60,8 +61,8 @@ impl Outbound {
         Ok(())
     }
 
-    /// Waits for frames, then takes them in order until they make up `budget` bytes or the queue is empty; at
-    /// least one. What is taken no longer counts as waiting.
+    /// Waits for frames. Then takes them in order, at least one, until they make up `budget` bytes or the queue is
+    /// empty. A frame that was taken does not count as waiting any more.
     pub(super) async fn take(&self, budget: usize) -> Vec<Bytes> {
         loop {
             let taken = self.take_now(budget);

@@ -1,8 +1,8 @@
-//! The requests that come in on one connection.
+//! The requests that arrive on one connection.
 //!
-//! Appends go through one lane, in the order received; everything else runs concurrently. Both are bounded, and over
-//! the bound the peer is told so at once. Reading never waits for work: a ping is answered however busy the
-//! node is, which is what tells a slow peer from a dead stream.
+//! Appends go through one lane, in the order in which they arrived. All other requests run concurrently. Both are
+//! bounded, and a request beyond the bound is refused at once. Reading never waits for work, so a ping is answered
+//! however busy the node is. This distinguishes a slow peer from a dead stream.
 
 use std::sync::Arc;
 
@@ -32,16 +32,16 @@ use super::message::{
 use super::moved::Moved;
 use super::trusted::TrustedOffset;
 
-/// What one peer may have in work here at once, over all its connections: a peer that reconnects in a loop
-/// multiplies nothing.
+/// What one peer may have under way here at once, over all of its connections, so that a peer that reconnects in a
+/// loop gains nothing.
 pub(super) struct Admission {
     control: Arc<Semaphore>,
-    /// One permit is one unit of [`SUBMISSION_UNITS`].
+    /// One permit for each unit of [`SUBMISSION_UNITS`].
     submissions: Arc<Semaphore>,
     submission_unit: usize,
 }
 
-/// Submissions are admitted by bytes, in units, and each takes enough of them that the count is bounded too.
+/// Submissions are admitted by bytes, in units. Each takes enough units that their number is bounded too.
 const SUBMISSION_UNITS: usize = 1 << 14;
 
 impl Admission {
@@ -66,11 +66,11 @@ pub(super) struct Server {
     pub(super) connection: Arc<Connection>,
     pub(super) handler: Arc<dyn Handler>,
     pub(super) clock: Arc<dyn Clock>,
-    /// Told in each pong, as of its moment.
+    /// Each pong tells whether the clock is where it is trusted to be at its moment.
     pub(super) trusted: Arc<TrustedOffset>,
     pub(super) admission: Arc<Admission>,
     pub(super) tasks: Tasks,
-    /// Told of every pong: when its ping was sent, when it arrived, and what it says of the peer's clock.
+    /// Called for every pong: when its ping was sent, when it arrived, and what it tells of the peer's clock.
     pub(super) on_pong: Box<dyn Fn(Instant, Instant, Pong) + Send + Sync>,
 }
 
@@ -96,7 +96,7 @@ impl Server {
         self.connection.close(&reason);
     }
 
-    /// Takes one frame. The error ends the connection.
+    /// Handles one frame. An error ends the connection.
     fn dispatch(&self, frame: Frame, lane: &mpsc::Sender<(u64, Append)>) -> Result<(), String> {
         let peer = self.connection.peer();
         let handler = &self.handler;
@@ -160,8 +160,8 @@ impl Server {
         Ok(())
     }
 
-    /// The request that a frame holds. One that claims a term or a log index that there cannot be ends the connection before
-    /// anything has seen it.
+    /// The request in a frame. If it claims a term or a log index above the bound, the connection ends before
+    /// anything has seen the request.
     fn message<M: Message>(&self, frame: &Frame) -> Result<M, String> {
         let message: M = decode(frame, M::NAME)?;
         let within = Bounded::within(&message, claim_max(self.clock.now()));
@@ -188,11 +188,11 @@ impl Server {
     }
 
     fn submit(&self, frame: &Frame) -> Result<(), String> {
-        // Admitted by its size before it is decoded: over the bound it costs nothing more.
+        // Admitted by its size before it is decoded, so a request over the bound costs nothing more.
         let units = self.admission.units(frame.body.len(), self.connection.limits());
         let submissions = &self.admission.submissions;
         if submissions.available_permits() < units as usize {
-            self.connection.fail(frame.id, Failure::OVERLOADED, "too many submissions are in work");
+            self.connection.fail(frame.id, Failure::OVERLOADED, "too many submissions are under way");
             return Ok(());
         }
         let submit: Submit = self.message(frame)?;
@@ -201,7 +201,7 @@ impl Server {
         Ok(())
     }
 
-    /// Starts a request within its bound and answers it when it is done.
+    /// Starts a request within its bound, and answers it when it is done.
     fn run<R, F>(&self, frame: &Frame, bound: &Arc<Semaphore>, units: u32, start: F)
     where
         R: Serialize + Send + 'static,
@@ -209,7 +209,7 @@ impl Server {
     {
         let (request_kind, id) = (frame.kind, frame.id);
         let Ok(permit) = bound.clone().try_acquire_many_owned(units) else {
-            return self.connection.fail(id, Failure::OVERLOADED, "too many requests are in work");
+            return self.connection.fail(id, Failure::OVERLOADED, "too many requests are under way");
         };
         let work = start();
         let connection = self.connection.clone();
@@ -227,7 +227,7 @@ impl Server {
     }
 }
 
-/// The one lane of appends: each is handed to the handler, and first polled, before the next.
+/// The lane of appends. Each append is passed to the handler, and first polled, before the next.
 async fn run_lane(
     connection: Arc<Connection>,
     handler: Arc<dyn Handler>,
@@ -237,8 +237,9 @@ async fn run_lane(
     let max = connection.limits().append_lane_max;
     let mut in_work = FuturesUnordered::new();
     loop {
-        // Biased: what was just handed over is polled before another one is taken, so the Raft core gets them in
-        // order. Answers leave as they come: a heartbeat's does not wait for an earlier append's fsync.
+        // Biased: an append that was just passed on is polled before another one is taken, so the Raft core gets them
+        // in order. Answers leave as soon as they are ready: that of a heartbeat does not wait for an earlier
+        // append's fsync.
         tokio::select! {
             biased;
             () = connection.closing().cancelled() => return,
@@ -259,7 +260,7 @@ fn answer<T: Serialize>(connection: &Connection, request_kind: u8, id: u64, done
     }
 }
 
-/// An answer that cannot fail.
+/// Wraps an answer that cannot fail.
 fn certain<T: 'static>(work: BoxFuture<'static, T>) -> Answer<T> {
     Box::pin(async move { Ok(work.await) })
 }

@@ -1,16 +1,17 @@
-//! By how much this node trusts its wall clock to be ahead of its boot time.
+//! How far this node's wall clock is trusted to be ahead of its boot time.
 //!
-//! Set by whoever judges the clock (`usecase::anchor`), and held against both clocks wherever they are read: before a decision or a
-//! stamp, and before each pong, which tells a peer what time this node trusts. Reading it takes no lock.
+//! `usecase::anchor` judges the clock and sets this value. It is compared with both clocks wherever they are read:
+//! before a decision or a stamp, and before each pong, which tells a peer what time this node trusts. Reading it
+//! takes no lock.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use crate::env::Moment;
 
-/// Nothing is trusted.
+/// The value for a clock that is not trusted.
 const NONE: i64 = i64::MIN;
 
-/// The trusted difference between wall clock and boot time; none to begin with.
+/// The trusted difference between wall clock and boot time. At first there is none.
 #[derive(Debug)]
 pub struct TrustedOffset {
     offset_ms: AtomicI64,
@@ -24,11 +25,11 @@ impl Default for TrustedOffset {
 }
 
 impl TrustedOffset {
-    /// Trusts a difference, with so much to either side, both in milliseconds; or none any more. A node's bound is always the
-    /// same.
+    /// Trusts a difference with a bound to either side, both in milliseconds, or trusts none any more. A node's bound
+    /// never changes.
     pub fn set(&self, offset_ms: Option<i64>, bound_ms: u64) {
         self.bound_ms.store(bound_ms, Ordering::Relaxed);
-        // The smallest number stands for none; no clock is there.
+        // The smallest number means none. No clock has that difference.
         self.offset_ms.store(offset_ms.unwrap_or(NONE), Ordering::Relaxed);
     }
 
@@ -37,7 +38,7 @@ impl TrustedOffset {
         self.ahead_ms(moment).is_some()
     }
 
-    /// How far the wall clock is ahead of the time that is trusted, in milliseconds, if it is where it is trusted to be.
+    /// How far the wall clock is ahead of the trusted time, in milliseconds, if it is within the bound of that time.
     pub fn ahead_ms(&self, moment: Moment) -> Option<i64> {
         let trusted = self.offset_ms.load(Ordering::Relaxed);
         let bound_ms = self.bound_ms.load(Ordering::Relaxed);

@@ -1,8 +1,9 @@
-//! How openraft's own values become bytes, on disk and between peers.
+//! The encoding of openraft's own values, on disk and between peers.
 //!
 //! Each value starts with a version byte of its own. Integers are big endian. Memberships are MessagePack by
-//! position. Trailing bytes and unknown versions are errors, and an unknown version is told apart from damage. Written
-//! out by hand where openraft's own encoding could change with its version: what lies on disk outlives it.
+//! position. Trailing bytes and unknown versions are errors, and an unknown version is distinguished from damage. The
+//! encoding is written by hand wherever openraft's own encoding could change with its version, because the data on
+//! disk outlives that version.
 
 use bytes::Bytes;
 use openraft::alias::{CommittedLeaderIdOf, EntryOf, LogIdOf, SnapshotMetaOf, StoredMembershipOf, VoteOf};
@@ -170,8 +171,8 @@ fn put_log_id_option(bytes: &mut Vec<u8>, log_id: Option<&LogIdOf<TypeConfig>>) 
     }
 }
 
-/// Encoding sets and maps of integers and strings into memory cannot fail; were it to, the result would not
-/// decode, and a store that cannot be read stops the node.
+/// Encoding sets and maps of integers and strings into memory cannot fail. If it did, the result would not decode,
+/// and a store that cannot be read stops the node.
 fn membership_bytes(membership: &Membership<NodeId, PeerNode>) -> Vec<u8> {
     rmp_serde::to_vec(membership).unwrap_or_default()
 }
@@ -188,7 +189,7 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// Behind the byte of version 1.
+    /// Reads what follows the byte of version 1.
     fn versioned(bytes: &'a [u8]) -> Result<Self, RaftCodecError> {
         let mut reader = Self { rest: bytes };
         match reader.u8()? {

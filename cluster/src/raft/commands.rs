@@ -1,9 +1,10 @@
-//! From committed entries to rows: this replica verifies each envelope itself, under the rules in force where it stands, and
-//! holds a raise of the rules also against the voters before its entry. All entries of a batch are applied in one transaction.
+//! Turns committed entries into rows. This replica verifies each envelope itself, under the rules in force at its
+//! place in the log. It compares a raise of the rules also with the voters before its entry. All entries of a batch
+//! are applied in one transaction.
 //!
-//! A command of a version that this build does not know may be a revocation, so it is never passed over: nothing of its batch is
-//! applied, and the node stops. A command of a known version that does not decode is garbage on every node alike, and changes
-//! nothing.
+//! A command of a version that this build does not know may be a revocation, so it is never skipped: nothing of its
+//! batch is applied, and the node stops. A command of a known version that does not decode is malformed on every node
+//! alike, and changes nothing.
 
 use assent_proof::{History, Millis, Rules};
 use assent_registry::{
@@ -19,18 +20,18 @@ use super::types::{NodeId, PeerNode, Proposal, TypeConfig};
 use super::verifier::Verifier;
 use super::voters::Voters;
 
-/// One entry, reduced to what applying takes.
+/// What applying needs of one entry.
 pub(super) enum Step {
-    /// Raft's own.
+    /// An entry of Raft's own.
     Nothing,
-    /// From here on these vote.
+    /// A change of the voters, from this entry on.
     Voters(Voters),
     /// Envelopes to apply.
     Command(Bytes),
 }
 
 impl Step {
-    /// What applying takes of an entry.
+    /// What applying needs of this entry.
     pub(super) fn of(payload: &EntryPayload<Proposal, NodeId, PeerNode>) -> Self {
         match payload {
             EntryPayload::Normal(Proposal(command)) => Step::Command(command.clone()),
@@ -40,9 +41,9 @@ impl Step {
     }
 }
 
-/// What applying a batch came to.
+/// The result of applying a batch.
 pub(super) struct AppliedSteps {
-    /// One a step.
+    /// One for each step.
     pub(super) outcomes: Vec<Outcomes>,
     /// The history in force.
     pub(super) history: Option<History>,
@@ -50,11 +51,12 @@ pub(super) struct AppliedSteps {
     pub(super) revision: u64,
     /// The registry's time; none before genesis.
     pub(super) registry_time: Option<Millis>,
-    /// The rules that the registry follows from here on.
+    /// The rules that the registry follows after the batch.
     pub(super) rules: Rules,
 }
 
-/// Checks and applies the steps, the first of them under `voters`; all of them, or none and an error.
+/// Checks and applies the steps, the first of them under `voters`. Either all of them are applied, or none and an
+/// error is returned.
 pub(super) fn apply_steps(
     registry: &RegistryStore,
     verifier: &Verifier,
@@ -66,7 +68,8 @@ pub(super) fn apply_steps(
     let commands: Result<Vec<_>, RowError> =
         steps.iter().map(|step| read(step, known, &mut voters)).collect();
     let mut commands = commands.map_err(WriteError::Refused)?;
-    // Ahead of the transaction, so that it stays short. If the rules are raised meanwhile, inside it again.
+    // The envelopes are verified before the transaction, so that it stays short. If the rules are raised in the
+    // meantime, they are verified again in it.
     for command in commands.iter_mut().flatten() {
         command.verify_ahead(verifier);
     }
@@ -90,33 +93,33 @@ pub(super) fn apply_steps(
     })
 }
 
-/// A command, and who votes where it stands in the log.
+/// A command, and the voters at its place in the log.
 struct ReadCommand {
     command: Command,
     voters: Voters,
-    /// None before the envelopes are looked at.
+    /// None before the envelopes are checked.
     ahead: Option<Ahead>,
 }
 
-/// What this replica made of a command's envelopes ahead of the transaction that applies them.
+/// What this replica found of a command's envelopes before the transaction that applies them.
 struct Ahead {
     /// The rules that the replica followed then.
     rules: Rules,
-    /// One an envelope, in the order of the command.
+    /// One for each envelope, in the order of the command.
     checked: Vec<Checked>,
 }
 
 impl Ahead {
-    /// What came of each envelope, and under which rules.
+    /// The finding of each envelope, and the rules under which it was found.
     fn each(&self) -> impl Iterator<Item = (Rules, &Checked)> {
         self.checked.iter().map(move |checked| (self.rules, checked))
     }
 }
 
-/// An envelope of a command, which this replica verifies itself.
+/// An envelope of a command. This replica verifies it itself.
 struct EntryEnvelope<'a> {
     bytes: &'a Bytes,
-    /// What came of it ahead, and under which rules.
+    /// The finding from before the transaction, and its rules.
     ahead: Option<(Rules, &'a Checked)>,
     verifier: &'a Verifier,
     voters: &'a Voters,
@@ -133,7 +136,7 @@ impl ToVerify for EntryEnvelope<'_> {
 }
 
 impl ReadCommand {
-    /// Has every envelope verified under the rules that are followed now, and keeps what comes of it.
+    /// Verifies every envelope under the rules that are in force now, and keeps the findings.
     fn verify_ahead(&mut self, verifier: &Verifier) {
         let rules = verifier.in_force();
         let envelopes = self.command.groups.iter().flat_map(|group| &group.envelopes);
@@ -165,7 +168,7 @@ impl ReadCommand {
     }
 }
 
-/// The command of a step; none if the step is Raft's own, or garbage.
+/// The command of a step. None if the step is Raft's own, or malformed.
 ///
 /// # Errors
 /// [`RowError::CommandVersion`] if only another build can read it. It must stop this node.
@@ -194,8 +197,8 @@ fn read(step: &Step, known: RulesVersion, voters: &mut Voters) -> Result<Option<
     }
 }
 
-/// Applies entries, the first of them under `voters`, to rows that are only looked at, as when it is asked what they would
-/// come to.
+/// Applies entries, the first of them under `voters`, to rows that are only inspected, for example to find out what
+/// they would result in.
 pub(crate) fn apply_to(
     rows: &mut dyn RowsMut,
     verifier: &Verifier,

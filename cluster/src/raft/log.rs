@@ -1,8 +1,8 @@
 //! openraft's log storage on [`LogStore`].
 //!
-//! Owns the translation between openraft's values and bytes, nothing else: order, durability and caching are the
-//! store's. Beside that it has the envelopes of arriving entries verified early, and keeps no command of a version that this
-//! build does not know.
+//! This module owns the translation between openraft's values and bytes. Order, durability and caching belong to the
+//! store. It also starts to verify the envelopes of arriving entries early, and refuses a command of a version that
+//! this build does not know.
 
 use std::fmt::Debug;
 use std::io;
@@ -25,7 +25,7 @@ use super::verifier::Verifier;
 /// Bytes of entries that replication and apply read at a time.
 const READ_BYTES_MAX: usize = 1 << 20;
 
-/// One entry as the store keeps it.
+/// One entry in the form that the store keeps.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LogRecord(pub EntryOf<TypeConfig>);
 
@@ -37,7 +37,7 @@ impl LogEntry for LogRecord {
     fn size(&self) -> usize {
         match &self.0.payload {
             EntryPayload::Normal(Proposal(command)) => command.len().saturating_add(64),
-            // A handful of nodes with two addresses each.
+            // A membership has a few nodes with two addresses each.
             EntryPayload::Blank | EntryPayload::Membership(_) => 1024,
         }
     }
@@ -56,7 +56,7 @@ impl LogEntry for LogRecord {
     }
 }
 
-/// The log as openraft takes it. Clones share it.
+/// The log in the form that openraft needs. Clones share it.
 #[derive(Clone)]
 pub struct RaftLog {
     store: LogStore<LogRecord>,
@@ -76,7 +76,8 @@ impl RaftLog {
         Self { store, verifier, known, node_id }
     }
 
-    /// Entries of our own term were verified when they were handed in; those of another leader were not.
+    /// Starts to verify these entries' envelopes. Those of this node's own term were verified when clients submitted
+    /// them, those of another leader were not.
     fn prefetch(&self, entries: &[LogRecord]) {
         let ours = self
             .store
@@ -104,8 +105,9 @@ impl RaftLog {
     }
 }
 
-/// An error, which stops the node, if an entry's command has a version that this build does not know. Such an entry is not kept:
-/// it does not count as acknowledged, and one that a false leader made up is gone when the node starts again.
+/// An error, which stops the node, if an entry's command has a version that this build does not know. Such an entry
+/// is not kept, so it does not count as acknowledged. If a false leader made it up, it is gone when the node starts
+/// again.
 fn readable(records: &[LogRecord], known: RulesVersion) -> io::Result<()> {
     for LogRecord(entry) in records {
         let EntryPayload::Normal(Proposal(command)) = &entry.payload else { continue };

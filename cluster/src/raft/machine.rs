@@ -1,9 +1,9 @@
 //! openraft's state machine on [`RegistryStore`] and `assent_registry::apply`.
 //!
-//! Owns the order of one batch: check every envelope, apply all entries in one transaction together with the new
-//! applied position, and only when that is committed answer those who wait. Applying is total: an entry of a known version
-//! that does not decode changes nothing, on every node alike. An unreadable row and an entry of a version that this build does
-//! not know are no reason to skip one: either stops the node.
+//! This module owns the order of the steps of one batch. It checks every envelope, and applies all entries in one
+//! transaction together with the new applied position. Only when the transaction is committed, it answers the
+//! callers. Applying is total: an entry of a known version that does not decode changes nothing, on every node alike.
+//! If a row cannot be read, or this build does not know an entry's version, the entry is not skipped: the node stops.
 
 use std::io;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ pub enum SnapshotData {
     Staged(StagedSnapshot),
 }
 
-/// How far this node has applied.
+/// How far this node has applied the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct AppliedAt {
     /// The last applied log index.
@@ -50,18 +50,19 @@ pub struct AppliedAt {
     pub revision: u64,
     /// The registry's time there; none before genesis.
     pub registry_time: Option<Millis>,
-    /// The largest node id that was ever a member there. A new member's is larger: an id is used once.
+    /// The largest node id that was ever a member there. A new member's id is larger, because an id is used only
+    /// once.
     pub highest_id: NodeId,
 }
 
 impl AppliedAt {
-    /// The end of the ledger there: its size, and the history that the size is of; none before genesis.
+    /// The end of the ledger there: its size, and the history of that size; none before genesis.
     pub fn ledger(&self) -> Option<Cursor> {
         self.history.map(|history| Cursor { history, revision: self.revision })
     }
 }
 
-/// The registry as openraft takes it.
+/// The registry in the form that openraft needs.
 pub struct Machine {
     registry: RegistryStore,
     verifier: Arc<Verifier>,
@@ -74,8 +75,8 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// A machine at the position that the registry holds. `guard` decides on every snapshot that is installed, and
-    /// `known` is the newest rules that it applies. Reads a row from disk.
+    /// A machine at the position that the registry holds. `guard` checks every snapshot before it is installed, and
+    /// `known` is the newest version of the rules that it applies. This reads a row from disk.
     pub fn new(
         registry: RegistryStore,
         verifier: Arc<Verifier>,
@@ -90,7 +91,7 @@ impl Machine {
         Ok(Self { registry, verifier, run, guard, known, state, highest_id, applied })
     }
 
-    /// Changes whenever something was applied or installed.
+    /// Changes whenever an entry was applied or a snapshot was installed.
     pub fn applied(&self) -> watch::Receiver<AppliedAt> {
         self.applied.subscribe()
     }
@@ -138,7 +139,7 @@ impl Machine {
         blocking(&self.run, move || registry.snapshot()).await?
     }
 
-    /// Takes a position that was installed.
+    /// Takes over the position of a snapshot that was installed.
     async fn reload(&mut self) -> io::Result<()> {
         let registry = self.registry.clone();
         let (state, at, rules) = blocking(&self.run, move || position(&registry)).await??;
@@ -163,7 +164,7 @@ fn position(registry: &RegistryStore) -> io::Result<(SnapshotMetaOf<TypeConfig>,
     Ok((state, AppliedAt { log_index, history, revision, registry_time, highest_id }, rules))
 }
 
-/// An applied position; there are no bytes before anything was applied.
+/// An applied position. There are no bytes before anything was applied.
 fn decode_position(bytes: &[u8]) -> io::Result<(SnapshotMetaOf<TypeConfig>, NodeId)> {
     if bytes.is_empty() {
         return Ok(Default::default());
@@ -173,7 +174,7 @@ fn decode_position(bytes: &[u8]) -> io::Result<(SnapshotMetaOf<TypeConfig>, Node
     })
 }
 
-/// Answers with a snapshot taken when the builder was made, at a position that is durable.
+/// Builds a snapshot that was taken when the builder was made, at a position that is durable.
 pub struct SnapshotBuilder {
     source: Option<Result<SnapshotSource, StoreError>>,
 }
@@ -194,7 +195,7 @@ fn snapshot_of(source: SnapshotSource) -> io::Result<SnapshotOf<TypeConfig, Snap
     Ok(SnapshotOf::<TypeConfig, SnapshotData> { meta, snapshot: SnapshotData::Source(source) })
 }
 
-/// Copies a snapshot that never left this process, the way a peer would have sent it.
+/// Copies a snapshot that never left this process in the way in which a peer would have sent it.
 fn stage(registry: &RegistryStore, source: &SnapshotSource) -> Result<StagedSnapshot, StoreError> {
     let mut staged = registry.stage(source.header())?;
     let mut chunks = source.chunks();
@@ -252,7 +253,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
         Ok(())
     }
 
-    /// Always a new one at the present position. Keeping one would keep redb from reusing pages.
+    /// Always a new snapshot at the present position. If one were kept, redb could not reuse its pages.
     async fn get_current_snapshot(&mut self) -> io::Result<Option<SnapshotOf<TypeConfig, SnapshotData>>> {
         if self.state.last_log_id.is_none() {
             return Ok(None);

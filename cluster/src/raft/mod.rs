@@ -1,6 +1,8 @@
-//! Everything that knows openraft: its types, its log storage, its state machine, its network.
+//! The adapters to openraft: its types, its log storage, its state machine, its network and its runtime.
 //!
-//! Architecture invariant: no other folder names an openraft type beyond the aliases re-exported here.
+//! This folder owns everything that openraft calls, and the encodings in which openraft's values are stored. The
+//! handler, the use cases, the watches, the recovery and the peers' messages use openraft's types too. HTTP, the
+//! metrics and the environment use none of them. This folder never decides whether an action may execute.
 
 pub mod codec;
 pub(crate) mod commands;

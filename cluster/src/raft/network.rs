@@ -1,8 +1,8 @@
-//! openraft's network over the peer connections.
+//! openraft's network, on top of the peer connections.
 //!
-//! Sending: [`PeerNetworkFactory`], one [`PeerNetwork`] a target. Receiving: [`RaftService`]. Owns the pipelining of
-//! appends, the translation of errors into openraft's, and the transfer of snapshots. It keeps no connections
-//! (they are `peer`'s) and decides nothing of Raft.
+//! [`PeerNetworkFactory`] makes one [`PeerNetwork`] for each target, which sends. [`RaftService`] receives. This
+//! module owns the pipelining of appends, the translation of errors into openraft's, and the transfer of snapshots.
+//! It keeps no connections, which belong to `peer`, and decides nothing about Raft.
 
 mod sender;
 mod service;
@@ -35,11 +35,11 @@ use super::types::{NodeId, PeerNode, TypeConfig};
 pub use self::service::RaftService;
 pub use self::transfers::{Direction, Progress, Transfers};
 
-/// How long a replicated append may wait for a follower that answers pings: its disk is slow then, and sending
-/// the same entries again would only add to its work.
+/// How long a replicated append may wait for a follower that answers pings. Such a follower has a slow disk, and
+/// sending the same entries again would only add to its work.
 const APPEND_DEADLINE: Duration = Duration::from_secs(3);
-/// Pauses before an unreachable target is tried again. Short, since redialing has a pause of its own; the last
-/// one repeats.
+/// The pauses before an unreachable target is tried again. They are short, since redialing has a pause of its own.
+/// The last one repeats.
 const BACKOFF_MS: [u64; 3] = [50, 100, 200];
 
 /// Makes the network clients that openraft asks for. All of them share the one connection to their target.
@@ -52,8 +52,8 @@ pub struct PeerNetworkFactory {
 }
 
 impl PeerNetworkFactory {
-    /// Clients over `hub`; snapshots are read in `blocking` and shown in `transfers`. What `remembered` holds of the voters
-    /// goes along with every append.
+    /// Makes clients over `hub`. Snapshots are read in `blocking` and shown in `transfers`. Every append carries what
+    /// `remembered` holds of the voters.
     pub fn new(
         hub: PeerHub,
         blocking: Arc<dyn Blocking>,
@@ -93,9 +93,9 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
         self.target.unary(RPCTypes::AppendEntries, &append, option.soft_ttl()).await
     }
 
-    /// Keeps several appends in flight. They are sent in the order of `input`, since a call is queued when it is
-    /// made, and answered in that order, since `buffered` keeps it. Ends with the first answer that is not a
-    /// success; openraft then opens a new stream.
+    /// Keeps several appends in flight. They are sent in the order of `input`, because a call is queued when it is
+    /// made. They are answered in that order, because `buffered` keeps it. The stream ends with the first answer that
+    /// is not a success, and openraft then opens a new stream.
     fn stream_append<'s, S>(
         &'s mut self,
         input: S,
@@ -173,8 +173,8 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
     }
 }
 
-/// A follower's answer in the terms of a stream. Answers that no correct follower gives are errors, never progress:
-/// a conflict before the log's beginning, and progress that the request did not ask for.
+/// Translates a follower's answer for openraft's stream. An answer that no correct follower gives is an error, never
+/// progress. This holds for a conflict before the log's beginning, and for progress that the request did not ask for.
 fn stream_result(
     answer: AppendEntriesResponse<TypeConfig>,
     prev: Option<LogIdOf<TypeConfig>>,

@@ -1,10 +1,13 @@
-//! What this node remembers beside its log: what the members have acknowledged, so that a disk that was put back is recognised,
-//! that its own history ended, which rules it has signed that its build knows, and which members have said that it was removed.
+//! What this node remembers beside its log. It remembers which log index the members have acknowledged, so that a
+//! disk that was put back is recognized. It remembers that its own history ended, which rules it has signed to know,
+//! and which members have said that it was removed.
 //!
-//! The leader tells every member with its appends; a node whose Raft has accepted the append keeps it, in memory at once and on
-//! disk with the next commit of its log, as far as its own log is committed. A member that returns with less than it acknowledged is refused: its votes would be
-//! those of somebody who never promised what it did promise, and a leader that had counted on it could not go on.
-//! Owns what is remembered and, in `remembered/codec.rs`, its encoding; decides nothing of Raft.
+//! The leader sends what it knows of the members with its appends. If a node's Raft has accepted the append, the node
+//! keeps this: in memory at once, and on disk with the next commit of its log, up to the entries that it has seen
+//! committed. A member that comes back with less than it acknowledged is refused. It could vote against its own
+//! earlier promises, and a leader that had counted on it could not go on.
+//!
+//! This module owns what is remembered and, in `remembered/codec.rs`, its encoding. It decides nothing about Raft.
 
 mod codec;
 mod state;
@@ -22,11 +25,11 @@ use super::types::{NodeId, TypeConfig};
 use crate::locked::lock;
 use crate::peer::{Acknowledged, Hello};
 
-/// The memory. Shared.
+/// What this node remembers. Clones of the `Arc` share it.
 pub struct Remembered {
     log: LogStore<LogRecord>,
     state: Mutex<State>,
-    /// Held while it is given to the log.
+    /// Held while it is passed to the log.
     writing: tokio::sync::Mutex<()>,
 }
 
@@ -51,8 +54,8 @@ impl Remembered {
         self.write(true).await
     }
 
-    /// The newest rules of which this node has signed that its build knows them; 0 if of none. A build that does not know them does
-    /// not start: the statement that was signed may yet be committed.
+    /// The newest version of the rules for which this node has signed that its build knows it; 0 if there is none. A
+    /// build that does not know that version does not start, because the signed statement may still be committed.
     pub fn signed(&self) -> u32 {
         lock(&self.state).signed
     }
@@ -66,12 +69,13 @@ impl Remembered {
         self.write(true).await
     }
 
-    /// The members that have said that this node was removed, and have not taken it back. It is shown, and nothing rests on it.
+    /// The members that have said that this node was removed, and have not taken it back. It is shown, and no
+    /// decision depends on it.
     pub fn removed_by(&self) -> BTreeSet<NodeId> {
         lock(&self.state).removed_by.clone()
     }
 
-    /// From here on these are the members that say so. Answers whether that changes anything; the next [`save`](Self::save) makes it
+    /// Sets the members that say so. Returns whether that changes anything. The next [`save`](Self::save) makes it
     /// durable.
     pub fn set_removed_by(&self, removed_by: BTreeSet<NodeId>) -> bool {
         let mut state = lock(&self.state);
@@ -84,17 +88,18 @@ impl Remembered {
         changed
     }
 
-    /// Gives what there is to remember to the log, which makes it durable with its next commit; with `now`, before this returns.
+    /// Passes what is to be remembered to the log, which makes it durable with its next commit. With `now`, it is
+    /// durable when this returns.
     async fn write(&self, now: bool) -> Result<(), StoreError> {
-        // What is encoded later is also given to the log later, so that nothing older replaces it.
+        // What is encoded later is also passed to the log later, so that nothing older replaces it.
         let _turn = self.writing.lock().await;
         let bytes = codec::encode(&lock(&self.state));
         if now { self.log.save_remembered_now(bytes).await } else { self.log.save_remembered(bytes).await }
     }
 
-    /// Takes in what the leader of this term says with an append that Raft has accepted: of members only, and of no later term
-    /// and no larger log index than `most`, which this node has seen committed itself. A member that has acknowledged more has
-    /// acknowledged this too, so a leader that is ahead of this node loses nothing.
+    /// Remembers what the leader of this term sent with an append that Raft has accepted: only of members, and no
+    /// later term and no larger log index than `most`, which this node has seen committed itself. A member that has
+    /// acknowledged more has acknowledged this too, so nothing is lost if the leader is ahead of this node.
     pub fn remember_accepted(
         &self,
         acknowledged: &[Acknowledged],
@@ -112,7 +117,7 @@ impl Remembered {
         self.remember(&known);
     }
 
-    /// Never forgets: a smaller position than one known is passed over.
+    /// Never forgets: a position smaller than the known one is skipped.
     fn remember(&self, acknowledged: &[Acknowledged]) {
         let mut state = lock(&self.state);
         for Acknowledged { node, term, index } in acknowledged {
@@ -126,19 +131,19 @@ impl Remembered {
         }
     }
 
-    /// As leader: what goes along with appends from now on. Empty once this node does not lead.
+    /// As leader: sets what every append carries from now on. Empty once this node does not lead.
     pub fn tell(&self, acknowledged: Vec<Acknowledged>) {
         self.remember(&acknowledged);
         lock(&self.state).told = acknowledged;
     }
 
-    /// What goes along with an append.
+    /// What an append carries.
     pub fn told(&self) -> Vec<Acknowledged> {
         lock(&self.state).told.clone()
     }
 
-    /// Gives what has grown to the log, which makes it durable with its next commit; with `now`, that is this. Forgets
-    /// who is no member: its id is never used again.
+    /// Passes what has changed to the log, which makes it durable with its next commit, or with `now` before this
+    /// returns. Forgets nodes that are not members, because their ids are never used again.
     pub async fn save(&self, now: bool, is_member: impl Fn(NodeId) -> bool) -> Result<(), StoreError> {
         {
             let mut state = lock(&self.state);
@@ -158,8 +163,8 @@ impl Remembered {
         lock(&self.state).known.get(&node).copied()
     }
 
-    /// Whether a node that says hello has everything that it acknowledged: as far as was told, and, if this node leads, up
-    /// to the moment. A leader that counts on entries that a member has lost could not go on.
+    /// Whether the node of this hello has everything that it acknowledged, as far as a leader has told this node or, if
+    /// this node leads, up to now. A leader that counts on entries that a member has lost could not go on.
     pub fn check(&self, hello: &Hello, metrics: &RaftMetrics<TypeConfig>) -> Result<(), String> {
         let (node, store_progress) = (hello.node_id, hello.store_progress);
         let lacks = |term: u64, index: u64| {
@@ -177,7 +182,7 @@ impl Remembered {
         }
         let term = metrics.current_term;
         let matched = metrics.replication.as_ref().and_then(|known| known.get(&node)?.as_ref());
-        // Under a later leader it may have truncated what is not committed.
+        // Under a later leader the member may have truncated entries that are not committed.
         match matched.map(|matched| matched.index) {
             Some(index)
                 if store_progress.term < term

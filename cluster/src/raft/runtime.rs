@@ -1,8 +1,8 @@
-//! Where openraft's tasks run: tokio, with a random number generator that a simulation can seed. A panic in one of them ends the
-//! node.
+//! The runtime of openraft's tasks: tokio, with a random number generator that a simulation can seed. A panic in one
+//! of these tasks ends the node.
 //!
-//! openraft draws election timeouts through a function without arguments, so the seed is a thread's. A node never
-//! sets it; its timeouts come from the operating system's randomness.
+//! openraft draws election timeouts through a function without arguments, so the seed belongs to a thread. A node
+//! never sets it, and its timeouts come from the operating system's randomness.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -18,12 +18,13 @@ thread_local! {
     static SEEDED: RefCell<Option<SmallRng>> = const { RefCell::new(None) };
 }
 
-/// From now on openraft's random numbers on this thread follow from `seed`. For simulations, which run on one thread.
+/// Makes openraft's random numbers on this thread follow from `seed`, from now on. For simulations, which run on one
+/// thread.
 pub fn seed_this_thread(seed: u64) {
     SEEDED.with_borrow_mut(|seeded| *seeded = Some(SmallRng::seed_from_u64(seed)));
 }
 
-/// tokio, as openraft sees it.
+/// tokio in the form that openraft needs.
 #[derive(Debug)]
 pub struct Tokio(TokioRuntime);
 

@@ -9,18 +9,19 @@ use assent_api::same_address;
 use assent_proof::PublicKey;
 use assent_registry::Outcomes;
 
-/// A node's number in the cluster, 1 and up. An id is used once, for one disk.
+/// A node's number in the cluster, from 1. An id is used only once, for one disk.
 pub type NodeId = u64;
 
-/// The range of ids is checked by these functions and by nothing else.
+/// Only these functions check the range of ids.
 pub(crate) use assent_api::{NodeIdError, check_founder_id, check_new_id, check_node_id};
-/// Most members, learners included.
+/// The largest number of members, learners included.
 pub(crate) const MEMBERS_MAX: usize = 9;
-/// Most voters. More only make every write wait for more disks; one above five is for replacing a member.
+/// The largest number of voters. More would only make every write wait for more disks. More than five voters are for
+/// the replacement of a member.
 pub(crate) const VOTERS_MAX: usize = 7;
 
-/// What the membership says of a node. The first log entry is a membership, so it binds every
-/// genesis voter's id to the random id of its store: a wiped disk can never return as itself.
+/// The membership's entry for a node. The first log entry is a membership, so it binds every genesis voter's id to
+/// the random id of its store. A wiped disk can never return under its old id.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct PeerNode {
     /// `host:port` where peers reach it.
@@ -29,13 +30,13 @@ pub struct PeerNode {
     pub client_addr: String,
     /// The random id written into its store when the store was made.
     pub store_id: [u8; 16],
-    /// Its signing key, which must stand granted; none in what an older build wrote.
+    /// Its signing key, which must be granted; none in what an older build wrote.
     #[serde(default)]
     pub key: Option<PublicKey>,
 }
 
 impl PeerNode {
-    /// What two members have in common that each must have for itself; none if there is nothing.
+    /// What the two members share that each must have for itself; none if there is nothing.
     pub(crate) fn shares(&self, other: &PeerNode) -> Option<&'static str> {
         if self.store_id == other.store_id {
             return Some("store");
@@ -46,7 +47,7 @@ impl PeerNode {
         self.shares_address(other)
     }
 
-    /// Which address two members have in common, however either is spelled.
+    /// Which address the two members share, in whatever spelling.
     pub(crate) fn shares_address(&self, other: &PeerNode) -> Option<&'static str> {
         let is_of_other = |address: &str| {
             [&other.peer_addr, &other.client_addr].into_iter().any(|taken| same_address(address, taken))
@@ -57,7 +58,7 @@ impl PeerNode {
         is_of_other(&self.client_addr).then_some("client address")
     }
 
-    /// Whether its peers and its clients would reach it at one address, where only one of the two can listen.
+    /// Whether peers and clients would reach it at one address, on which only one of the two listeners could listen.
     pub(crate) fn has_one_address_for_both(&self) -> bool {
         same_address(&self.peer_addr, &self.client_addr)
     }
@@ -69,8 +70,8 @@ impl fmt::Display for PeerNode {
     }
 }
 
-/// One log entry's payload: an encoded `assent_registry::Command`. Bytes, not the typed command, so that
-/// replication and the log copy nothing and the encoding is pinned in one place.
+/// The payload of one log entry: an encoded `assent_registry::Command`. It is bytes and not the typed command, so
+/// that replication and the log copy nothing, and so that the encoding is defined in one place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proposal(pub Bytes);
 
@@ -80,7 +81,7 @@ impl fmt::Display for Proposal {
     }
 }
 
-/// What applying one entry answers: one list of outcomes a group, empty for Raft's own entries.
+/// The result of applying one entry: one list of outcomes for each group, empty for Raft's own entries.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Applied(pub Outcomes);
 
@@ -134,7 +135,7 @@ mod tests {
             assert_eq!(of_before(stored).shares(&new), Some("peer address"), "{stored}");
             assert_eq!(new.shares(&of_before(stored)), Some("client address"), "{stored}");
         }
-        // Of two whose keys nobody knows it cannot be said that they are one.
+        // If neither key is known, the two cannot be said to have the same one.
         let nameless = |number: u8| PeerNode { key: None, ..node(number) };
         assert_eq!(nameless(1).shares(&nameless(2)), None);
     }

@@ -1,10 +1,10 @@
-//! This replica's own verification of every envelope, once each and off the apply path.
+//! This replica's own verification of every envelope, once for each and off the apply path.
 //!
-//! Owns a bounded cache from an envelope's bytes and a version of the rules to what `assent_proof::verify` says of them. An
-//! envelope is verified when a client hands it in or when its entry arrives from the leader, whichever is first, under the rules
-//! that this node follows then; by the time its entry is applied the answer is there, unless the rules were raised in between.
-//! What was evicted, or is wanted under other rules, is verified again: the cache only ever costs time. It never takes another
-//! node's word.
+//! This module owns a bounded cache. Its key is an envelope's bytes and a version of the rules, and its value is the
+//! result of `assent_proof::verify`. An envelope is verified when a client submits it or when its entry arrives from
+//! the leader, whichever is first, under the rules that this node follows at that time. So the result is there by the
+//! time its entry is applied, unless the rules were raised in between. An envelope that was evicted, or is needed
+//! under other rules, is verified again, so a miss costs only time. The verifier never accepts another node's result.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,14 +17,14 @@ use bytes::Bytes;
 
 use crate::locked::{lock, read, write};
 
-/// How much the cache holds.
+/// The bounds of the cache.
 #[derive(Debug, Clone)]
 pub struct VerifierLimits {
     /// Envelopes in the cache.
     pub envelopes_max: usize,
-    /// Their bytes, roughly as they lie in memory.
+    /// The size of those envelopes in memory, approximately.
     pub bytes_max: usize,
-    /// Prefetches under way. One more is skipped; `check` then does the work.
+    /// The number of prefetches under way. One more is skipped, and `check` then does the work.
     pub prefetches_max: usize,
 }
 
@@ -34,17 +34,17 @@ impl Default for VerifierLimits {
     }
 }
 
-/// What came of a look at an envelope that may cost no signature.
+/// The result of a check of an envelope that may compute no signature.
 #[derive(Debug, Clone)]
 pub enum Precheck<T> {
-    /// It was verified, or is refused for what can be seen without its signatures.
+    /// It was verified, or it is refused for a reason that shows without its signatures.
     Checked {
-        /// What this replica makes of it.
+        /// What this replica found.
         checked: Checked,
-        /// Most signatures that this look computed; 0 if none.
+        /// The largest number of signatures that this check computed; 0 if none.
         signatures: usize,
     },
-    /// Its signatures were not looked at, for this reason.
+    /// Its signatures were not checked, for this reason.
     Held(T),
 }
 
@@ -55,8 +55,8 @@ pub struct Verifier {
     limits: VerifierLimits,
     cache: Mutex<Cache>,
     prefetches: AtomicUsize,
-    /// The rules that the registry followed when this node last applied something: what comes next will most likely be verified
-    /// under them.
+    /// The rules that the registry followed when this node last applied an entry. The next envelope will most likely
+    /// be verified under them.
     in_force: RwLock<Rules>,
 }
 
@@ -68,16 +68,16 @@ type Key = ([u8; 32], u32);
 #[derive(Default)]
 struct Cache {
     answers: HashMap<Key, (Answer, usize)>,
-    /// Oldest first.
+    /// The keys, the oldest first.
     order: VecDeque<Key>,
     bytes: usize,
 }
 
-/// Commands that one prefetch takes on.
+/// The number of commands that one prefetch takes.
 const PREFETCH_COMMANDS: usize = 16;
 
 impl Verifier {
-    /// A verifier for envelopes meant for the registry `origin`. Has to be used inside a tokio runtime.
+    /// A verifier for envelopes for the registry `origin`. It must be used inside a tokio runtime.
     pub fn new(origin: String, run: RunBlocking, limits: VerifierLimits) -> Arc<Self> {
         Arc::new(Self {
             origin,
@@ -89,14 +89,16 @@ impl Verifier {
         })
     }
 
-    /// What this replica makes of an envelope under these rules. Computes signatures if it has not yet, so it may take a while.
+    /// What this replica finds of an envelope under these rules. It computes the signatures if it has not done so
+    /// yet, so it may take a while.
     pub fn check(&self, envelope: &[u8], rules: Rules) -> Checked {
         let answer = self.answer(envelope, rules);
         answer.get_or_init(|| Unverified { bytes: envelope, origin: &self.origin }.verified(rules)).clone()
     }
 
-    /// The same for an envelope that somebody hands in: if `held` has a reason, no signature is computed. What is refused or held before
-    /// its signatures are computed takes no place in the cache.
+    /// Like [`check`](Self::check), for an envelope that a sender submits: if `held` returns a reason, no signature
+    /// is computed. An envelope that is refused or held before its signatures are computed takes no place in the
+    /// cache.
     pub fn check_unless<T>(
         &self,
         envelope: &[u8],
@@ -120,17 +122,17 @@ impl Verifier {
         Precheck::Checked { checked, signatures }
     }
 
-    /// From here on these rules are in force.
+    /// Sets the rules in force.
     pub fn set_in_force(&self, rules: Rules) {
         *write(&self.in_force) = rules;
     }
 
-    /// The rules that were in force when this node last applied something.
+    /// The rules that were in force when this node last applied an entry.
     pub fn in_force(&self) -> Rules {
         *read(&self.in_force)
     }
 
-    /// Begins to verify the envelopes of encoded commands, in the background and best effort.
+    /// Starts to verify the envelopes of encoded commands, in the background and best effort.
     pub fn prefetch(self: &Arc<Self>, commands: Vec<Bytes>) {
         let mut commands = commands.into_iter().peekable();
         while commands.peek().is_some() {
@@ -156,14 +158,14 @@ impl Verifier {
         }
     }
 
-    /// The envelope's place in the cache, made if need be at the cost of the oldest.
+    /// The envelope's entry in the cache. If there is none, it is made, if need be in place of the oldest one.
     fn answer(&self, envelope: &[u8], rules: Rules) -> Answer {
         let key = key_of(envelope, rules);
         let mut cache = lock(&self.cache);
         if let Some((answer, _)) = cache.answers.get(&key) {
             return answer.clone();
         }
-        // The bytes, the statement parsed from them, and what the cache itself takes.
+        // The bytes, the statement that is parsed from them, and what the cache itself takes.
         let bytes = envelope.len().saturating_mul(3).saturating_add(256);
         while cache.answers.len() >= self.limits.envelopes_max
             || cache.bytes.saturating_add(bytes) > self.limits.bytes_max
@@ -185,7 +187,7 @@ fn key_of(envelope: &[u8], rules: Rules) -> Key {
     (*blake3::hash(envelope).as_bytes(), rules.version().0)
 }
 
-/// Counts a prefetch down however it ends.
+/// Counts a prefetch as ended, however it ends.
 struct UnderWay<'a>(&'a AtomicUsize);
 
 impl Drop for UnderWay<'_> {

@@ -1,7 +1,8 @@
-//! The voters under whom an entry of the log is applied, and what the log must hold of all of them.
+//! The voters under which an entry of the log is applied, and the signatures that the log must hold of all of them.
 //!
-//! Owns the one thing that applying takes from the membership: a `rules` statement raises the rules only with the
-//! signature of every voter. The signature says that the voter's build knows the rules, so no voter is locked out.
+//! This module owns the one thing that applying takes from the membership: a `rules` statement raises the rules only
+//! with the signature of every voter. The signature means that the voter's build knows the rules, so no voter is
+//! locked out.
 
 use assent_proof::{Code, EvidenceKind, PublicKey, Refusal, Statement};
 use assent_registry::Checked;
@@ -9,7 +10,8 @@ use openraft::Membership;
 
 use super::types::{NodeId, PeerNode};
 
-/// The voters, each with its signing key. While the membership changes, these are the voters before and the voters afterwards.
+/// The voters, each with its signing key. While the membership changes, these are the voters before and after the
+/// change.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Voters(Vec<(NodeId, Option<PublicKey>)>);
 
@@ -25,7 +27,8 @@ impl Voters {
         self.0.iter().copied()
     }
 
-    /// The envelope, or a refusal in its place if it would raise the rules without the signature of one of these voters.
+    /// The finding of an envelope, or a refusal in its place if it would raise the rules without the signature of one
+    /// of these voters.
     pub(super) fn unless_unsigned_raise(&self, checked: Checked) -> Checked {
         let refusal = match &checked {
             Checked::Verified(envelope) => self.refuse(envelope.statement()),

@@ -1,4 +1,4 @@
-//! Everything that a recovery is checked for before anything is written.
+//! Everything that is checked before a recovery writes anything.
 
 use bytes::Bytes;
 
@@ -13,18 +13,18 @@ use crate::node::{NodeError, with_text};
 use crate::peer::claim_max;
 use crate::usecase::{CLOCK_AHEAD_MS_MAX, CLOCK_NAMED_WITHIN_MS};
 
-/// A recovery with which nothing is wrong.
+/// A recovery that has passed all checks.
 pub(super) struct Checked {
     /// Root's statement, as it was signed.
     pub(super) envelope: Bytes,
-    /// The term of the vote and of both entries. Its next start elects the node in the term after.
+    /// The term of the vote and of both entries. At its next start the node is elected in the following term.
     pub(super) term: u64,
-    /// What the recovery is stamped with.
+    /// The time with which the recovery is stamped.
     pub(super) now: Millis,
 }
 
 impl Opened {
-    /// Checks the statement against what the node holds. Writes nothing.
+    /// Compares the statement with what the node holds. It writes nothing.
     pub(super) async fn check(
         &self,
         env: &Environment,
@@ -46,8 +46,8 @@ impl Opened {
         Ok(Checked { envelope: Bytes::copy_from_slice(envelope), term, now })
     }
 
-    /// Whether the recovery may be stamped with `now`. No quorum is there to agree with this machine's clock, so only its distance
-    /// from registry time tells.
+    /// Whether the recovery may be stamped with `now`. There is no quorum that could agree with this machine's clock,
+    /// so only its distance from registry time counts.
     ///
     /// Rule R148 (RFC-EG-033 §6, timestamp-bound proof continuity): A `recovery` is stamped offline only if
     /// the machine's clock is at most 31 days ahead of registry time or an operator has named the present
@@ -72,31 +72,32 @@ impl Opened {
         ))
     }
 
-    /// The term of what is written. It is written down for good, and the nodes that join later take no term and no log
-    /// index over the bound that every message of a peer is held against.
+    /// The term of what is written. It is written for good, and nodes that join later accept no term and no log index
+    /// over the bound for peers' messages.
     fn next_term(&self, env: &Environment) -> Result<u64, RecoverError> {
         let most = claim_max(env.clock.now());
         let (term, index) = (self.survivor.term, self.last.index);
-        // Two entries are written, and the node begins with one more when it leads.
+        // Two entries are written, and the node starts with one more when it leads.
         if term < most && index.saturating_add(3) <= most {
             return Ok(term.saturating_add(1));
         }
         Err(RecoverError::NoTerm { term, index, most })
     }
 
-    /// A former member with the key that the statement names would take itself for the voter that goes on, and not end.
+    /// Refuses a key that another member has too. A former member with the key that the statement names would take
+    /// itself for the voter that goes on, and would not end.
     fn key_is_its_own(&self) -> Result<(), RecoverError> {
         let Some(twin) = self.twin else { return Ok(()) };
         Err(RecoverError::SharedKey { twin, key: self.survivor.key })
     }
 
-    /// The registry looks whether the voter is granted; that it is this very node, and not done yet, is for this node to
-    /// say.
+    /// The registry checks that the voter is granted. This node checks that the voter is this very node, and that the
+    /// recovery is not done yet.
     fn names_this_node(&self, verified: &VerifiedEnvelope) -> Result<(), Refusal> {
         let statement = verified.statement();
         let claims = Claims::parse(verified.rules(), statement.kind, &statement.claims)?;
         match claims {
-            // The registry would take the same statement again for what it is, and nothing would be recovered.
+            // The registry would accept the same statement again, and nothing would be recovered.
             Claims::Recovery { epoch, .. } if epoch <= self.survivor.epoch => {
                 let current = self.survivor.epoch;
                 let detail =

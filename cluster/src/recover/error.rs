@@ -7,8 +7,8 @@ use assent_proof::{Code, PublicKey, Refusal};
 use crate::node::NodeError;
 use crate::raft::types::NodeId;
 
-/// Why a stopped node was not recovered, or cannot say what it holds. Nothing of the recovery is on its disk, except where
-/// [`may_be_done`](Self::may_be_done) says that it may be.
+/// Why a stopped node was not recovered, or why its data cannot be read. Nothing of the recovery is on its disk,
+/// unless [`may_be_done`](Self::may_be_done) returns that it may be.
 #[derive(Debug, thiserror::Error)]
 pub enum RecoverError {
     /// The node's files, its store, its registry or its log cannot be used.
@@ -17,20 +17,20 @@ pub enum RecoverError {
     /// There is nothing to recover.
     #[error("opening the store in `{data_dir}`: there is no node's data in it")]
     NoData {
-        /// Which directory.
+        /// The directory.
         data_dir: PathBuf,
     },
     /// The position up to which the registry has applied the log cannot be read.
     #[error("reading the applied position: {0}")]
     Position(String),
-    /// The rows as they are once the whole log is applied cannot be read.
+    /// The rows that follow from the whole log cannot be read.
     #[error("reading the node's data: {0}")]
     Data(String),
-    /// The membership does not have this node on this disk.
+    /// The membership does not contain this node with this disk.
     #[error("reading the membership: {0}")]
     NotMember(String),
-    /// Another member has the key of this node. A former member with the key that the statement names would take itself for the
-    /// voter that goes on, and not end.
+    /// Another member has the key of this node. A former member with the key that the statement names would take
+    /// itself for the voter that goes on, and would not end.
     #[error(
         "checking the node's key: {}: node {twin} has the same key `{key}`: recover by the data of a node whose key no other member \
          has; nothing was changed",
@@ -53,19 +53,19 @@ pub enum RecoverError {
         term: u64,
         /// The last index of the log.
         index: u64,
-        /// The largest of either that any node takes.
+        /// The largest term or log index that any node accepts.
         most: u64,
     },
     /// Root's statement does not recover this node.
     #[error("checking the recovery statement: {}", told(.0))]
     Statement(Refusal),
-    /// The machine's clock is not one to stamp the recovery with.
+    /// The recovery cannot be stamped with this machine's clock.
     #[error("looking at this machine's clock: {0}")]
     Clock(String),
     /// No membership of this node alone can be made.
     #[error("making a membership of one: {0}")]
     Membership(String),
-    /// The vote could not be written. It may be on the disk, where it promises nothing to any other node.
+    /// The vote could not be written. It may be on the disk, where it promises nothing to another node.
     #[error("writing the log: {0}")]
     Vote(String),
     /// The entries could not be written. Both of them may be on the disk all the same, or neither is.
@@ -74,7 +74,7 @@ pub enum RecoverError {
 }
 
 impl RecoverError {
-    /// Whether the node may be recovered all the same. A look at what it holds then tells by its epoch.
+    /// Whether the node may be recovered in spite of the error. Its epoch then tells.
     pub fn may_be_done(&self) -> bool {
         matches!(self, Self::Entries(_))
     }

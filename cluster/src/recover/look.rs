@@ -1,4 +1,4 @@
-//! A look at the rows of a stopped node as they are once its whole log is applied. Nothing of it is kept.
+//! Inspects the rows of a stopped node as they are once its whole log is applied. Nothing of it is kept.
 
 use std::io;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use crate::raft::commands::apply_to;
 use crate::raft::log::LogRecord;
 use crate::raft::verifier::Verifier;
 
-/// What a look at rows came to, on its way out of a transaction that is not to be kept.
+/// What was found in the rows, on its way out of a transaction that is not kept.
 struct Seen<T>(Result<T, RowError>);
 
-/// Looks at the rows as they are once the tail of the log is applied, without applying it.
+/// Inspects the rows as they are once the tail of the log is applied, without applying it.
 pub(super) async fn look<T: Send + 'static>(
     env: &Environment,
     store: &Store<LogRecord>,
@@ -39,13 +39,13 @@ pub(super) async fn look<T: Send + 'static>(
     }
 }
 
-/// What the rows say of a node that may be recovered.
+/// What the rows tell of a node that may be recovered.
 pub(super) struct Surveyed {
     pub(super) rules: Rules,
     pub(super) epoch: u64,
     pub(super) revision: u64,
     pub(super) registry_time: Millis,
-    /// The free slot of `_root`'s `_governance`, and what it comes after.
+    /// The free slot of `_root`'s `_governance`, and its parent.
     pub(super) slot: (u64, Option<EvidenceId>),
     pub(super) root_keys: Vec<PublicKey>,
     pub(super) threshold: u32,

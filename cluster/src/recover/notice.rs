@@ -1,7 +1,7 @@
-//! Epochs: a cluster that was recovered after the loss of its quorum tells the nodes that it went on without.
+//! Epochs: how a cluster that was recovered after the loss of its quorum ends the nodes that it continued without.
 //!
-//! They may be a majority of what was there before, and would go on as if nothing had happened. Root's `recovery`
-//! statement, which they check for themselves against what they hold, ends that.
+//! These nodes may be a majority of the old cluster, and would continue as if nothing had happened. Root's `recovery`
+//! statement ends them. Each of them checks the statement itself against what it holds.
 
 use bytes::Bytes;
 use tokio::sync::watch;
@@ -14,17 +14,17 @@ use crate::raft::types::NodeId;
 use crate::tasks::Why;
 use crate::usecase::{Parts, Service};
 
-/// Entries of `_root`'s `_governance` that are read at a time.
+/// The number of entries of `_root`'s `_governance` that are read at a time.
 const PAGE: usize = 256;
 
-/// Keeps the newest recovery statement at hand, as long as the node runs.
+/// Keeps the newest recovery statement available, as long as the node runs.
 pub(crate) async fn follow_epoch(service: Service, recovery: watch::Sender<Option<Bytes>>) -> Why {
     let parts = service.parts();
     let mut applied = parts.storage.applied.clone();
     let mut seen = 0;
     loop {
         applied.borrow_and_update();
-        // What cannot be read now is tried again with the next entry; nothing rests on it meanwhile.
+        // What cannot be read now is read again with the next entry. Nothing depends on it in the meantime.
         if let Ok(view) = parts.storage.registry.view()
             && let Ok(Some(summary)) = query::summary(&view)
             && summary.epoch != seen
@@ -62,7 +62,8 @@ fn newest_recovery(rows: &dyn Rows) -> Result<Option<Bytes>, RowError> {
 }
 
 impl Parts {
-    /// Ends this node, for good, if root has recovered the cluster without it, by the node that says so.
+    /// Ends this node for good if the peer `from` shows it root's statement that recovered the cluster without this
+    /// node.
     ///
     /// Rule R155 (RFC-EG-033 §5, governance registries): A node ends for good if a voter that it knows by its
     /// store and its key shows it a `recovery` that names that voter and that root's threshold signed for the
@@ -71,13 +72,14 @@ impl Parts {
         let Some(voter) = self.key_of(from, store_id) else {
             tracing::warn!(
                 from,
-                "a node that is not known by its store and its key shows a recovery: it is not heeded"
+                "a peer whose store and key this node does not know shows a recovery: it is ignored"
             );
             return;
         };
         if let Some(epoch) = self.superseded_by(&voter, envelope) {
-            // Remembered before it ends: started again, it must not wait to be told once more. A crash before this commit leaves a
-            // node that is told again by the voter, as soon as it connects to it. A failure is the store's, which ends the node too.
+            // It is remembered before the node ends, so that the node need not be told again after a start. A crash
+            // before this commit leaves a node that the voter tells again as soon as it connects. A failure is one of
+            // the store, which ends the node too.
             let _ = self.storage.remembered.end(epoch).await;
             // Only the first cause is kept.
             let _ = self.lifecycle.ends.set(EndedError { epoch }.to_string());
@@ -90,14 +92,15 @@ impl Parts {
         metrics.membership_config.get_node(&id).filter(|node| node.store_id == *store_id)?.key
     }
 
-    /// The next epoch, if root's statement begins it for this registry and goes on with `voter`, who is another node than this
-    /// one. Its age counts from this node's own history: a node may have been off for a year when it hears what ended that.
+    /// The next epoch, if root's statement begins it for this registry and names `voter`, another node than this one,
+    /// as the voter that goes on. Its age is judged by this node's own history: a node may have been off for a year
+    /// when it learns of the recovery.
     ///
     /// Rule R155 (RFC-EG-033 §5, governance registries): A node ends for good if a voter that it knows by its
     /// store and its key shows it a `recovery` that names that voter and that root's threshold signed for the
     /// next epoch, and it accepts a `recovery` from no other.
     fn superseded_by(&self, voter: &PublicKey, envelope: &[u8]) -> Option<u64> {
-        // A node that waits to be added holds no history that could have ended.
+        // A node that waits to be added has no history that could have ended.
         if !self.is_member() {
             return None;
         }
@@ -111,13 +114,13 @@ impl Parts {
         {
             return None;
         }
-        // As of when it was signed: a node that was off for long must still hear of it. One that was signed long before what
-        // this node has applied since was never used, and is refused by the rules.
+        // Verified as of when it was signed: a node that was off for long must still learn of it. If the statement
+        // was signed long before what this node has applied since, it was never used, and the rules refuse it.
         let signed_at = verified.statement().issued_at.to_millis();
         match would_accept(&view, RulesVersion(self.rules_known()), signed_at, &verified).ok()? {
             Ok(()) => Some(epoch),
-            // The slot is looked at last: root's threshold has signed it. This node's history and the other's may
-            // differ in what came before, which is the point.
+            // The rules check the slot last, so root's threshold is known to have signed. This node's history and the
+            // other one may differ in what came before, so a conflict about the slot is expected.
             Err(refusal) => matches!(
                 refusal.code,
                 Code::HeadMoved | Code::LineageFragmented | Code::AuthorityInconsistent

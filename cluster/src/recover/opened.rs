@@ -1,4 +1,4 @@
-//! A stopped node's data, opened: what the recovery is checked against and written to.
+//! A stopped node's data, opened: the recovery is checked against it and written to it.
 
 use std::sync::Arc;
 
@@ -23,13 +23,13 @@ pub(super) struct Opened {
     pub(super) store: Store<LogRecord>,
     pub(super) verifier: Arc<Verifier>,
     pub(super) known: RulesVersion,
-    /// What the log holds beyond what is applied.
+    /// The entries of the log after the applied position.
     pub(super) tail: Tail,
     pub(super) last: LogIdOf<TypeConfig>,
     pub(super) survivor: Survivor,
-    /// This node as the membership has it, with the key that it has now.
+    /// This node's entry in the membership, with the key that it has now.
     pub(super) own: PeerNode,
-    /// Another member that has the key of this node, as the membership has it.
+    /// Another member that has this node's key in the membership.
     pub(super) twin: Option<NodeId>,
 }
 
@@ -70,9 +70,9 @@ impl Opened {
         Ok(Self { store, verifier, known, tail: held.tail, last: held.last, survivor, own, twin })
     }
 
-    /// Leaves everything as it would be after a clean stop.
+    /// Closes the data as a clean stop does.
     pub(super) async fn close(&self) {
-        // What was to be durable is; a failure here changes nothing that was said.
+        // Everything that must be durable is durable. A failure here changes nothing that was reported.
         let _ = self.store.log.close().await;
         let _ = self.store.registry.close();
     }
@@ -81,7 +81,7 @@ impl Opened {
 async fn open_data(config: &Config, env: &Environment) -> Result<Store<LogRecord>, RecoverError> {
     let data_dir = &config.data_dir;
     let unread = |problem: String| NodeError::Store { data_dir: data_dir.clone(), problem };
-    // An empty directory would be made into a store, and there is nothing to recover in a new one.
+    // Opening an empty directory would make a store in it, and a new store has nothing to recover.
     if !env.disk.exists("log.redb").map_err(with_text(unread))? {
         return Err(RecoverError::NoData { data_dir: data_dir.clone() });
     }

@@ -1,4 +1,4 @@
-//! What Raft left on a stopped node's disk: the end of its log, its term, and the membership.
+//! Raft's state on a stopped node's disk: the end of its log, its term, and the membership.
 
 use openraft::alias::{EntryOf, LogIdOf};
 use openraft::entry::RaftEntry;
@@ -14,17 +14,17 @@ use crate::raft::log::LogRecord;
 use crate::raft::types::{NodeId, PeerNode, TypeConfig};
 use crate::raft::voters::Voters;
 
-/// What the log holds beyond what is applied.
+/// The entries of the log after the applied position.
 #[derive(Clone)]
 pub(super) struct Tail {
     pub(super) entries: Vec<EntryOf<TypeConfig>>,
-    /// The voters before the first of them.
+    /// The voters before the first of these entries.
     pub(super) voters: Voters,
 }
 
-/// What Raft left behind.
+/// Raft's state on the disk.
 pub(super) struct StoredRaftState {
-    /// What the log holds beyond what is applied.
+    /// The entries of the log after the applied position.
     pub(super) tail: Tail,
     pub(super) last: LogIdOf<TypeConfig>,
     pub(super) term: u64,
@@ -42,7 +42,7 @@ impl StoredRaftState {
             belongs_to(&view, cluster_id, known).map_err(NodeError::Registry)?;
             view.applied().map_err(with_text(NodeError::Registry))?
         };
-        // Before the first flush there is none, and everything is in the log.
+        // Before the first flush there is no position, and everything is in the log.
         let position = position.filter(|bytes| !bytes.is_empty()).map(|bytes| codec::decode_position(&bytes));
         let applied = position.transpose().map_err(with_text(RecoverError::Position))?;
         let (applied, _) = applied.unwrap_or_default();
@@ -70,7 +70,7 @@ impl StoredRaftState {
         Ok(Self { tail, last, term: voted.max(last.leader_id.term), membership })
     }
 
-    /// What the membership says of this node, if it is a member on this very disk.
+    /// The membership's entry for this node, if it is a member with this very disk.
     pub(super) fn own(&self, id: NodeId, store_id: &[u8; 16]) -> Result<PeerNode, RecoverError> {
         let refuse = |problem: String| Err(RecoverError::NotMember(problem));
         match self.membership.get_node(&id) {

@@ -22,15 +22,17 @@ impl Opened {
     pub(super) async fn write(&self, checked: Checked) -> Result<(), RecoverError> {
         let term = checked.term;
         let entries = self.entries(checked)?;
-        // A crash before this commit leaves everything as it was. One after it, and before that of the entries, leaves a node that has
-        // voted for itself once more, which promises nothing to any other node: `recover` begins again, in the term after.
+        // A crash before this commit leaves everything as it was. A crash after it, and before the commit of the
+        // entries, leaves a node that has voted for itself once more, which promises nothing to another node.
+        // `recover` then starts again, in the next term.
         let vote = codec::encode_vote(&VoteOf::<TypeConfig>::new(term, self.survivor.node_id));
         self.store.log.save_vote(vote.into()).await.map_err(with_text(RecoverError::Vote))?;
-        // Both entries are in one commit, so a crash leaves neither or both. With both the node is recovered, whether `recover` could
-        // say so or not: the next start elects it and commits them, and `recover` with the same statement says that its epoch has begun.
+        // Both entries are in one commit, so a crash leaves neither or both. With both, the node is recovered, even
+        // if `recover` could not report it. The next start elects the node and commits them, and `recover` with the
+        // same statement answers that its epoch has begun.
         let (done, durable) = oneshot::channel();
         let on_durable = Box::new(move |result| {
-            // The one that waits is right here.
+            // The receiver waits in this function.
             let _ = done.send(result);
         });
         self.store.log.append(entries, on_durable).await.map_err(with_text(RecoverError::Entries))?;

@@ -1,6 +1,7 @@
-//! Panics of blocking work, counted with those of calls.
+//! Counts panics of blocking work together with those of calls.
 //!
-//! Whoever asked for the work is told that it has no result, and decides what that means; here it is only counted.
+//! The caller that asked for the work is told that there is no result, and decides what to do. This module only
+//! counts.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use futures_util::future::BoxFuture;
 use super::{OfNode, Tasks};
 use crate::env::Blocking;
 
-/// Where blocking work goes, and whose it is.
+/// The runner of blocking work, and the node that it belongs to.
 struct Counted {
     inner: Arc<dyn Blocking>,
     node: Arc<OfNode>,
@@ -21,7 +22,7 @@ impl Blocking for Counted {
     fn run(&self, job: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
         let node = self.node.clone();
         self.inner.run(Box::new(move || {
-            // What the job held is not used again: it goes on panicking.
+            // What the job held is not used again: the panic goes on.
             if let Err(panic) = catch_unwind(AssertUnwindSafe(job)) {
                 node.panics.fetch_add(1, Ordering::Relaxed);
                 resume_unwind(panic)
@@ -31,7 +32,7 @@ impl Blocking for Counted {
 }
 
 impl Tasks {
-    /// The same blocking work, as this node's: its panics are counted.
+    /// Wraps a runner of blocking work, so that this node counts the panics in it.
     pub(crate) fn counted(&self, inner: Arc<dyn Blocking>) -> Arc<dyn Blocking> {
         Arc::new(Counted { inner, node: self.node.clone() })
     }

@@ -1,28 +1,29 @@
-//! Which of the peers' clock readings make this node sure that a quorum's clocks agree with its own.
+//! Which of the peers' clock readings make this node sure that the clocks of a quorum agree with its own.
 //!
-//! Owns the rule as functions of readings: it takes none, keeps none and reads no clock. Whether the peers' clocks and the own one have
-//! leapt together does not show in them: that is `anchor`'s.
+//! This module owns that rule, as functions of readings. It takes no readings, keeps none and reads no clock.
+//! Readings cannot show that all clocks have leapt together: `anchor` decides about that.
 
 use std::time::Duration;
 
 use crate::peer::{ClockReadings, PeerClock};
 use crate::raft::types::NodeId;
 
-/// A reading older than this counts no more.
+/// The age beyond which a reading does not count any more.
 const AGE_MAX: Duration = Duration::from_secs(5);
 
-/// Who agrees with the own clock.
+/// Whether other clocks agree with this node's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Agreement {
-    /// Whether a quorum of voters does, this node included.
+    /// Whether the clocks of a quorum of voters do, this node's included.
     pub quorum: bool,
-    /// How far the time that another such voter trusts by its boot time is ahead of the own clock, in milliseconds, if that is within
-    /// the bound too. Of several the earliest.
+    /// How far the time that another agreeing voter trusts by its boot time is ahead of this node's clock, in
+    /// milliseconds, if that is within the bound too. If there are several, it is the earliest.
     pub vouched: Option<i64>,
 }
 
-/// Who of `voters`, `me` included, agrees with the own clock within `bound_ms`. A reading whose round trip is longer than the bound cannot
-/// tell, and is passed over. A single voter always agrees with itself. Of no voters at all there is no quorum.
+/// Whether a quorum of `voters`, `me` included, agrees with this node's clock within `bound_ms`. If the round trip of a
+/// reading is longer than the bound, the reading is too inexact and is skipped. A single voter always agrees with
+/// itself. If there are no voters, there is no quorum.
 ///
 /// Rule R133 (RFC-EG-033 §6, timestamp-bound proof continuity): A node is sure of its clock only while more
 /// than half of the voters, itself included, have clocks that it has read within the last 5 s and that differ
@@ -45,7 +46,7 @@ pub fn agreement(readings: &ClockReadings, voters: &[NodeId], me: NodeId, bound_
     Agreement { quorum: agreeing > distinct.len() / 2, vouched }
 }
 
-/// The peer's newest reading that can tell, if it still counts and lies within the bound.
+/// The peer's newest reading with a short enough round trip, if it still counts and lies within the bound.
 fn agrees(readings: &ClockReadings, peer: NodeId, bound_ms: u64) -> Option<PeerClock> {
     let rtt_max = Duration::from_millis(bound_ms);
     let newest = readings.of(peer).find(|clock| clock.rtt <= rtt_max)?;

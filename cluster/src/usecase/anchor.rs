@@ -1,28 +1,34 @@
-//! Whether this node may trust its wall clock, though all clocks of a quorum may have leapt together.
+//! Whether this node may trust its wall clock, although all clocks of a quorum may have leapt together.
 //!
-//! That a quorum agrees says only that its clocks show the same. A hypervisor, a time server or an operator can set all of them
-//! wrong at once, and registry time never goes back. So the wall clock is also held against boot time, which nobody can set, and
-//! against registry time. An [`Anchor`] is the difference between wall clock and boot time that was trusted last.
+//! If the clocks of a quorum agree, that proves only that they show the same time. A hypervisor, a time server or an
+//! operator can set all of them wrong at once, and registry time never goes back. So the node compares its wall clock
+//! also with boot time, which cannot be set, and with registry time. An [`Anchor`] is the difference between wall
+//! clock and boot time that the node trusted last.
 //!
 //! A node uses its clock only while
 //! (a) a quorum agrees with it within the bound,
 //! (b) the node is anchored, and the wall clock lies within the bound of its anchor, and
 //! (c) the wall clock is not behind registry time by more than the bound.
 //!
-//! A node begins without an anchor. When (b) fails the clock has leapt: it is trusted again as soon as it is back at its anchor, or once
-//! there is another anchor. While (a) and (c) hold, and the wall clock is not behind the latest time that this process trusted by more
-//! than the bound, there is one
-//! 1. at once, if this process was never anchored and the wall clock is at most [`SMALL_LEAP_MS`] ahead of registry time;
-//! 2. at once, where another voter trusts the time to be, if its clock and its trusted time lie within the bound of this wall clock;
-//! 3. once (a) has held, and the wall clock has kept to boot time, without a break for the time to settle, if the wall clock is at most
-//!    [`AHEAD_MS_MAX`] ahead of registry time, and has leapt by at most as much in all since this process was anchored first;
-//! 4. by an operator's word, however far ahead it is, and also if it was set back. Leaps are counted from there on.
+//! A node starts without an anchor. If (b) fails, the clock has leapt. The node trusts it again as soon as it is back
+//! at its anchor, or once there is a new anchor. While (a) and (c) hold, and the wall clock is behind the latest time
+//! that this process trusted by at most the bound, a new anchor is set
+//! 1. at once, if this process was never anchored and the wall clock is at most [`SMALL_LEAP_MS`] ahead of registry
+//!    time;
+//! 2. at once, at the time that another voter trusts, if that voter's clock and that time lie within the bound of this
+//!    wall clock;
+//! 3. once, for the whole time to settle, (a) has held and the wall clock has kept to boot time without a break, if the
+//!    wall clock is at most [`AHEAD_MS_MAX`] ahead of registry time, and has leapt by at most as much in all since this
+//!    process was anchored first;
+//! 4. by an operator's confirmation, however far ahead the clock is, and also if it was set back. Leaps are counted
+//!    from there on.
 //!
-//! So clocks that leap again and again, or run too fast, are not trusted before they have kept to boot time for a while, and are followed
-//! for 31 days in all. Rule 2 takes over what another voter trusts and adds nothing to it: two voters whose clocks run away together
-//! cannot vouch one another along.
+//! So the node does not trust clocks that leap again and again, or run too fast, before they have kept to boot time
+//! for a while. It follows their leaps for 31 days in all. Rule 2 takes over what another voter trusts and adds
+//! nothing to it, so two voters whose clocks run away together cannot vouch for each other step by step.
 //!
-//! Driven by readings; reads no clock itself, takes no lock, and never changes what `apply` does.
+//! The caller passes readings in. This module reads no clock itself, takes no lock, and never changes what `apply`
+//! does.
 
 use std::time::Duration;
 
@@ -35,19 +41,22 @@ use crate::env::Moment;
 
 mod unsure;
 
-/// A wall clock that is at most so far ahead of registry time is trusted at once: as much as it can leap in a restart.
+/// A wall clock that is at most this far ahead of registry time is trusted at once. A restart can make it leap this
+/// far.
 pub(super) const SMALL_LEAP_MS: i64 = 10 * 60 * 1_000;
-/// A wall clock that is at most so far ahead of registry time is trusted without an operator, once it has settled: 31 days. So far,
-/// and no further, its leaps may carry it in all from where this process, or an operator, trusted it first.
+/// A wall clock that is at most this far ahead of registry time (31 days) is trusted without an operator, once it has
+/// settled. The sum of its leaps, since this process or an operator trusted it first, may not exceed this either.
 pub(crate) const AHEAD_MS_MAX: i64 = 31 * DAY_MS;
 const DAY_MS: i64 = 24 * 3_600 * 1_000;
-/// The anchor follows the wall clock by one millisecond in so many of boot time. That is twice the 500 ppm by which NTP slews, so that
-/// slewing, and small steps over weeks, are no leap; and an hour takes it 42 days, in which an operator sees it coming.
+/// The anchor follows the wall clock by one millisecond in this many of boot time. That is twice the 500 ppm by which
+/// NTP slews, so slewing, and small steps over weeks, do not count as a leap. A leap of one hour takes 42 days this
+/// way, in which an operator can see it.
 const SLIDE_ONE_IN: u64 = 1_000;
-/// A quorum that was not looked at for so long has not agreed without a break. While a host sleeps only boot time goes on.
+/// If a quorum was not checked for this long, its agreement does not count as unbroken. While a host sleeps, only
+/// boot time goes on.
 const BREAK_MS: u64 = 5_000;
 
-/// What there is to judge by, all of one moment.
+/// What the clock is judged by, all at one moment.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ClockObservation {
     /// This node's clocks.
@@ -56,8 +65,8 @@ pub(super) struct ClockObservation {
     pub(super) at: Instant,
     /// Whether a quorum agrees within the bound.
     pub(super) quorum: bool,
-    /// How far the time that another voter trusts is ahead of this wall clock, in milliseconds, if one that agrees trusts such a
-    /// time within the bound.
+    /// How far the time that another voter trusts is ahead of this wall clock, in milliseconds. It is present only if
+    /// an agreeing voter trusts such a time within the bound.
     pub(super) vouched: Option<i64>,
     /// The registry's time, as this node has applied it.
     pub(super) registry_time: Millis,
@@ -74,12 +83,12 @@ impl ClockObservation {
     }
 }
 
-/// How the wall clock came to be trusted.
+/// Why the wall clock came to be trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TrustReason {
     /// It is where it was trusted to be before it leapt.
     Returned,
-    /// It is about at registry time.
+    /// It is near registry time.
     NearRegistryTime,
     /// Another voter vouches for it.
     Vouched,
@@ -87,19 +96,19 @@ pub(super) enum TrustReason {
     Settled,
 }
 
-/// What a look has changed.
+/// What an observation has changed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Changes {
     /// By how much the wall clock leapt against boot time, in milliseconds, if it left its anchor.
     pub(super) leapt_ms: Option<i64>,
-    /// How the wall clock came to be trusted, if it did.
+    /// Why the wall clock came to be trusted, if it did.
     pub(super) anchored: Option<TrustReason>,
 }
 
-/// What an operator has confirmed.
+/// What an operator has confirmed: the wall clock, and how far it was ahead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Confirmed {
-    /// The wall clock then.
+    /// The wall clock when the operator confirmed it.
     pub(super) wall: Millis,
     /// How far it was ahead of registry time, in milliseconds.
     pub(super) ahead_ms: i64,
@@ -133,11 +142,11 @@ impl Trusted {
     }
 }
 
-/// An agreement that may become an anchor.
+/// An agreement that may become an anchor, once it has lasted long enough.
 #[derive(Debug, Clone, Copy)]
 struct Settling {
     since: Instant,
-    /// When it was looked at last, in elapsed time and in boot time.
+    /// When it was observed last, in elapsed time and in boot time.
     looked: (Instant, u64),
     offset_ms: i64,
 }
@@ -147,12 +156,12 @@ struct Settling {
 pub(crate) struct Anchor {
     bound_ms: u64,
     settle: Duration,
-    /// None as long as this process was never anchored.
+    /// None if this process was never anchored.
     trusted: Option<Trusted>,
-    /// Whether the wall clock has left it.
+    /// Whether the wall clock has left its anchor.
     away: bool,
-    /// What leaps are counted from: where this process was anchored first, or by an operator. It follows the wall clock as an anchor
-    /// does.
+    /// The point from which leaps are counted: where this process was anchored first, or where an operator last
+    /// confirmed the clock. It follows the wall clock as an anchor does.
     reference: Option<Trusted>,
     /// The latest time that was trusted.
     latest: Option<Millis>,
@@ -161,7 +170,7 @@ pub(crate) struct Anchor {
 }
 
 impl Anchor {
-    /// None yet. A clock may be off by `bound_ms`, and settles in `settle_ms`.
+    /// No anchor yet. A clock may differ by `bound_ms`, and settles in `settle_ms`.
     pub(crate) fn new(bound_ms: u64, settle_ms: u64) -> Self {
         Self {
             bound_ms,
@@ -175,7 +184,7 @@ impl Anchor {
         }
     }
 
-    /// The difference that is trusted, in milliseconds. The wall clock may be elsewhere.
+    /// The trusted difference, in milliseconds. The wall clock may have left it.
     pub(super) fn offset_ms(&self) -> Option<i64> {
         self.trusted.map(|trusted| trusted.offset_ms)
     }
@@ -185,13 +194,14 @@ impl Anchor {
         self.confirmed
     }
 
-    /// How long a quorum still has to agree at `at`, in milliseconds.
+    /// How much longer a quorum must agree at `at`, in milliseconds.
     fn left_ms(&self, at: Instant) -> u64 {
         let agreed = self.settling.map_or(Duration::ZERO, |from| at.saturating_duration_since(from.since));
         u64::try_from(self.settle.saturating_sub(agreed).as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// By how much the wall clock is behind the latest time that was trusted, in milliseconds, if that is more than the bound.
+    /// By how much the wall clock is behind the latest time that was trusted, in milliseconds, if that is more than the
+    /// bound.
     ///
     /// Rule R135 (RFC-EG-033 §6, timestamp-bound proof continuity): A wall clock that is more than the bound
     /// behind the latest time that the process trusted is not trusted until it has caught up or an operator
@@ -201,13 +211,14 @@ impl Anchor {
         (behind_ms > self.bound_ms).then_some(behind_ms)
     }
 
-    /// By how much the wall clock has leapt ahead since leaps are counted, in milliseconds.
+    /// By how much the wall clock has leapt ahead since the point from which leaps are counted, in milliseconds.
     fn leapt_ms(&self, moment: Moment) -> i64 {
         let reference = self.reference.map(|reference| reference.offset_ms);
         reference.map_or(0, |offset_ms| moment.offset_ms().saturating_sub(offset_ms))
     }
 
-    /// Why a wall clock is not trusted that is not where it is trusted to be, though a quorum agrees and it is not behind registry time.
+    /// Why the wall clock is not trusted while it is not within the bound of its anchor, although a quorum agrees and
+    /// the clock is not behind registry time.
     ///
     /// Rule R138 (RFC-EG-033 §6, timestamp-bound proof continuity): A wall clock that has leapt is trusted
     /// again after a whole minute in which, without a break, a quorum agrees and the clock keeps to boot
@@ -226,7 +237,7 @@ impl Anchor {
         }
     }
 
-    /// Takes a look in. To be called several times a second.
+    /// Takes an observation in. The watch calls it several times a second.
     pub(super) fn observe(&mut self, observation: &ClockObservation) -> Changes {
         let mut changes = Changes::default();
         if let Some(trusted) = self.trusted {
@@ -245,7 +256,7 @@ impl Anchor {
         changes
     }
 
-    /// The wall clock is where it is trusted to be.
+    /// Handles a wall clock that is within the bound of its anchor.
     fn hold(&mut self, mut trusted: Trusted, moment: Moment) {
         trusted.slide(moment);
         if let Some(reference) = &mut self.reference {
@@ -281,7 +292,7 @@ impl Anchor {
         let unbroken = self.settling.filter(|from| {
             let in_boot_ms = looked.1.saturating_sub(from.looked.1);
             let elapsed = observation.at.saturating_duration_since(from.looked.0);
-            // Against where it began, so that a clock that runs away never settles.
+            // Compared with where the agreement began, so that a clock that runs away never settles.
             offset_ms.abs_diff(from.offset_ms) <= self.bound_ms
                 && in_boot_ms <= BREAK_MS
                 && elapsed <= Duration::from_millis(BREAK_MS)
@@ -295,7 +306,8 @@ impl Anchor {
         let (how, offset_ms) = if never_anchored && observation.ahead_ms() <= SMALL_LEAP_MS {
             (TrustReason::NearRegistryTime, offset_ms)
         } else if let Some(theirs_ms) = observation.vouched {
-            // What the other one trusts, and not what this clock shows: else two clocks that run away would take turns.
+            // The anchor is the time that the other voter trusts, not the time that this clock shows. Otherwise two
+            // clocks that run away could anchor each other in turns.
             (TrustReason::Vouched, offset_ms.saturating_add(theirs_ms))
         } else if matches!(self.doubt(observation), Unsure::Settling { left_ms: 0, .. }) {
             (TrustReason::Settled, offset_ms)
@@ -314,15 +326,15 @@ impl Anchor {
         (self.away, self.settling) = (false, None);
     }
 
-    /// Takes an operator's word for the clock as it is now: what it was taken for, or nothing if the node is anchored here already. In
-    /// both cases leaps are counted from here on.
+    /// Takes an operator's confirmation of the clock as it is now. Returns what was confirmed, or none if the node is
+    /// anchored here already. In both cases leaps are counted from here on.
     ///
     /// Rule R139 (RFC-EG-033 §6, timestamp-bound proof continuity): An operator's confirmation makes the wall
     /// clock trusted even if it is far ahead or was set back, but never without a quorum that agrees and
     /// never behind registry time.
     ///
     /// # Errors
-    /// If no quorum agrees, or the clock is behind registry time: a word changes neither.
+    /// If no quorum agrees, or the clock is behind registry time. A confirmation changes neither.
     pub(super) fn confirm(&mut self, observation: &ClockObservation) -> Result<Option<Confirmed>, Unsure> {
         let offset_ms = observation.moment.offset_ms();
         let holds =
@@ -350,8 +362,9 @@ impl Anchor {
     }
 }
 
-/// The wall clock of a look, if it may be used: the reading that was judged is the one to use, since another could fall behind a
-/// leap. `holds` is whether it lies within the bound of the node's anchor; `doubt` says what else it takes if not.
+/// The wall clock of an observation, if it may be used. The caller must use the reading that was judged, since
+/// another reading could come after a leap. `holds` is whether it lies within the bound of the node's anchor. `doubt`
+/// tells why it may not be used if it does not.
 ///
 /// Rule R134 (RFC-EG-033 §6, timestamp-bound proof continuity): A node is not sure of a wall clock that is
 /// behind registry time by more than the bound or further from its anchor than the bound.

@@ -1,31 +1,32 @@
 //! How much memory answers may take, from before they are made until they are written.
 //!
-//! A decision of a few words can be answered with many reasons, so requests are no measure of it. Room for the largest answer
-//! that there can be is taken before a request is decided; what the answer does not need is given back at once, and the
-//! rest when its bytes are dropped, which is when they are written or when the caller is gone.
+//! A short request can have a decision with many reasons, so the size of requests does not bound that of answers. The
+//! node reserves room for the largest possible answer before it decides a request. It gives back at once what the
+//! answer does not need. It gives back the rest when the answer's bytes are dropped: when they are written, or when
+//! the caller is gone.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The most that one decision takes while it is made, in KiB: 32 reasons and what the policy does not check, in the body, in the
-/// signed leaf, and once more in between.
+/// The most memory that one decision takes while it is made, in KiB: 32 reasons and what the policy does not check,
+/// in the body, in the signed leaf, and once more between the two.
 pub(crate) const DECISION_KIB: usize = 128;
 
-/// Most requests decided and signed together.
+/// The largest number of requests that are decided and signed together.
 pub(crate) const SLICE: usize = 64;
 
-/// The room of all answers under way.
+/// The room for all answers under way.
 pub(super) struct AnswerBudget {
-    /// One permit a KiB.
+    /// One permit for each KiB.
     room: Arc<Semaphore>,
 }
 
-/// Room that was taken.
+/// Room that was reserved.
 pub(super) struct ReservedMemory(OwnedSemaphorePermit);
 
-/// Bytes that take room.
+/// Bytes that occupy room.
 struct Held {
     bytes: Vec<u8>,
     _room: Option<OwnedSemaphorePermit>,
@@ -38,12 +39,12 @@ impl AsRef<[u8]> for Held {
 }
 
 impl AnswerBudget {
-    /// So many KiB.
+    /// A budget of this many KiB.
     pub(super) fn new(kib: usize) -> Self {
         Self { room: Arc::new(Semaphore::new(kib)) }
     }
 
-    /// Room for so many decisions as large as they can get, if there is any.
+    /// Reserves room for this many decisions at their largest size, if there is any.
     pub(super) fn take(&self, decisions: usize) -> Option<ReservedMemory> {
         let kib = u32::try_from(decisions.saturating_mul(DECISION_KIB)).ok()?;
         self.room.clone().try_acquire_many_owned(kib).ok().map(ReservedMemory)

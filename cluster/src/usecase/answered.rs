@@ -1,10 +1,10 @@
-//! How a question is answered.
+//! The answer to a request for a decision.
 
 use assent_proof::Code;
 use assent_registry::Verdict;
 use bytes::Bytes;
 
-/// A decision on the wire, and beside its bytes what use cases branch on.
+/// A decision as it goes over the wire, and beside it the values by which use cases branch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answered {
     /// What the registry decided.
@@ -13,7 +13,7 @@ pub struct Answered {
     pub codes: Vec<Code>,
     /// The HTTP status: 200 allow, 403 deny, 503 deny because the registry cannot know.
     pub status: u16,
-    /// The DecisionBody, JSON. It has its receipt unless it is a deny that was made without an evaluation.
+    /// The DecisionBody as JSON. It has a receipt, unless it is a deny that was made without an evaluation.
     pub body: Bytes,
 }
 

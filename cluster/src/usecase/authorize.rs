@@ -1,7 +1,8 @@
-//! authorize: join the next read barrier, wait for the decision, answer in time.
+//! authorize: joins the next read barrier, waits for the decision, and answers in time.
 //!
-//! A request joins only a barrier that starts after it arrived. What is behind the barrier is `decide`'s. Whatever goes wrong on
-//! the way is a deny that says what: the allow comes from `assent_registry::authorize` alone.
+//! A request joins only a barrier that starts after the request arrived. `decide` does what follows the barrier. If
+//! anything fails on the way, the answer is a deny that says what failed. An allow comes only from
+//! `assent_registry::authorize`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,19 +20,19 @@ use super::{Answered, Caller, Parts, Service, within};
 use crate::env::blocking;
 use crate::tasks::Panicked;
 
-/// Beyond the deadline a caller waits so long for the barrier's own reason before it is told only that the
+/// How long a caller waits beyond its deadline for the barrier's own reason. After that it is told only that the
 /// deadline passed.
 const GRACE: Duration = Duration::from_millis(150);
 
 impl Service {
-    /// Decides the requests on one view that a quorum has confirmed after they arrived. Always answers, one
-    /// decision a request, in order.
+    /// Decides the requests on one view that a quorum has confirmed after they arrived. Always answers, with one
+    /// decision for each request, in order.
     pub async fn authorize(&self, _caller: &Caller, requests: Vec<AuthorizeRequest>) -> Vec<Answered> {
         self.ask(Question::Read, requests).await
     }
 
-    /// Room for so many bytes of a batch's answer while it is written, what was denied unevaluated included; none if the answers
-    /// that slow callers have not taken yet fill it.
+    /// Reserves room for the answer to a batch while it is written, including denies that were made without an
+    /// evaluation. None if answers that slow callers have not taken yet fill it.
     ///
     /// Rule R9 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A call for which the node has no place or no
     /// room is allowed nothing (`overloaded`).
@@ -40,7 +41,8 @@ impl Service {
         self.inner.batch_room.clone().try_acquire_many_owned(kib).ok()
     }
 
-    /// Decides the requests; the question is the same for all of them. What was not evaluated is denied without a signature.
+    /// Decides the requests. The question is the same for all of them. A request that was not evaluated is denied
+    /// without a signature.
     pub(super) async fn ask(&self, question: Question, requests: Vec<AuthorizeRequest>) -> Vec<Answered> {
         let requests = Arc::new(requests);
         let until = within(self.parts().config.deadlines.authorize_ms);
@@ -66,7 +68,7 @@ impl Service {
         answers
     }
 
-    /// Takes room for the requests and joins the next round, without waiting for anything.
+    /// Takes places for the requests and joins the next round, without waiting.
     ///
     /// Rule R9 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A call for which the node has no place or no
     /// room is allowed nothing (`overloaded`).
@@ -77,7 +79,7 @@ impl Service {
         until: Instant,
     ) -> Result<oneshot::Receiver<Result<Vec<Answered>, Shed>>, Shed> {
         let limits = &self.parts().config.limits;
-        // Long calls take no places from the others, however many there are.
+        // Long calls have places of their own, so that they take none from the others.
         let (room, most, of) = if requests.len() > SHORT {
             (self.inner.lane.room(), limits.long_queue(), "in long calls ")
         } else {
@@ -93,7 +95,7 @@ impl Service {
         Ok(answered)
     }
 
-    /// Waits for the round's answer. Past the deadline nothing is allowed any more.
+    /// Waits for the round's answer. After the deadline nothing is allowed.
     ///
     /// Rule R55 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): An allow that is not ready by the call's
     /// deadline is not sent (`deadline_exceeded`).
@@ -122,11 +124,11 @@ impl Service {
         }
     }
 
-    /// What `deciding` makes of the request. If that ends without a decision, were it by a panic, the request is denied: a caller that hears
-    /// nothing may take that for what it likes.
+    /// Answers with what `deciding` makes of the request. If `deciding` ends without a decision, even by a panic, the
+    /// request is denied: a caller without an answer could assume anything.
     ///
     /// # Errors
-    /// The refusal that `deciding` answers.
+    /// The refusal that `deciding` returns.
     pub(crate) async fn decided_or_denied(
         &self,
         request: &AuthorizeRequest,
@@ -139,7 +141,7 @@ impl Service {
         }
     }
 
-    /// Denies one request that was looked at, signed like what was evaluated.
+    /// Denies one request that was looked at. The deny is signed like an evaluated decision.
     pub(super) async fn deny(&self, request: AuthorizeRequest, denied: Denied) -> Option<Answered> {
         let inner = self.inner.clone();
         let denied = blocking(&*self.parts().env.blocking, move || inner.parts.deny(request, &denied));

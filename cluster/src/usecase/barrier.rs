@@ -1,7 +1,7 @@
-//! The read barrier: a quorum confirms the leader, and this node has applied all that was committed before.
+//! The read barrier: a quorum confirms the leader, and this node has applied everything that was committed before.
 //!
-//! ReadIndex (Raft dissertation §6.4), always: never a lease, never this node's own belief that it leads.
-//! A follower takes the read index from the leader and waits until it has applied that far itself.
+//! The node uses ReadIndex (Raft dissertation §6.4), always. It never uses a lease, and never its own belief that it
+//! leads. A follower takes the read index from the leader, and waits until it has applied that far itself.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -17,21 +17,21 @@ use crate::locked::lock;
 use crate::peer::{ReadIndex, ReadIndexError};
 use crate::raft::types::{NodeId, TypeConfig};
 
-/// The pause before asking again while there is no leader.
+/// The pause before the node tries again while there is no leader.
 const RETRY_AFTER: Duration = Duration::from_millis(10);
-/// One try takes at most this long, so that a leader that fell silent is not waited for to the end.
+/// The longest time that one attempt takes, so that a leader that fell silent does not use up the whole deadline.
 pub(super) const TRY_AT_MOST: Duration = Duration::from_millis(150);
 
-/// Why a barrier was not passed. Every one of these denies.
+/// Why a barrier was not passed. Each of these denies.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BarrierError {
     /// No quorum confirmed the state in time.
     #[error("no quorum confirmed the state in time: {0}")]
     NoQuorum(String),
-    /// Learners and removed nodes never answer.
+    /// The node is not a voter. Learners and removed nodes never answer.
     #[error("this node is not a voter of the cluster")]
     NotVoter,
-    /// Too many wait for a barrier.
+    /// Too many callers wait for a barrier.
     #[error("{0}")]
     Overloaded(String),
     /// The node is ending.
@@ -39,7 +39,7 @@ pub(crate) enum BarrierError {
     Fatal(String),
 }
 
-/// What the last try of a barrier said, for those who give up before the barrier ends.
+/// The error of the barrier's last attempt, for callers that give up before the barrier ends.
 pub(super) struct LastTry(Mutex<String>);
 
 impl Default for LastTry {
@@ -53,19 +53,20 @@ impl LastTry {
         *lock(&self.0) = problem;
     }
 
-    /// What a caller is told that waits no longer.
+    /// The error for a caller that does not wait any longer.
     pub(super) fn given_up(&self) -> BarrierError {
         BarrierError::NoQuorum(lock(&self.0).clone())
     }
 }
 
 impl Parts {
-    /// Passes a barrier by `until`. What was acknowledged before the call is in every view opened after it.
+    /// Passes a barrier by `until`. Everything that was acknowledged before the call is in every view that is opened
+    /// after it.
     pub(crate) async fn barrier(&self, until: Instant) -> Result<(), BarrierError> {
         self.barrier_of_many(until, &LastTry::default()).await
     }
 
-    /// The same for callers of whom some give up earlier.
+    /// Like [`barrier`](Self::barrier), for callers of which some give up earlier.
     ///
     /// Rule R2 (RFC-EG-033 §4, synchronization ambiguity): A node that is no voter by its own membership
     /// passes no barrier (`no_quorum`).
@@ -83,7 +84,7 @@ impl Parts {
             }
             let try_until = until.min(now + TRY_AT_MOST);
             match self.try_barrier(try_until).await {
-                // It may have learnt meanwhile that it must end.
+                // The node may have learnt in the meantime that it must end.
                 Ok(()) => return self.fatal().map_or(Ok(()), |cause| Err(BarrierError::Fatal(cause))),
                 Err(problem) => last.said(problem),
             }
@@ -91,7 +92,7 @@ impl Parts {
         }
     }
 
-    /// Whether this node votes, by its newest membership.
+    /// Whether this node is a voter by its newest membership.
     pub(super) fn is_voter(&self) -> bool {
         let me = self.config.node_id;
         self.raft.metrics().borrow_watched().membership_config.voter_ids().any(|voter| voter == me)
@@ -116,7 +117,7 @@ impl Parts {
         }
     }
 
-    /// As leader: a quorum confirms that it still is, and how far a read must have applied.
+    /// As leader: a quorum confirms that this node still leads. Returns how far a reader must have applied.
     ///
     /// Rule R3 (RFC-EG-033 §4, synchronization ambiguity): A barrier is passed only if a quorum has confirmed
     /// the leader after the barrier began, never by a lease and never by what the node itself believes
@@ -134,9 +135,9 @@ impl Parts {
         }
     }
 
-    /// As follower: how far the leader says that a read must have applied. It is asked on a connection that this node has dialed
-    /// to an address and the store of that voter, since a node that dials this one may say that it is the leader. An answer
-    /// below what this node has seen committed before it asked is not a leader's.
+    /// As follower: asks the leader how far a reader must have applied. It asks on a connection that this node has
+    /// dialed itself, to an address and the store of that voter, because any node that dials this one could claim to
+    /// be the leader. An answer below what this node had seen committed before it asked does not come from a leader.
     ///
     /// Rule R4 (RFC-EG-033 §4, synchronization ambiguity): A follower asks the leader for the read index, on
     /// a connection that it dialed itself to that voter, and refuses one below what it has seen committed

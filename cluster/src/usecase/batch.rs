@@ -1,10 +1,11 @@
-//! Bodies of batches, read where they do not hold up others.
+//! Reads the bodies of batches, off the async threads.
 //!
-//! Reading a large body takes milliseconds, which an async thread does not have. It is done off these threads, in turn with what
-//! else is as long. It decides nothing: the strict parsers of `assent_api` say what a body holds.
+//! Reading a large body takes milliseconds, which would hold up an async thread. So it runs on other threads, in turn
+//! with other long work. This module decides nothing: the strict parsers of `assent_api` define what a body holds.
 //!
-//! A large body of envelopes takes the places of a batch before it is read, as many as it is likely to need, and the node does not even take
-//! its bytes while there are none. So what batches without a place cost does not grow with what is in them.
+//! A large body of envelopes takes the places of a batch before it is read, as many as it is likely to need. While
+//! there are none, the node does not even accept its bytes. So the cost of batches without a place does not grow with
+//! their content.
 
 use std::sync::Arc;
 
@@ -24,20 +25,22 @@ use super::urgency::{HeldPlaces, Urgency};
 use super::{Answered, Caller, Service, within};
 use crate::env::{BlockingError, blocking};
 
-/// A body of up to so many bytes is read on the spot: that takes about as long as reading the largest single request.
+/// A body of up to this many bytes is read at once on the async thread. That takes about as long as reading the
+/// largest single request.
 const SMALL_BODY: usize = 16 * 1024;
 
-/// A large body waits for its place for one part in so many of a call's time, so that there is time left once it has one.
+/// A large body waits for its place for this fraction (one part in so many) of a call's time, so that there is time
+/// left once it has a place.
 const PATIENCE_SHARE: u64 = 4;
 
-/// A large body is expected to have one envelope for each so many bytes, which is about what the smallest signed one has, and no more than
-/// a full batch. If it has more, it takes the places that it lacks once it is read.
+/// A large body is expected to have one envelope for each this many bytes, and at most a full batch. The smallest
+/// signed envelope has about this size. If the body has more envelopes, it takes the missing places once it is read.
 const ENVELOPE_BYTES: usize = 1024;
 
 /// The requests of a batch, read from its body.
 pub(crate) struct Batch {
     requests: Vec<AuthorizeRequest>,
-    /// The answer is due then, counted from when the whole body was there.
+    /// When the answer is due, counted from when the whole body had arrived.
     until: Instant,
     place: Option<OwnedSemaphorePermit>,
 }
@@ -46,15 +49,15 @@ pub(crate) struct Batch {
 pub(crate) struct EnvelopeBatch<'a> {
     mode: BatchMode,
     envelopes: Vec<Bytes>,
-    /// The answer is due then, counted from when the whole body was there.
+    /// When the answer is due, counted from when the whole body had arrived.
     until: Instant,
-    /// The places of a large body, which it took before it was read.
+    /// The places that a large body took before it was read.
     room: Option<HeldPlaces<'a>>,
     /// Room for the answer, until it is written.
     answer: OwnedSemaphorePermit,
 }
 
-/// What became of the envelopes of a batch, and the room for the answer that says so.
+/// What became of the envelopes of a batch, and the room for the answer.
 pub(crate) struct BatchResults {
     pub(crate) results: Vec<Submitted>,
     pub(crate) room: OwnedSemaphorePermit,
@@ -63,14 +66,14 @@ pub(crate) struct BatchResults {
 /// Why there is nothing to decide or to submit.
 #[derive(Debug)]
 pub(crate) enum NoBatch {
-    /// The body is not what it should be.
+    /// The body is malformed.
     Refused(Refusal),
-    /// It was not looked at.
+    /// The node did not look at it.
     Shed(Shed),
 }
 
 impl Service {
-    /// Reads a batch of authorize requests. A large one waits for its place first, and without one it is not looked at.
+    /// Reads a batch of authorize requests. A large batch waits for its place first. Without a place it is not read.
     ///
     /// # Errors
     /// The parser's refusal, or why it was not read.
@@ -102,7 +105,8 @@ impl Service {
         }
     }
 
-    /// Decides the requests of a batch like [`Service::authorize`]. What is not evaluated at all is refused as a whole.
+    /// Decides the requests of a batch like [`Service::authorize`]. If none of them is evaluated, the batch is
+    /// refused as a whole.
     ///
     /// # Errors
     /// Why none of the requests was evaluated.
@@ -113,13 +117,14 @@ impl Service {
     ) -> Result<Vec<Answered>, Shed> {
         let Batch { requests, until, place } = batch;
         let answers = self.try_ask(Question::Read, &Arc::new(requests), until).await;
-        // A caller that takes its answer slowly keeps memory, and no place.
+        // A caller that takes its answer slowly holds memory, but no place.
         drop(place);
         answers
     }
 
-    /// Whether a body of so many bytes with a batch of envelopes is worth taking: one that finds no places is shed before it comes. A client may
-    /// take its time to send it, so no place is held meanwhile.
+    /// Whether the node should accept a body of this size with a batch of envelopes. If there are no places, the
+    /// batch is shed before its body arrives. No place is held in the meantime, because a client may take its time to
+    /// send the body.
     ///
     /// # Errors
     /// Why it is shed.
@@ -135,16 +140,19 @@ impl Service {
         })
     }
 
-    /// There was no room for a body of so many bytes with a batch of envelopes: those that it is expected to have are counted as shed.
+    /// Counts the envelopes that a body of this size is expected to have as shed, because there was no room for the
+    /// body.
     pub(crate) fn envelopes_without_room(&self, bytes: usize) {
         let shed = Shed::Overloaded("there is no room for its body".to_owned());
         self.uncounted(expected(bytes)).became_all(&shed_of(&shed));
     }
 
-    /// Reads a batch of envelopes: a large one once it has places, and in turn with the verifying of signatures.
+    /// Reads a batch of envelopes. A large batch is read once it has places, and in turn with the verification of
+    /// signatures.
     ///
     /// # Errors
-    /// The parser's refusal; or why it was not read, as if it finds no places or its turn does not come within the deadline of submissions.
+    /// The parser's refusal, or why the batch was not read. That is so if it finds no places, or if its turn does not
+    /// come within the deadline of submissions.
     pub(crate) async fn read_envelopes(&self, body: Bytes) -> Result<EnvelopeBatch<'_>, NoBatch> {
         let mut uncounted = self.uncounted(expected(body.len()));
         let batch = self.read_uncounted(body, &mut uncounted).await;
@@ -180,7 +188,7 @@ impl Service {
 
     fn room_for_envelopes(&self, bytes: usize) -> Result<Option<HeldPlaces<'_>>, NoBatch> {
         if bytes <= SMALL_BODY {
-            // It may only restrict, and then it has places of its own.
+            // The batch may only restrict, and then it has places of its own.
             return Ok(None);
         }
         let room = HeldPlaces::take(&self.inner.places, Urgency::Batch, expected(bytes));
@@ -201,8 +209,8 @@ impl Service {
         Ok(BatchResults { results, room: answer })
     }
 
-    /// Does what is too long for an async thread for the answer to a batch of envelopes. What became of them is settled by now, so this waits
-    /// for no turn that others could take: how much of it there is at a time is bounded by the room for answers.
+    /// Does long work for the answer to a batch of envelopes, off the async threads. It waits for no turn, because
+    /// the outcome is settled by then. The room for answers bounds how much of this work runs at a time.
     ///
     /// # Errors
     /// It ended without a result.
@@ -213,7 +221,7 @@ impl Service {
         blocking(&*self.parts().env.blocking, work).await
     }
 
-    /// Does what is too long for an async thread with a batch of envelopes, in turn with the verifying of signatures.
+    /// Does long work on a batch of envelopes, off the async threads, in turn with the verification of signatures.
     ///
     /// # Errors
     /// Why it was not done.
@@ -234,7 +242,7 @@ impl Service {
     }
 }
 
-/// How many envelopes a body of so many bytes is expected to have.
+/// How many envelopes a body of this size is expected to have.
 fn expected(bytes: usize) -> usize {
     bytes.div_ceil(ENVELOPE_BYTES).clamp(1, MAX_BATCH)
 }

@@ -1,8 +1,8 @@
-//! Who calls a use case.
+//! The caller of a use case.
 
-/// Who calls. Every use case takes one, so that authentication has a place when it comes.
+/// The caller of a use case. Every use case takes one, so that authentication can be added here later.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Caller {
-    /// Somebody on a network that is trusted.
+    /// An unauthenticated client on a trusted network.
     Anonymous,
 }

@@ -1,4 +1,4 @@
-//! What the changes of the membership have in common: how one is answered, and what it is refused for.
+//! What all changes of the membership have in common: how they are answered, and why they are refused.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ pub(super) fn unknown<T>(id: NodeId) -> Changed<T> {
     refused(Code::MemberUnknown, format!("node {id} is not a member"))
 }
 
-/// Refuses a member that has something in common with another one that each must have for itself.
+/// Refuses a member that shares something with another member that each must have for itself.
 pub(super) fn is_its_own(
     members: &BTreeMap<NodeId, PeerNode>,
     id: NodeId,
@@ -35,7 +35,7 @@ pub(super) fn is_its_own(
     }
 }
 
-/// What Raft made of a change.
+/// The outcome of a change that Raft was asked for.
 pub(super) fn done<T, E>(
     changed: Result<Result<T, RaftError<TypeConfig, ClientWriteError<TypeConfig>>>, E>,
 ) -> Changed<()> {

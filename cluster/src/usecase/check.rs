@@ -1,14 +1,15 @@
-//! What this node makes of envelopes before they are proposed: who may hand them in, whether the issuers that they name are known, whether
-//! the signatures are good.
+//! What this node checks of envelopes before they are proposed: whether the sender may submit them, whether the
+//! registry knows their issuers, and whether their signatures are good.
 //!
-//! A signature costs as much as hundreds of look-ups. So an envelope that names issuers which the registry does not know is refused
-//! without one. That keeps out keys that nobody granted, and no more: public keys are public, so a client that holds no key can name known
-//! ones, and its signatures have to be computed before they are refused. What that may cost is bounded by the places and the turns of its
-//! urgency.
+//! One signature costs as much as hundreds of look-ups. So the node refuses an envelope whose issuers the registry
+//! does not know, without checking its signatures. This keeps out only keys that were never granted. Public keys are
+//! public, so a client that holds no key can name known ones, and the node must check such signatures before it
+//! refuses them. The places and the turns of each urgency bound that cost.
 //!
-//! This node may be behind, and must not refuse for good what the leader would accept: before it refuses an envelope for its issuers it
-//! passes a read barrier and looks once more. It waits for the barrier aside, without the places of its urgency. Everything is looked at
-//! in pieces of a few milliseconds, each in its turn, and between two pieces whatever is more urgent goes first.
+//! This node may be behind, and must not refuse for good what the leader would accept. Before it refuses an envelope
+//! for its issuers, it passes a read barrier and looks again. The envelope waits for the barrier aside, without the
+//! places of its urgency. The node works in pieces of a few milliseconds, each in its turn. Between two pieces, more
+//! urgent work goes first.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -30,24 +31,25 @@ use super::{Parts, Service};
 use crate::env::blocking;
 use crate::raft::verifier::{Precheck, Verifier};
 
-/// A turn ends once it may have computed so many signatures, or looked at so many envelopes: some milliseconds. The last envelope of a
-/// turn may add 96.
+/// A turn ends once it may have computed this many signatures, or looked at this many envelopes, which takes some
+/// milliseconds. The last envelope of a turn may add 96 signatures.
 const SIGNATURES_A_TURN: usize = 64;
 
-/// Who hands an envelope in.
+/// The sender of an envelope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sender {
-    /// Somebody outside.
+    /// A client.
     Client,
     /// This node itself.
     Node,
-    /// Another node, which took it from a client or states it itself.
+    /// Another node, which took the envelope from a client or states it itself.
     Peer,
 }
 
 impl Sender {
-    /// Permits come from the nodes alone, on their own path. Rules come from the leader alone, which proposes them itself, never
-    /// by way of a queue or of another node. A recovery is for when there is no cluster that could take it.
+    /// Refuses what a sender must not submit. Only the nodes submit permits, on a path of their own. Only the leader
+    /// proposes rules, and never through a queue or another node. A recovery is for a cluster that has lost its
+    /// quorum, and such a cluster can accept nothing.
     ///
     /// Rule R68 (RFC-EG-033 §8, synchronization registries): A client cannot submit a `permit`, and nobody
     /// can submit a `rules` or a `recovery`, not even another node (`caller_not_permitted`).
@@ -70,7 +72,7 @@ impl Sender {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Unfit {
     pub(super) refusal: Refusal,
-    /// The history in force where it was judged, if it was held against the registry.
+    /// The history in force where it was judged, if it was compared with the registry.
     pub(super) history: Option<History>,
 }
 
@@ -86,27 +88,27 @@ impl From<Shed> for Unfit {
     }
 }
 
-/// What is found of one envelope.
+/// What was found about one envelope.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Finding {
-    /// It has not been looked at.
+    /// It was not looked at yet.
     Open,
     /// It may be proposed.
     Fit,
-    /// It may not.
+    /// It may not be proposed.
     Unfit(Unfit),
-    /// It names issuers that the registry does not know here, and the registry may know more elsewhere.
+    /// It names issuers that this node's registry does not know. The registry of another node may know more.
     UnknownIssuer(Unfit),
 }
 
-/// How far the look at the envelopes of one call has come.
+/// The findings so far about the envelopes of one call.
 #[derive(Debug)]
 struct Findings {
-    /// One an envelope.
+    /// One finding for each envelope.
     all: Vec<Finding>,
-    /// Keys that envelopes of this call admit, each with the place of the first that does.
+    /// The keys that envelopes of this call admit, each with the place of the first envelope that does.
     newcomers: BTreeMap<PublicKey, usize>,
-    /// Most signatures that were computed.
+    /// The largest number of signatures that may have been computed.
     signatures: usize,
 }
 
@@ -119,7 +121,7 @@ impl Findings {
         self.all.iter().any(|finding| matches!(finding, Finding::UnknownIssuer(_)))
     }
 
-    /// Envelopes by unknown issuers are to be looked at again.
+    /// Marks envelopes by unknown issuers to be looked at again.
     fn look_again(&mut self) {
         for finding in &mut self.all {
             if matches!(finding, Finding::UnknownIssuer(_)) {
@@ -138,7 +140,7 @@ impl Findings {
         }
     }
 
-    /// Whatever is open, or by unknown issuers, is refused for this reason, which is not final.
+    /// Refuses everything that is open, or by unknown issuers, for this reason. The refusal is not final.
     fn close(&mut self, refusal: &Refusal) {
         for finding in &mut self.all {
             if matches!(finding, Finding::Open | Finding::UnknownIssuer(_)) {
@@ -147,7 +149,8 @@ impl Findings {
         }
     }
 
-    /// Nothing is proposed, for this reason, which is not final. What is refused stays refused for its own reason.
+    /// Makes sure that nothing is proposed, for this reason, which is not final. What is refused already stays
+    /// refused for its own reason.
     fn close_all(&mut self, refusal: &Refusal) {
         for finding in &mut self.all {
             match finding {
@@ -159,7 +162,7 @@ impl Findings {
         }
     }
 
-    /// Why each is not proposed; none if it may be.
+    /// Why each envelope is not proposed, or none if it may be proposed.
     fn unfit(self) -> Vec<Option<Unfit>> {
         let why = |finding| match finding {
             Finding::Fit => None,
@@ -170,19 +173,19 @@ impl Findings {
     }
 }
 
-/// How envelopes are looked at.
+/// How envelopes are to be looked at.
 #[derive(Debug, Clone, Copy)]
 struct How {
     sender: Sender,
-    /// Whether envelopes by unknown issuers are refused without a look at their signatures.
+    /// Whether envelopes by unknown issuers are refused without a check of their signatures.
     refuses_unknown_issuers: bool,
     until: Instant,
 }
 
 impl Service {
-    /// Looks at each envelope of the call that has this room, off the async threads, and says why it is not to be proposed, if it is not.
-    /// What it finds of signatures stays with the verifier for `apply`. If the room holds no places of its urgency afterwards, nothing
-    /// is to be proposed.
+    /// Checks each envelope of the call that holds these places, off the async threads. Returns why each is not to be
+    /// proposed, if it is not. The verifier keeps the checked signatures for `apply`. If the call holds no places of
+    /// its urgency afterwards, nothing of it is to be proposed.
     pub(super) async fn check(
         &self,
         sender: Sender,
@@ -202,8 +205,8 @@ impl Service {
         findings.unfit()
     }
 
-    /// Passes a read barrier, and looks at what is by unknown issuers again. Anybody can make a call wait for a barrier, so it waits aside and
-    /// takes its places anew.
+    /// Passes a read barrier, and looks again at envelopes by unknown issuers. Any client can make a call wait for a
+    /// barrier. So the call waits aside, and takes its places anew.
     ///
     /// Rule R70 (RFC-EG-033 §5, governance registries): A voter refuses unknown issuers only after it has
     /// passed a read barrier and looked again, and a learner leaves that to the leader.
@@ -219,16 +222,17 @@ impl Service {
             return findings;
         }
         let again = match self.pass(how.until).await {
-            // What was acknowledged before they came is here now.
+            // Everything that was acknowledged before the envelopes came is applied here now.
             Ok(()) => Some(how),
-            // A learner passes no barrier, so it lets the leader judge.
+            // A learner passes no barrier, so it leaves the judgement to the leader.
             Err(BarrierError::NotVoter) => Some(How { refuses_unknown_issuers: false, ..how }),
             Err(error) => {
                 findings.close(&not_known_elsewhere(error.code(), &error));
                 None
             }
         };
-        // Others may have the places by now. What is fit needs one too: it is not proposed without.
+        // Other calls may have taken the places by now. An envelope that may be proposed needs a place too, and is
+        // not proposed without one.
         if let Err(full) = held_places.come_back() {
             findings.close_all(&Shed::Overloaded(full).refusal());
             return findings;
@@ -238,7 +242,7 @@ impl Service {
         self.look(how, held_places.urgency(), given, findings).await
     }
 
-    /// Looks at whatever is open, a piece in each turn.
+    /// Looks at everything that is open, one piece in each turn.
     async fn look(
         &self,
         how: How,
@@ -272,14 +276,14 @@ impl Service {
     }
 }
 
-/// Why an envelope by unknown issuers is neither refused for good nor let in.
+/// Why an envelope by unknown issuers is neither refused for good nor accepted.
 fn not_known_elsewhere(code: Code, why: &dyn Display) -> Refusal {
     let detail = format!("this node does not know all of its issuers, and others may know more: {why}");
     Refusal::new(code, detail)
 }
 
 impl Inner {
-    /// Looks at what is open, in order, for one turn, and at one envelope at least.
+    /// Looks at open envelopes, in order, for one turn, and at least at one.
     fn look_at_some(&self, how: How, given: &[Bytes], findings: &mut Findings) {
         let rows = match self.parts.storage.registry.view() {
             Ok(rows) => rows,
@@ -296,7 +300,7 @@ impl Inner {
             && let Some(place) = findings.next_open()
         {
             let Some(envelope) = given.get(place) else { return findings.close(&Shed::Lost.refusal()) };
-            // Envelopes that take long to verify must not hold a core past the time when anyone waits for them.
+            // Envelopes that take long to verify must not occupy a core after their caller's deadline.
             if Instant::now() >= how.until {
                 return findings.close(&late());
             }
@@ -307,7 +311,7 @@ impl Inner {
     }
 }
 
-/// The state that envelopes are held against.
+/// The state that envelopes are compared with.
 struct Here<'a> {
     parts: &'a Parts,
     view: &'a View<'a>,
@@ -316,18 +320,18 @@ struct Here<'a> {
     known: RulesVersion,
 }
 
-/// Why the signatures of an envelope were not looked at.
+/// Why the signatures of an envelope were not checked.
 enum Withheld {
-    /// Whoever hands it in must not.
+    /// The sender must not submit it.
     Sender(Refusal),
-    /// It names issuers that the registry does not know here.
+    /// It names issuers that this node's registry does not know.
     UnknownIssuer(Refusal),
     /// The registry cannot be read.
     Unread(RowError),
 }
 
 impl Here<'_> {
-    /// Looks at one envelope, and answers how many signatures that may have cost.
+    /// Looks at one envelope. Returns how many signatures that may have cost.
     fn look_at(&self, how: How, place: usize, envelope: &[u8], findings: &mut Findings) -> usize {
         let newcomer = |key: &PublicKey| findings.newcomers.get(key).is_some_and(|at| *at < place);
         let held = |parsed: &ParsedEnvelope<'_>| {
@@ -364,7 +368,7 @@ impl Here<'_> {
         signatures
     }
 
-    /// The signatures are good, by a look at them now or before.
+    /// Whether the signatures are good, by a check now or before.
     fn verified(
         &self,
         sender: Sender,
@@ -389,9 +393,9 @@ fn late() -> Refusal {
     )
 }
 
-/// What this node makes of an envelope that a caller hands in. One that verifies under any rules that its build knows is let in,
-/// and applying decides by those in force where it comes to stand: this node may be behind a raise, or the envelope may have been
-/// accepted before one. If `held` has a reason, no signature is computed for it.
+/// Checks an envelope that a caller submits. An envelope passes if it verifies under any rules that this build knows.
+/// Applying it decides by the rules in force at its place in the log, since this node may be behind a raise, or the
+/// envelope may have been accepted before one. If `held` returns a reason, no signature is computed.
 fn admitted<T>(
     verifier: &Verifier,
     known: RulesVersion,

@@ -1,7 +1,7 @@
-//! The clock of this node: what it may be used for, what watches it, and an operator's word for it.
+//! The clock of this node: what it may be used for, what watches it, and how an operator confirms it.
 //!
-//! Owns how the [`Anchor`](super::anchor::Anchor) is fed and asked. Everything that is stamped or decided takes its time from
-//! [`Parts::judged`], and from one reading.
+//! This module owns how the [`Anchor`](super::anchor::Anchor) is fed and asked. Everything that is stamped or decided
+//! takes its time from [`Parts::judged`], from one reading.
 
 use assent_api::{Call, ClockBody, ClockConfirmed, ClockReading, ClockStanding, Problem};
 use assent_proof::{Code, Millis, Refusal, Seconds};
@@ -12,7 +12,8 @@ use super::problem::of_refusal;
 use super::{Caller, Parts, Service};
 use crate::locked::lock;
 
-/// The time that an operator names is at most so far from the node's clock, in milliseconds: it is this clock that was read.
+/// The largest difference between the time that an operator names and the node's clock, in milliseconds. It shows
+/// that the operator has read this clock.
 pub(crate) const NAMED_WITHIN_MS: u64 = 60_000;
 
 /// What the watch over the clock has found.
@@ -24,7 +25,7 @@ pub(super) struct Watched {
 }
 
 impl Parts {
-    /// Everything to judge the clock by, now.
+    /// Observes everything that the clock is judged by, now.
     fn observe_clock(&self) -> ClockObservation {
         let readings = self.hub.clock();
         let agreement = agreement(&readings, &self.voters(), self.config.node_id, self.config.clock_bound_ms);
@@ -33,7 +34,7 @@ impl Parts {
             at: readings.read_at(),
             quorum: agreement.quorum,
             vouched: agreement.vouched,
-            // A registry always has a genesis; without one, nothing is near its time.
+            // A registry always has a genesis. Without one, no clock is near its time.
             registry_time: self.storage.applied.borrow().registry_time.unwrap_or(Millis(0)),
         }
     }
@@ -41,14 +42,15 @@ impl Parts {
     fn with_anchor<T>(&self, work: impl FnOnce(&mut Anchor) -> T) -> T {
         let mut anchor = lock(&self.anchor);
         let done = work(&mut anchor);
-        // While it is held, so that the newest is what stays.
+        // While the anchor is locked, so that the newest value is the one that stays.
         self.hub.trusted().set(anchor.offset_ms(), self.config.clock_bound_ms);
         done
     }
 
-    /// The clock, or why this node is not sure of it. The reading that was judged is the one to use: another could fall
-    /// behind a leap. Takes no lock on the anchor while the clock is where it is trusted to be. If it is not, the anchor is looked at,
-    /// so that a node that was just started, or whose clock was just put right, need not wait for the watch.
+    /// The clock's time, or why this node is not sure of it. The caller must use the reading that was judged: another
+    /// reading could come after a leap. While the clock is where it is trusted to be, this takes no lock on the
+    /// anchor. Otherwise it looks at the anchor, so that a node that was just started, or whose clock was just set
+    /// right, need not wait for the watch.
     ///
     /// Rule R141 (RFC-EG-033 §6, timestamp-bound proof continuity): The reading of the clock that was judged
     /// is the reading that stamps or decides.
@@ -66,19 +68,19 @@ impl Parts {
         judge(observation, holds, self.config.clock_bound_ms, doubt)
     }
 
-    /// The clock, if this node may trust it.
+    /// The clock's time, if this node may trust it.
     pub(crate) fn sure_now(&self) -> Option<Millis> {
         self.judged().ok()
     }
 
-    /// Looks at the clock and moves the anchor. Called several times a second, by the watch.
+    /// Looks at the clock and moves the anchor. The watch calls it several times a second.
     pub(super) fn watch_clock(&self) -> Watched {
         let observation = self.observe_clock();
         self.take_in(&observation);
         Watched { quorum: observation.quorum, unsure: self.judge(&observation).err() }
     }
 
-    /// Moves the anchor by a look, and says what that has changed.
+    /// Moves the anchor by an observation, and logs what that has changed.
     fn take_in(&self, observation: &ClockObservation) {
         let changes = self.with_anchor(|anchor| anchor.observe(observation));
         let ahead_ms = observation.ahead_ms();
@@ -90,7 +92,7 @@ impl Parts {
         }
     }
 
-    /// How this node stands with its clock. Local: no decision rests on it.
+    /// The state of this node's clock. Local: no decision depends on it.
     pub(super) fn clock_body(&self) -> ClockBody {
         let observation = self.observe_clock();
         let unsure = self.judge(&observation).err();
@@ -131,13 +133,13 @@ impl Parts {
 }
 
 impl Service {
-    /// Takes an operator's word that this node's clock, which shows `time`, is right, however far it is ahead of registry time, and also
-    /// if it was set back. The other nodes follow the one that was told, except back. It holds until the clock leaps again or the
-    /// node stops.
+    /// Takes an operator's confirmation that this node's clock, which shows `time`, is right. It counts however far
+    /// the clock is ahead of registry time, and also if the clock was set back. The other nodes follow a confirmed
+    /// clock ahead, but not back. The confirmation holds until the clock leaps again or the node stops.
     ///
     /// # Errors
-    /// `times_invalid` if `time` is not within a minute of the node's clock; `clock_uncertain` if no quorum agrees, or the clock is
-    /// behind registry time.
+    /// `times_invalid` if `time` is not within a minute of the node's clock; `clock_uncertain` if no quorum agrees,
+    /// or if the clock is behind registry time.
     pub fn confirm_clock(&self, caller: &Caller, time: Seconds) -> Result<ClockBody, Box<Problem>> {
         let parts = self.parts();
         let observation = parts.observe_clock();

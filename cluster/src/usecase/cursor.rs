@@ -1,8 +1,8 @@
-//! Where a caller's cursor lies, and what it is told if that is not in this ledger.
+//! Where a caller's cursor lies, and the answer to a cursor that is not in this ledger.
 //!
-//! Only a quorum can say that a caller has seen more than there is, or another history: this node may be behind, or a new
-//! member that has not come to a recovery yet. So what does not lie here is looked at again behind a read barrier, and
-//! without a quorum the answer is that nobody knows.
+//! Only a quorum can confirm that a caller has seen more than the ledger holds, or another history: this node may be
+//! behind, or it may be a new member that has not applied a recovery yet. So if a cursor does not lie in this node's
+//! ledger, the node looks again behind a read barrier. Without a quorum the answer is that this is not known.
 
 use assent_api::Problem;
 use assent_proof::{Cursor, History, Millis};
@@ -14,9 +14,11 @@ use super::{Caller, Parts, Service, Shed};
 use crate::env::blocking;
 
 impl Parts {
-    /// The end of the ledger, by what this node has applied: its size and the history that the size is of, both of one moment.
+    /// The end of the ledger by what this node has applied: its size and the history of that size, both at one
+    /// moment.
     pub(crate) fn ledger(&self) -> Cursor {
-        // Founded before anything is served; were it not, it would be at the beginning of the first one.
+        // The registry is founded before anything is served. If it were not, the ledger would be at the beginning of
+        // the first history.
         let found = self.storage.applied.borrow().ledger();
         found.unwrap_or_else(|| Cursor { history: self.identity.cluster_id.into(), revision: 0 })
     }
@@ -28,11 +30,11 @@ impl Parts {
 }
 
 impl Service {
-    /// Passes if the cursor lies in the ledger of the history in force. Without one, its beginning is meant, in whichever
-    /// history that is. Answers where to go on.
+    /// Passes if the cursor lies in the ledger of the history in force. No cursor means the beginning of the ledger,
+    /// in whichever history is in force. Returns where to continue.
     ///
     /// # Errors
-    /// Where it lies instead, as a quorum confirms it; or why that cannot be told.
+    /// Where the cursor lies instead, as a quorum confirms it, or why that is not known.
     pub(super) async fn located(&self, cursor: Option<Cursor>) -> Result<Cursor, CursorError> {
         if let (Located::Here, cursor) = self.locate(cursor).await? {
             return Ok(cursor);
@@ -74,7 +76,7 @@ impl Service {
         Ok(self.read_located(cursor, read).await?)
     }
 
-    /// The same for use cases, from a cursor.
+    /// Like [`read_on`](Self::read_on), for use cases and from a cursor.
     async fn read_located<T: Send + 'static>(
         &self,
         cursor: Cursor,

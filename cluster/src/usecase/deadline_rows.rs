@@ -1,4 +1,5 @@
-//! Rows that are read only until a deadline: an evaluation that reads on and on ends with an error, which denies.
+//! Rows that can be read only until a deadline. An evaluation that reads on after it ends with an error, which
+//! denies.
 
 use std::cell::Cell;
 
@@ -6,10 +7,10 @@ use tokio::time::Instant;
 
 use assent_registry::{Row, RowError, Rows, Table};
 
-/// It is looked at the time once in so many reads.
+/// The time is checked once in this many reads.
 const LOOK_EVERY: u32 = 16;
 
-/// Rows with a deadline, which is set anew for each request that is decided on them.
+/// Rows with a deadline. The deadline is set anew for each request that is decided on them.
 pub(super) struct DeadlineRows<'a> {
     rows: &'a dyn Rows,
     until: Cell<Option<Instant>>,
@@ -22,7 +23,7 @@ impl<'a> DeadlineRows<'a> {
         Self { rows, until: Cell::new(None), reads: Cell::new(0) }
     }
 
-    /// From now on they are read until then.
+    /// Sets the deadline.
     pub(super) fn until(&self, until: Instant) {
         self.until.set(Some(until));
     }

@@ -1,10 +1,10 @@
-//! decide: the calls that passed one barrier are answered in slices, short ones first.
+//! decide: answers the calls that passed one barrier, in slices, short calls first.
 //!
-//! What passed a barrier is decided on the state behind it, a slice at a time, and each slice is signed with one signature. A
-//! long call is decided after the others of its round and apart from them, a slice in turn with other long calls, so that neither the
-//! questions that passed with it nor those that come after it wait for it. A request whose time is over is denied without being
-//! evaluated, and one whose time runs out while it is evaluated is interrupted. A call of which nothing is evaluated is shed
-//! (`shed.rs`), and costs no signature.
+//! What passed a barrier is decided on the state behind it, one slice at a time. Each slice has one signature. A long
+//! call is decided after the other calls of its round and apart from them, one slice in turn with other long calls.
+//! So neither the requests that passed with it nor later ones wait for it. If a request's deadline is over, it is
+//! denied without an evaluation. If the deadline passes during its evaluation, the evaluation is interrupted. A call
+//! of which nothing is evaluated is shed (`shed.rs`), which costs no signature.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,14 +26,14 @@ use super::shed::Shed;
 use super::{Answered, Parts};
 use crate::env::blocking;
 
-/// How many evaluations that take all the time they are given fit into a call's deadline.
+/// How many evaluations of the longest allowed duration fit into a call's deadline.
 const SHARES: u64 = 4;
 
-/// No request of a long call is evaluated in the last one part in so many of the call's time, so that what was allowed before is answered
-/// in time.
+/// In this last fraction (one part in so many) of a long call's time, none of its requests is evaluated, so that what
+/// was decided before is answered in time.
 const CLOSING_SHARE: u64 = 8;
 
-/// Beyond its deadline a long call waits so long for a turn in which it is told why its barrier was not passed.
+/// How long beyond its deadline a long call waits for a turn in which it is told why its barrier was not passed.
 const DENIED_WITHIN: Duration = Duration::from_millis(100);
 
 /// Why nothing is evaluated.
@@ -42,17 +42,17 @@ pub(super) struct Denied {
     pub(super) code: Code,
     /// What is wrong, one sentence.
     pub(super) detail: String,
-    /// What to do about it, if that is not what the code says.
+    /// What to do about it, if that is not the code's own remedy.
     pub(super) remedy: Option<String>,
 }
 
 impl Denied {
-    /// With the code's remedy.
+    /// A reason with the code's own remedy.
     pub(super) fn new(code: Code, detail: impl Into<String>) -> Self {
         Self { code, detail: detail.into(), remedy: None }
     }
 
-    /// As a decision.
+    /// The reason as a decision.
     pub(super) fn decision(&self, now: Millis) -> Decision {
         match self.remedy.clone() {
             None => Decision::deny(self.code, self.detail.as_str(), now),
@@ -68,8 +68,8 @@ impl From<Unsure> for Denied {
     }
 }
 
-/// Why nothing is evaluated on what is behind this barrier. What the barrier says is the more definite, and it needs no clock; behind it
-/// nothing is evaluated by a clock that is in doubt.
+/// Why nothing is evaluated behind this barrier. The barrier's own reason comes first: it is the more definite, and
+/// needs no clock. Behind a passed barrier nothing is evaluated by a clock that is in doubt.
 ///
 /// Rule R6 (RFC-EG-033 §6, timestamp-bound proof continuity): A question is evaluated only by a clock that
 /// the node is sure of, read after the barrier (`clock_uncertain`).
@@ -81,12 +81,13 @@ fn denied(passed: Result<(), BarrierError>, sure: Result<Millis, Unsure>) -> Opt
     }
 }
 
-/// A request, what is asked of the rules, and until when.
+/// A request, the question about it, and the deadline.
 type Asked<'a> = (Question, &'a AuthorizeRequest, Instant);
 
-/// Answers the calls that passed this barrier, or failed to. Long calls are answered later, by tasks of their own.
+/// Answers the calls that passed this barrier, or that failed to. Long calls are answered later, by tasks of their
+/// own.
 pub(super) async fn answer_all(inner: Arc<Inner>, mut asks: Vec<Ask>, passed: Result<(), BarrierError>) {
-    // A caller that gave up has been answered.
+    // A caller that gave up was answered already.
     asks.retain(|ask| !ask.reply.is_closed());
     if asks.is_empty() {
         return;
@@ -107,8 +108,9 @@ pub(super) async fn answer_all(inner: Arc<Inner>, mut asks: Vec<Ask>, passed: Re
     }
 }
 
-/// The calls in turns of their domains: the first of each domain, then the second of each. So the questions of one domain,
-/// however many and however costly, make those of another wait for no more than their own number.
+/// Orders the calls in turns of their domains: the first call of each domain, then the second of each, and so on. So
+/// the calls of one domain, however many and however costly, delay those of another by no more than the other's own
+/// number.
 fn in_turns(asks: Vec<Ask>) -> Vec<Ask> {
     let mut seen: BTreeMap<&DomainName, usize> = BTreeMap::new();
     let turns: Vec<usize> = asks
@@ -126,7 +128,7 @@ fn in_turns(asks: Vec<Ask>) -> Vec<Ask> {
     asks.into_iter().map(|(_, ask)| ask).collect()
 }
 
-/// Answers one long call, all of it on one state, a slice whenever it is its turn.
+/// Answers one long call, all of it on one state, one slice whenever its turn comes.
 async fn answer_long(inner: Arc<Inner>, ask: Ask, denied: Option<Denied>, now: Millis) {
     let Ask { requests, question, until, reply, room: _room } = ask;
     let closing = Duration::from_millis(inner.parts.config.deadlines.authorize_ms / CLOSING_SHARE);
@@ -170,8 +172,8 @@ async fn answer_long(inner: Arc<Inner>, ask: Ask, denied: Option<Denied>, now: M
     let _ = reply.send(Ok(answers));
 }
 
-/// Answers a long call of which the rest is not evaluated. The rest is denied without a signature, and if nothing was evaluated the call
-/// is shed as a whole.
+/// Answers a long call whose remaining requests are not evaluated. These are denied without a signature. If nothing
+/// was evaluated, the call is shed as a whole.
 async fn answer_rest_unsigned(
     inner: &Arc<Inner>,
     requests: &Arc<Vec<AuthorizeRequest>>,
@@ -210,7 +212,7 @@ impl Parts {
         })?;
         match self.silenced(&rows, now) {
             Ok(None) => Ok(rows),
-            // It cannot know, and another node can: callers go there.
+            // This node cannot know, and another node can, so callers ask another node.
             Ok(Some(silenced)) => Err(Denied::new(Code::NoQuorum, silenced.detail)),
             Err(error) => Err(Denied::new(Code::EvidenceMutated, self.unread(&error))),
         }
@@ -229,7 +231,8 @@ impl Inner {
         while asks.peek().is_some() {
             let (mut slice, mut requests) = (Vec::new(), 0usize);
             while let Some(ask) = asks.next_if(|ask| requests.saturating_add(ask.requests.len()) <= SLICE) {
-                // Why a barrier was not passed is worth a signature, also for a caller whose time that took.
+                // Why a barrier was not passed is worth a signature, even for a caller whose deadline passed in the
+                // meantime.
                 if rows.is_ok() && Instant::now() >= ask.until {
                     let detail = "the deadline passed before this request was evaluated".to_owned();
                     let _ = ask.reply.send(Err(Shed::Late(detail)));
@@ -264,9 +267,9 @@ impl Inner {
         }
     }
 
-    /// Runs `work` with what it takes to decide a slice on these rows. What is read of them is remembered for the slice, which
-    /// bounds the memory that it takes. A row of a version that this build does not know denies, also whatever else is asked then,
-    /// and ends the node.
+    /// Runs `work` with what it takes to decide a slice on these rows. Rows that were read are cached for the slice,
+    /// which bounds the memory. A row of a version that this build does not know denies, whatever is asked
+    /// afterwards, and ends the node.
     fn with_evaluator<T>(
         &self,
         rows: &Result<RegistryView, Denied>,
@@ -284,7 +287,7 @@ impl Inner {
     }
 }
 
-/// Where requests are decided and signed, on one state.
+/// Decides and signs requests, all on one state.
 struct Evaluator<'a> {
     inner: &'a Inner,
     now: Millis,
@@ -295,7 +298,7 @@ impl Evaluator<'_> {
     /// Decides a slice and signs it together, or sheds it if there is no room for its answers.
     fn answer(&self, asked: &[Asked<'_>]) -> Result<Vec<Answered>, Shed> {
         let room = match &self.state {
-            // What is denied without being evaluated is small, and bounded by the requests that may wait.
+            // Denies that were made without an evaluation are small, and the number of waiting requests bounds them.
             Err(_) => None,
             Ok(_) => Some(self.room(asked.len())?),
         };
@@ -307,7 +310,7 @@ impl Evaluator<'_> {
         Ok(self.inner.parts.sign(&decided, room))
     }
 
-    /// Room for so many answers.
+    /// Reserves room for this many answers.
     ///
     /// Rule R9 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A call for which the node has no place or no
     /// room is allowed nothing (`overloaded`).
@@ -318,8 +321,8 @@ impl Evaluator<'_> {
         })
     }
 
-    /// Turns every allow of a slice into a deny if this node has met a row or rules of a version that its build does not know, or has
-    /// another reason to stop: it signs no allow any more, also of what it decided before it met that.
+    /// Turns every allow of a slice into a deny if this node has a reason to stop, such as a row or rules of a
+    /// version that its build does not know. From then on it signs no allow, not even one that it decided before.
     ///
     /// Rule R12 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): Once a decision has met a row or rules of a
     /// version that the build does not know, no decision on that state allows, and the node signs no allow
@@ -353,7 +356,7 @@ impl Evaluator<'_> {
             let detail = "the deadline passed before this request was evaluated";
             return Decision::deny(Code::DeadlineExceeded, detail, self.now);
         }
-        // One evaluation has a share of the time that a call has, so that the others of its round have some left.
+        // One evaluation gets a share of the call's time, so that the other requests of its round have some left.
         let share = Duration::from_millis(self.inner.parts.config.deadlines.authorize_ms / SHARES);
         let now = Instant::now();
         deadline_rows.until(until.min(now.checked_add(share).unwrap_or(until)));

@@ -1,6 +1,6 @@
-//! From the registry's decisions to bytes: the only way, for allows and denies alike.
+//! Turns the registry's decisions into bytes. This is the only way, for allows and denies alike.
 //!
-//! What was evaluated is signed. What was shed (`shed.rs`) is not.
+//! An evaluated decision is signed. A shed one (`shed.rs`) is not.
 
 use assent_api::{DecisionBody, JudgedByBody, ReasonBody, ReceiptBody, Verdict};
 use assent_proof::{AuthorizeRequest, Code, sign_batch};
@@ -11,12 +11,12 @@ use super::answer_budget::ReservedMemory;
 use super::shed::Shed;
 use super::{Answered, Parts};
 
-/// Random bytes in each leaf, which keep the other leaves of a tree from being guessed.
+/// The number of random bytes in each leaf. They keep callers from guessing the other leaves of a tree.
 const SALT: usize = 16;
 
 impl Parts {
-    /// Signs decisions together: one signature over the tree of all of them (RFC 6962), a path for each. Each answer holds its
-    /// part of `room`, if there is one.
+    /// Signs decisions together: one signature over the tree of all of them (RFC 6962), and a path for each. Each
+    /// answer holds its part of `room`, if there is one.
     ///
     /// Rule R54 (RFC-EG-033 §6, deterministic exchange hashes): What was evaluated is signed by the node, and
     /// an answer without a signature is a deny.
@@ -42,7 +42,7 @@ impl Parts {
             .map(|((body, decision), receipt)| {
                 let status = body.status();
                 let mut signed = body.signed(&receipt).to_vec();
-                // It is counted by its length while it waits to be written.
+                // The answer counts by its length while it waits to be written.
                 signed.shrink_to_fit();
                 let bytes = match &mut room {
                     Some(room) => room.hold(signed),
@@ -66,7 +66,8 @@ impl Parts {
         self.unsigned(request, &Decision::deny(shed.code(), shed.detail(), self.env.clock.now()))
     }
 
-    /// One decision without a signature, for denies alone: a caller that verifies believes no allow that comes like this.
+    /// One decision without a signature, only for denies. A caller that verifies accepts no allow without a
+    /// signature.
     ///
     /// Rule R54 (RFC-EG-033 §6, deterministic exchange hashes): What was evaluated is signed by the node, and
     /// an answer without a signature is a deny.
@@ -75,7 +76,7 @@ impl Parts {
         self.answer(decision, body.status(), body.to_vec().into())
     }
 
-    /// The answer that says the decision, in these bytes and as values. It is counted.
+    /// The answer with this decision, as bytes and as values. It is counted.
     fn answer(&self, decision: &Decision, status: u16, body: Bytes) -> Answered {
         let codes: Vec<Code> = decision.reasons.iter().map(|reason| reason.code).collect();
         self.metrics.decided(codes.first().copied());

@@ -1,6 +1,7 @@
-//! A digest of all that this node has applied, to compare nodes by. Local: no barrier, and no decision rests on it.
+//! A digest of everything that this node has applied, by which nodes can be compared. Local: no barrier, and no
+//! decision depends on it.
 //!
-//! It reads every row, so at most one is made at a time; whoever comes meanwhile is told so.
+//! It reads every row, so at most one is made at a time. Another caller in the meantime is told so.
 
 use assent_api::{AppliedBody, DigestBody, Problem};
 use assent_registry::query;
@@ -15,11 +16,11 @@ use crate::raft::codec;
 pub(super) const DIGESTS_AT_ONCE: usize = 1;
 
 impl Service {
-    /// The digest of the registry's rows as this node has applied them, and the position that they stand at. Two nodes
-    /// at the same position have the same digest. Takes as long as reading all rows.
+    /// The digest of the registry's rows as this node has applied them, and the position at which they stand. Two
+    /// nodes at the same position have the same digest. It takes as long as reading all rows.
     ///
     /// # Errors
-    /// `overloaded` while another one is made, `evidence_mutated` where the registry cannot be read.
+    /// `overloaded` while another digest is made; `evidence_mutated` if the registry cannot be read.
     pub async fn digest(&self, _caller: &Caller) -> Result<DigestBody, Box<Problem>> {
         Ok(self.made_alone().await?)
     }
@@ -32,7 +33,7 @@ impl Service {
         let parts = self.parts();
         let (registry, node_id) = (parts.storage.registry.clone(), parts.config.node_id);
         let made = blocking(&*parts.env.blocking, move || {
-            // Held by the work itself: a caller that goes away does not make room for another.
+            // The work itself holds the permit: a caller that leaves does not make room for another digest.
             let _turn = turn;
             digest(&registry, node_id)
         });
@@ -44,7 +45,7 @@ impl Service {
     }
 }
 
-/// Everything in one view: rows, revision and position belong together.
+/// The digest in one view, so that rows, revision and position belong together.
 fn digest(registry: &RegistryStore, node_id: u64) -> Result<DigestBody, String> {
     let view = registry.view().map_err(|error| error.to_string())?;
     let position = view.applied().map_err(|error| error.to_string())?.unwrap_or_default();

@@ -1,9 +1,9 @@
-//! Forming the cluster: once, from a genesis file, without a command.
+//! Forms the cluster: once, from a genesis file, without a command.
 //!
-//! The voter with the smallest id initializes, and only once every genesis voter has answered that its store
-//! never started. The first log entry is the membership, which binds each node id to the random id of its
-//! store. So two voters that lost their disks can never form the past again, and one that lost its disk
-//! never returns as itself.
+//! The voter with the smallest id initializes the cluster, once every genesis voter has answered that its store never
+//! started. The first log entry is the membership, which binds each node id to the random id of its store. So two
+//! voters that lost their disks can never found the cluster again, and a voter that lost its disk can never return
+//! under its old id.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -21,15 +21,15 @@ use crate::raft::types::{NodeId, PeerNode};
 
 const ASK_EVERY: Duration = Duration::from_millis(50);
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
-/// How often the log repeats what a node is waiting for.
+/// The log repeats what the node is waiting for once in this many rounds.
 const SAY_EVERY: u32 = 100;
 
-/// Runs until this store has started, by this node's doing or another's.
+/// Runs until this store has started, whether this node or another one started it.
 pub(crate) async fn form(service: Service, store_id: [u8; 16], started: impl Fn() -> bool + Send) {
     let parts = service.parts();
     let me = parts.config.node_id;
     if let Some(problem) = parts.config.undialable() {
-        tracing::warn!(problem, "this node says of itself only what others can dial");
+        tracing::warn!(problem, "this node announces only addresses that other nodes can dial");
     }
     if !parts.config.is_founder() {
         return wait_to_be_added(parts, started).await;
@@ -60,8 +60,8 @@ pub(crate) async fn form(service: Service, store_id: [u8; 16], started: impl Fn(
     say_wrong(parts, None);
 }
 
-/// Why these are not as many founders as they seem: two have a store, a key or an address in common. A cluster that was founded so
-/// would count one signature for two nodes, and could not lose one of the two without the other.
+/// Finds two founders that share a store, a key or an address. Such a cluster would count one signature for two
+/// nodes, and could not lose one of the two without the other.
 fn duplicate_founder(members: &BTreeMap<NodeId, PeerNode>) -> Option<Refusal> {
     members.iter().find_map(|(id, node)| {
         let mut others = members.range((Bound::Excluded(*id), Bound::Unbounded));
@@ -73,7 +73,7 @@ fn duplicate_founder(members: &BTreeMap<NodeId, PeerNode>) -> Option<Refusal> {
     })
 }
 
-/// Why not every founder is reached where `voters` says: no member may have such an address.
+/// Finds a founder whose address in `voters` no member may have.
 fn unreachable_founder(members: &BTreeMap<NodeId, PeerNode>) -> Option<Refusal> {
     members.iter().find_map(|(id, node)| {
         let wrong = |address: &String| {
@@ -101,7 +101,7 @@ fn say_wrong(parts: &Parts, wrong: Option<&Refusal>) {
     }
 }
 
-/// Says now and again what this node is waiting for, until somebody sends it a log.
+/// Logs from time to time what this node is waiting for, until a leader sends it a log.
 async fn wait_to_be_added(parts: &Parts, started: impl Fn() -> bool + Send) {
     let mut asked: u32 = 0;
     while !started() {
@@ -117,12 +117,12 @@ async fn wait_to_be_added(parts: &Parts, started: impl Fn() -> bool + Send) {
     }
 }
 
-/// What the connection to a peer failed of.
+/// Why the connection to a peer failed.
 fn problem_with(parts: &Parts, id: NodeId) -> Option<String> {
     parts.hub.status().into_iter().find(|peer| peer.id == id).and_then(|peer| peer.problem)
 }
 
-/// Every genesis voter with its store, if none has ever started; otherwise what is waited for.
+/// Every genesis voter with its store, if none has ever started. Otherwise what the node waits for.
 async fn fresh_voters(service: &Service, store_id: [u8; 16]) -> Result<BTreeMap<NodeId, PeerNode>, String> {
     let parts = service.parts();
     let mut members = BTreeMap::new();

@@ -1,11 +1,11 @@
-//! forwarded: what peers hand in, on the leader.
+//! forwarded: what the leader does with envelopes that peers forward.
 //!
-//! The node that took an envelope from a client has looked at it, or says that it has. The leader looks at it all the same, in turn with
-//! what its own clients hand in and by the same urgency, and never proposes what must not be handed in. What peers forward has places of
-//! its own, so that the leader's own clients take none of them.
+//! The node that took an envelope from a client claims to have checked it. The leader checks it again, in turn with
+//! its own clients' envelopes of the same urgency, and never proposes an envelope that the sender must not submit.
+//! Forwarded envelopes have places of their own, so that the leader's own clients take none of them.
 //!
-//! What the leader refuses is refused as a client's node refuses it: of a group that is all or nothing the whole group, of every other
-//! group that envelope alone.
+//! The leader refuses an envelope as the client's node would. In a group that is all or nothing, it refuses the whole
+//! group. In any other group, it refuses that envelope alone.
 
 use bytes::Bytes;
 
@@ -20,8 +20,8 @@ use crate::env::blocking;
 use crate::peer::SubmitError;
 
 impl Service {
-    /// A peer's submissions, if this node leads. It has checked them, or says that it has; what it must not hand in is refused here all
-    /// the same and not proposed.
+    /// Proposes a peer's submissions, if this node leads. The peer claims to have checked them. This node checks them
+    /// again, and does not propose what the peer must not submit.
     pub(crate) async fn propose_for_peer(&self, groups: Vec<Group>) -> Result<Outcomes, SubmitError> {
         let parts = self.parts();
         if parts.believed_leader() != Some(parts.config.node_id) {
@@ -42,29 +42,30 @@ impl Service {
         Ok(Outcomes { groups: merge_answers(answers, proposed), history })
     }
 
-    /// How urgent a peer's submissions are. More than a moment's reading is done off the async threads. It is bounded by what a peer may
-    /// have under way here (`submissions_max` and `submission_bytes_max` of the peers' limits).
+    /// How urgent a peer's submissions are. If reading them takes more than a moment, that runs off the async
+    /// threads. The number of submissions that a peer may have under way bounds this work (`submissions_max` and
+    /// `submission_bytes_max` of the peers' limits).
     async fn urgency_of(&self, groups: Vec<Group>) -> Result<(Urgency, Vec<Group>), SubmitError> {
         let bytes: usize = groups.iter().flat_map(|group| &group.envelopes).map(Bytes::len).sum();
         if bytes <= READ_AT_ONCE {
             return Ok((Urgency::of_groups(&groups), groups));
         }
         let read = move || (Urgency::of_groups(&groups), groups);
-        // Nothing was proposed, and the peer may ask again.
+        // Nothing was proposed, and the peer may send it again.
         blocking(&*self.parts().env.blocking, read).await.map_err(|_| SubmitError::Overloaded)
     }
 }
 
-/// What a group is answered: one place an envelope, empty if the answer is what comes of proposing it.
+/// The answers for a group: one for each envelope, empty where the outcome of the proposal will be the answer.
 type Answers = Vec<Option<Outcome>>;
 
-/// The groups to propose, without what is refused, and what each group given is answered. A group of which nothing is to be proposed is
-/// not among them.
+/// The groups to propose, without refused envelopes, and the answers for each given group. A group of which nothing
+/// is to be proposed is left out.
 fn split_refused(groups: Vec<Group>, unfit: Vec<Option<Unfit>>) -> (Vec<Group>, Vec<Answers>) {
     let mut refusals = unfit.into_iter().map(|unfit| unfit.map(|unfit| unfit.refusal));
     let (mut good, mut answers) = (Vec::new(), Vec::with_capacity(groups.len()));
     for Group { atomic, envelopes } in groups {
-        // An answer too few must let nothing through, and refuse nothing for good.
+        // If an answer is missing, nothing may pass, and nothing may be refused for good.
         let missing = || Some(Shed::Lost.refusal());
         let mut of_group: Vec<Option<Refusal>> =
             envelopes.iter().map(|_| refusals.next().unwrap_or_else(missing)).collect();
@@ -84,7 +85,7 @@ fn split_refused(groups: Vec<Group>, unfit: Vec<Option<Unfit>>) -> (Vec<Group>, 
     (good, answers)
 }
 
-/// Of what is all or nothing, one that is refused refuses the others, which say so.
+/// In a group that is all or nothing, one refused envelope refuses the others too, and their answers say so.
 fn refuse_all_if_one(of_group: &mut [Option<Refusal>]) {
     let first = of_group.iter().enumerate().find_map(|(place, refusal)| Some((place, refusal.clone()?)));
     let Some((place, cause)) = first else { return };
@@ -93,14 +94,15 @@ fn refuse_all_if_one(of_group: &mut [Option<Refusal>]) {
     }
 }
 
-/// Every group's answer: what was refused here, and for the rest what came of proposing it.
+/// Every group's answers: the refusals from here, and the outcomes of what was proposed.
 fn merge_answers(answers: Vec<Answers>, proposed: Vec<Vec<Outcome>>) -> Vec<Vec<Outcome>> {
     let mut proposed = proposed.into_iter();
     let whole = |answers: Answers| -> Vec<Outcome> {
         let open = answers.iter().filter(|answer| answer.is_none()).count();
         let outcomes = if open == 0 { Vec::new() } else { proposed.next().unwrap_or_default() };
         if outcomes.len() != open {
-            // Whose outcome is whose cannot be told. The peer finds answers missing and says that the outcome is unknown.
+            // It is not known which outcome belongs to which envelope. The peer finds answers missing, and says that
+            // the outcome is unknown.
             return Vec::new();
         }
         let mut outcomes = outcomes.into_iter();

@@ -1,4 +1,4 @@
-//! Callers that have joined a round: authorize requests, and reads, which wait for a read barrier together.
+//! Callers that have joined a round: authorize requests and reads, which wait for a read barrier together.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::barrier::BarrierError;
 use super::lane::SHORT;
 use super::shed::Shed;
 
-/// What is asked of the rules.
+/// The question that the rules are asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Question {
     /// May this execute?
@@ -27,11 +27,11 @@ pub(crate) struct Ask {
     pub(super) question: Question,
     pub(super) until: Instant,
     pub(super) reply: Reply,
-    /// Given back with the answer.
+    /// The places of the call, which are given back with the answer.
     pub(super) room: OwnedSemaphorePermit,
 }
 
-/// Where a call's answer goes: one decision a request in order, or why none was evaluated.
+/// Where a call's answer goes: one decision for each request, in order, or why none was evaluated.
 pub(super) type Reply = oneshot::Sender<Result<Vec<Answered>, Shed>>;
 
 impl Ask {
@@ -45,9 +45,9 @@ impl Ask {
 pub(crate) enum Joined {
     /// Authorize requests, decided by the round itself.
     Ask(Ask),
-    /// A read, which only wants to know.
+    /// A read. It only waits for the barrier.
     Read {
-        /// It gives up then.
+        /// When it gives up.
         until: Instant,
         /// Whether the barrier was passed.
         reply: oneshot::Sender<Result<(), BarrierError>>,
@@ -63,7 +63,7 @@ impl Joined {
         }
     }
 
-    /// How many requests a round decides for it. A long call is decided apart, and counts as one.
+    /// How many requests a round decides for this caller. A long call is decided apart, and counts as one.
     pub(super) fn requests(&self) -> usize {
         match self {
             Joined::Ask(ask) if ask.is_long() => 1,
@@ -72,7 +72,7 @@ impl Joined {
         }
     }
 
-    /// Tells a caller that its time was over before a barrier could begin.
+    /// Tells a caller that its deadline passed before a barrier could begin.
     pub(super) fn too_late(self) {
         let detail = "the deadline passed before a read barrier began".to_owned();
         // A caller that gave up needs no answer.

@@ -1,7 +1,8 @@
-//! How long the Raft log gets: snapshots are taken and the log is cut by number, size and age of its entries.
+//! How long the Raft log may get: when the node takes snapshots, and when it cuts the log by the number, the size and
+//! the age of its entries.
 //!
-//! The registry is the snapshot, so taking one only makes it durable. While a snapshot is on its way to a peer the
-//! log is kept, within four times its bounds, so that the peer can go on from there.
+//! The registry is the snapshot, so taking one only makes the registry durable. While a snapshot is being sent to a
+//! peer, the node keeps the log, up to four times its bounds, so that the peer can continue from there.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -13,16 +14,16 @@ use super::Service;
 use crate::config::RaftConfig;
 use crate::tasks::{TaskHeartbeat, Why};
 
-/// How often it is looked.
+/// How often the node checks.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// How long making the registry durable is waited for.
+/// How long the node waits until the registry is durable.
 pub(crate) const DURABLE_WITHIN: Duration = Duration::from_secs(5);
-/// How many marks of age there are at most: the age is right to one part in so many.
+/// The largest number of marks of age. The age is exact to one part in this many.
 const MARKS_MAX: u32 = 64;
-/// How much longer the log may get while a snapshot is on its way to a peer.
+/// The factor by which the log may be larger while a snapshot is being sent to a peer.
 const SENDING_FACTOR: u64 = 4;
 
-/// The log as it is.
+/// The present extent of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Extent {
     first: u64,
@@ -32,7 +33,7 @@ struct Extent {
     applied: u64,
 }
 
-/// When which index was the last one.
+/// Which index was the last one at which time.
 #[derive(Debug, Default)]
 struct Marks {
     marks: VecDeque<(Instant, u64)>,
@@ -57,8 +58,8 @@ impl Marks {
     }
 }
 
-/// The last index to cut off, if any: what is too old, too large or too many, but never one of the newest
-/// `keep_entries` and never one that is not applied.
+/// The last index to cut off, if any. It cuts off entries that are too old, too large in sum or too many, but never
+/// one of the newest `keep_entries` and never one that is not applied.
 fn cut(raft: &RaftConfig, log: Extent, too_old: Option<u64>, factor: u64) -> Option<u64> {
     let entries = log.last.saturating_sub(log.first).saturating_add(1);
     let mut upto = too_old;
@@ -67,7 +68,7 @@ fn cut(raft: &RaftConfig, log: Extent, too_old: Option<u64>, factor: u64) -> Opt
     }
     let most = raft.log_mib.saturating_mul(1 << 20);
     if log.bytes > most.saturating_mul(factor) {
-        // Entries differ in size; what is left too large is cut the next time.
+        // Entries differ in size. If the log is still too large, it is cut again the next time.
         let share =
             u128::from(entries) * u128::from(log.bytes.saturating_sub(most / 2)) / u128::from(log.bytes);
         upto = upto.max(Some(log.first.saturating_add(u64::try_from(share).unwrap_or(u64::MAX))));
@@ -76,7 +77,7 @@ fn cut(raft: &RaftConfig, log: Extent, too_old: Option<u64>, factor: u64) -> Opt
     upto.map(|upto| upto.min(newest)).filter(|upto| *upto >= log.first)
 }
 
-/// Cuts the log now and again, as long as the node runs.
+/// Cuts the log when needed, as long as the node runs.
 pub(crate) async fn keep_log(service: Service, heartbeat: TaskHeartbeat) -> Why {
     let mut ticks = interval(LOOK_EVERY);
     let mut marks = Marks::default();
@@ -94,7 +95,7 @@ pub(crate) async fn keep_log(service: Service, heartbeat: TaskHeartbeat) -> Why 
         let sending = parts.storage.transfers.is_sending();
         let (too_old, factor) = if sending { (None, SENDING_FACTOR) } else { (held_back, 1) };
         let Some(upto) = cut(raft, log, too_old, factor) else { continue };
-        // The registry has to be durable up to there first: the log is what replays the rest.
+        // The registry must be durable up to there first, because the log replays everything after that.
         let mut metrics = parts.raft.metrics();
         if metrics.borrow_watched().snapshot.is_none_or(|at| at.index < upto) {
             if parts.raft.trigger().snapshot().await.is_err() {
@@ -107,7 +108,7 @@ pub(crate) async fn keep_log(service: Service, heartbeat: TaskHeartbeat) -> Why 
                     }
                 }
             };
-            // What takes longer is cut at a later look.
+            // If it takes longer, the log is cut at a later check.
             if timeout(DURABLE_WITHIN, durable).await.is_err() {
                 continue;
             }

@@ -1,9 +1,10 @@
-//! When the next granted keys end, for people: a node whose key ends denies, and so does all that rests on an authority whose grant
-//! ends. Local: no barrier, and no decision rests on it.
+//! When the next granted keys end, for operators. If a node's key ends, the node denies, and so does everything that
+//! depends on an authority whose grant ends. Local: no barrier, and no decision depends on it.
 //!
-//! A page of metrics must cost about the same however large the registry is, so one page reads one stretch of the authorities at
-//! most, and what is shown of a role is what the last complete walk over all of them found. An end that has passed since is left out:
-//! it is not the next one any more, and a key that was revoked meanwhile would show its own until the walk comes by again.
+//! A page of metrics must cost about the same however large the registry is. So one page reads at most one part of
+//! the authorities. What it shows of a role is what the last complete walk over all authorities found. An end that
+//! has passed since then is left out: it is not the next one any more. If a key was revoked in the meantime, its end
+//! is shown until the next walk reads it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -20,19 +21,20 @@ use crate::env::blocking;
 use crate::locked::lock;
 use crate::metrics::KeyEnds;
 
-/// Authorities that are read for one page.
+/// The number of authorities that are read for one page.
 const STRETCH: usize = 2_048;
-/// How often they are read at most, however often a page is asked for.
+/// The shortest time between two reads, however often the page is requested.
 const READ_EVERY: Duration = Duration::from_secs(5);
-/// A page waits so long for a stretch. Then it shows what was known before: a disk that stands still must not hold it up.
+/// How long a page waits for a read. After that it shows what was known before, so that a disk that hangs does not
+/// delay it.
 const WAITS: Duration = Duration::from_millis(500);
-/// What is shown of a key whose grant has no end: the last second that a statement can name.
+/// The value for a key whose grant has no end: the last second that a statement can name.
 const NEVER: Seconds = Seconds(253_402_300_799);
 
-/// The walks over all authorities, one after the other.
+/// The walks over all authorities, one after another.
 #[derive(Default)]
 pub(super) struct Walks {
-    /// Held by the reading itself, so that there is one at a time.
+    /// The read itself holds this lock, so that there is one read at a time.
     walk: Arc<tokio::sync::Mutex<Walk>>,
     known: Arc<Mutex<KeyEnds>>,
 }
@@ -42,17 +44,17 @@ pub(super) struct Walks {
 struct Walk {
     /// When it last read.
     read: Option<Instant>,
-    /// Where it goes on; none at the beginning.
+    /// Where it continues; none at the beginning.
     after: Option<Vec<u8>>,
-    /// What it found so far.
+    /// What it has found so far.
     found: BTreeMap<Role, Seconds>,
 }
 
 impl Walks {
-    /// What is known of when keys end, after one more stretch if it is time for one.
+    /// What is known of the ends of keys, after one more read if it is time for one.
     pub(super) async fn known(&self, parts: &Parts) -> KeyEnds {
         let now = parts.env.clock.now();
-        // Another page reads right now: what is known will do.
+        // If another page is reading now, what is known is enough.
         if let Ok(mut walk) = self.walk.clone().try_lock_owned()
             && walk.read.is_none_or(|read| read.elapsed() >= READ_EVERY)
         {
@@ -70,7 +72,7 @@ impl Walks {
                         }
                         Ok(())
                     }
-                    // What cannot be read any more is not shown as if it still held.
+                    // If the authorities cannot be read any more, they are not shown as if they were still granted.
                     Err(error) => {
                         *known = KeyEnds::default();
                         Err(error)
@@ -86,7 +88,8 @@ impl Walks {
 }
 
 impl Walk {
-    /// Reads the node's own key and one stretch. Answers when that key ends and, if the walk is complete, what it found.
+    /// Reads the node's own key and one part of the authorities. Returns when that key ends and, if the walk is
+    /// complete, what it found.
     fn go_on(
         &mut self,
         registry: &RegistryStore,
@@ -108,8 +111,8 @@ impl Walk {
     }
 }
 
-/// The soonest ends of both that are still to come at `now`: one that has passed while its walk was under way hides none that was found
-/// later.
+/// The soonest ends of both that are still to come at `now`. An end that passed during its walk does not hide one
+/// that was found later.
 fn soonest_of(
     mut found: BTreeMap<Role, Seconds>,
     more: BTreeMap<Role, Seconds>,

@@ -1,8 +1,9 @@
-//! The lane of long calls: they have places and turns of their own, so that they take none from the others.
+//! The lane of long calls. They have places and turns of their own, so that they take none from other calls.
 //!
-//! A call with more than [`SHORT`] requests is long. What long calls cost (reading their bodies, deciding them) is done in pieces
-//! of a few milliseconds off the async threads, and each piece waits for its turn. A large body first waits for one of a few
-//! places and is not read before it has one. So what the node has no time for costs it no more than to take the body's bytes.
+//! A call with more than [`SHORT`] requests is long. The work on long calls (reading their bodies, deciding them)
+//! runs off the async threads, in pieces of a few milliseconds, and each piece waits for its turn. A large body first
+//! waits for one of a few places, and is not read before it has one. So if the node has no time for a body, that body
+//! costs it only the transfer of its bytes.
 
 use std::sync::Arc;
 
@@ -13,25 +14,25 @@ use assent_api::MAX_BATCH;
 
 use crate::config::LimitConfig;
 
-/// A call with more requests than this is long. Were a few let through as if they were one, a crowd that posts batches of so many would
-/// shut single questions out.
+/// A call with more requests than this is long. If calls of a few requests counted as short, many clients that send
+/// such batches would keep single requests out.
 pub(super) const SHORT: usize = 1;
-/// Pieces of long calls that are worked on at a time. The other threads are for what is short.
+/// How many pieces of long calls run at a time. The other threads are for short calls.
 const PIECES_AT_ONCE: usize = 1;
 
-/// What long calls may take.
+/// The room for long calls.
 pub(super) struct Lane {
-    /// One permit a large body, from before it is read until its requests are decided.
+    /// One permit for each large body, from before it is read until its requests are decided.
     places: Arc<Semaphore>,
-    /// One permit a request of a long call, from its arrival to its answer.
+    /// One permit for each request of a long call, from its arrival to its answer.
     room: Arc<Semaphore>,
-    /// One permit a piece that is being worked on.
+    /// One permit for each piece that is running.
     turns: Arc<Semaphore>,
     requests_max: usize,
 }
 
 impl Lane {
-    /// As many large bodies at once as fit if each of them is a full batch.
+    /// Room for as many large bodies at once as fit if each of them is a full batch.
     pub(super) fn new(limits: &LimitConfig) -> Self {
         let requests_max = limits.long_queue();
         let places = requests_max.checked_div(MAX_BATCH).unwrap_or(0).max(1);
@@ -48,12 +49,12 @@ impl Lane {
         &self.room
     }
 
-    /// Requests of long calls between arrival and answer.
+    /// The number of requests of long calls between arrival and answer.
     pub(super) fn waiting(&self) -> usize {
         self.requests_max.saturating_sub(self.room.available_permits())
     }
 
-    /// A place for a large body, if there is one by `until`. Bodies get places in the order in which they came.
+    /// A place for a large body, if one is free by `until`. Bodies get places in the order in which they came.
     ///
     /// Rule R9 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A call for which the node has no place or no
     /// room is allowed nothing (`overloaded`).
@@ -61,8 +62,8 @@ impl Lane {
         timeout_at(until, self.places.clone().acquire_owned()).await.ok()?.ok()
     }
 
-    /// The turn for one piece of work, if it comes by `until`. The work holds it, so that it is not given on while the work of a caller
-    /// that went away still runs.
+    /// The turn for one piece of work, if it comes by `until`. The work holds the turn, so that the turn is not
+    /// passed on while the work of a caller that left still runs.
     pub(super) async fn turn(&self, until: Instant) -> Option<OwnedSemaphorePermit> {
         timeout_at(until, self.turns.clone().acquire_owned()).await.ok()?.ok()
     }

@@ -1,4 +1,4 @@
-//! Who is in the cluster, and changing that: any node takes the call, the leader decides.
+//! The members of the cluster, and changes of them. Any node takes the call, and the leader decides.
 
 use std::time::Duration;
 
@@ -14,11 +14,11 @@ use super::{Caller, Parts, Service, within};
 use crate::peer::{Manage, ManageError, PeerError};
 use crate::raft::types::{NodeId, PeerNode};
 
-/// The pause before asking again while there is no leader.
+/// The pause before the node tries again while there is no leader.
 const RETRY_AFTER: Duration = Duration::from_millis(50);
 
 impl Service {
-    /// The members as the leader sees them; as this node does if no leader answers.
+    /// The members as the leader sees them, or as this node does if no leader answers.
     pub async fn members(&self, _caller: &Caller) -> MembersBody {
         let parts = self.parts();
         if let Some(leader) = parts.believed_leader().filter(|leader| *leader != parts.config.node_id) {
@@ -46,7 +46,7 @@ impl Service {
         Ok(self.manage(caller, Manage::Promote(id)).await?)
     }
 
-    /// A member is elsewhere from now on.
+    /// Changes the addresses of a member.
     pub async fn update_member(
         &self,
         caller: &Caller,
@@ -62,7 +62,7 @@ impl Service {
         Ok(self.manage(caller, Manage::Remove(id)).await?)
     }
 
-    /// Hands leadership to a voter; to the one that is furthest if none is named.
+    /// Transfers leadership to a voter. If none is named, the voter with the most of the log gets it.
     pub async fn transfer_leader(
         &self,
         caller: &Caller,
@@ -71,7 +71,8 @@ impl Service {
         Ok(self.manage(caller, Manage::Transfer(to)).await?)
     }
 
-    /// Has the leader change something, whoever leads. Asking again is harmless: what is as asked for stays so.
+    /// Asks the leader for a change, whichever node leads. Asking again is harmless: if the membership is already as
+    /// asked for, it stays so.
     async fn manage(&self, _caller: &Caller, manage: Manage) -> Result<MembersBody, MembershipError> {
         let parts = self.parts();
         let until = within(parts.config.deadlines.membership_ms);
@@ -98,8 +99,8 @@ impl Service {
             };
             match attempt {
                 Ok(members) => return Ok(members),
-                // An earlier try may be what is under way, or what removed it; and a leader that finds no quorum cannot
-                // say that nothing was changed.
+                // An earlier attempt may be what is under way, or may have removed the member. And a leader that
+                // finds no quorum cannot tell whether something was changed.
                 Err(ManageError::Refused(refusal))
                     if maybe_done && matches!(refusal.code, Code::MembershipBusy | Code::NoQuorum) =>
                 {

@@ -1,7 +1,8 @@
-//! Changing the membership, as leader: one change at a time, each through learners, none that could lose the quorum.
+//! Changes of the membership, as leader: one change at a time, each new voter first a learner, and no change that
+//! could lose the quorum.
 //!
-//! Owns what is checked before Raft is asked. Raft itself (dissertation §4) sees to it that two majorities never
-//! exist side by side: every change of voters goes through a joint configuration.
+//! This module owns what is checked before Raft is asked. Raft itself (dissertation §4) makes sure that two disjoint
+//! majorities never exist: every change of voters goes through a joint configuration.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -20,13 +21,13 @@ use super::{Parts, Service};
 use crate::peer::{Manage, ManageError, ManageReply};
 use crate::raft::types::{MEMBERS_MAX, NodeId, NodeIdError, PeerNode, VOTERS_MAX, check_new_id};
 
-/// A voter counts as there if it answered within so many longest elections.
+/// A voter counts as present if it answered within this many times the longest election timeout.
 const THERE_WITHIN_ELECTIONS: u32 = 3;
-/// How long a learner may take to reach what the log held when its promotion was asked for.
+/// How long a learner may take to reach what the log held when its promotion was requested.
 const CATCHES_UP_WITHIN: Duration = Duration::from_secs(5);
-/// A successor may take so many longest elections to lead.
+/// How long a successor may take to lead, as a multiple of the longest election timeout.
 const TAKES_WITHIN_ELECTIONS: u32 = 4;
-/// How often it is looked.
+/// How often the leader checks.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Whether a new member may have this id.
@@ -52,11 +53,11 @@ impl Service {
         if manage == Manage::List {
             return Ok(parts.members());
         }
-        // One at a time; whoever comes meanwhile is told so instead of waiting for somebody else's change.
+        // One change at a time. A further call is told so, and does not wait for another caller's change.
         let Ok(_turn) = parts.managing.try_lock() else {
             return refused(Code::MembershipBusy, "another change is under way");
         };
-        // What is decided on has to be what a quorum has: the members, and whose key stands.
+        // The decision must rest on what a quorum has: the members, and which keys are granted.
         if let Err(error) = parts.barrier(until).await {
             return refused(Code::NoQuorum, format!("nothing was changed: {error}"));
         }
@@ -71,7 +72,7 @@ impl Service {
             }
             Manage::Remove(id) if id == parts.config.node_id => {
                 parts.removable(id)?;
-                // A leader does not remove itself: another one does, once it leads.
+                // A leader does not remove itself. It hands leadership over, and the next leader removes it.
                 self.hand_over_to(None, until).await?;
                 return Err(ManageError::NotLeader { leader: parts.believed_leader() });
             }
@@ -97,7 +98,7 @@ impl Service {
         self.hand_over_to(to, until).await
     }
 
-    /// Hands leadership over and waits until somebody else has it.
+    /// Transfers leadership, and waits until another node leads.
     async fn hand_over_to(&self, to: Option<NodeId>, until: Instant) -> Changed<()> {
         let parts = self.parts();
         let me = parts.config.node_id;
@@ -113,15 +114,15 @@ impl Service {
         }
         match parts.believed_leader() {
             Some(leader) if leader != me => Ok(()),
-            // openraft keeps a transfer for ever, and a leader that transfers sends no heartbeats, so the voters elect. Whoever
-            // asked asks again, of whoever leads then.
-            _ => Err(ManageError::Unknown("nobody took leadership in time".to_owned())),
+            // openraft keeps a transfer for ever, and a leader that transfers sends no heartbeats, so the voters
+            // elect. The caller asks again, of the node that then leads.
+            _ => Err(ManageError::Unknown("no other node took leadership in time".to_owned())),
         }
     }
 }
 
 impl Parts {
-    /// Whether a member has answered lately.
+    /// Whether a member has answered recently.
     fn is_there(&self, metrics: &CoreMetrics, id: NodeId) -> bool {
         if id == self.config.node_id {
             return true;
@@ -131,7 +132,7 @@ impl Parts {
         self.hub.is_connected(id) && heard.is_some_and(|at| at.elapsed() <= lately)
     }
 
-    /// Refuses a set of voters of which no quorum is there.
+    /// Refuses a set of voters if no quorum of it is present.
     fn quorum_of(&self, voters: &BTreeSet<NodeId>) -> Changed<()> {
         let metrics = self.metrics_now();
         let there = voters.iter().filter(|id| self.is_there(&metrics, **id)).count();
@@ -152,7 +153,7 @@ impl Parts {
         refused(Code::QuorumAtRisk, detail)
     }
 
-    /// Whether the key stands granted, as of the barrier.
+    /// Refuses the key if it is not granted, as of the barrier.
     fn granted(&self, key: &PublicKey) -> Changed<()> {
         let now = self.judged().or_else(|unsure| {
             refused(Code::ClockUncertain, format!("the leader does not trust its clock: {}", unsure.told()))
@@ -174,7 +175,7 @@ impl Parts {
         }
     }
 
-    /// A membership that is committed and not on its way to another one.
+    /// The membership, if it is committed and not changing.
     pub(super) fn settled(&self) -> Changed<CoreMetrics> {
         let metrics = self.metrics_now();
         let joint = metrics.membership_config.membership().get_joint_config().len() > 1;
@@ -217,8 +218,8 @@ impl Parts {
         }
         self.knows_rules(id)?;
         self.caught_up(id, until).await?;
-        // The rules may have been raised in what was on its way when this began. From here on they are not: raising takes the same
-        // turn, and this node is the leader or changes nothing.
+        // The rules may have been raised by an entry that was under way when this began. From here on they cannot be:
+        // raising needs the same lock, and this node is the leader or changes nothing.
         self.knows_rules(id)?;
         if voters.len() >= VOTERS_MAX {
             return refused(Code::QuorumAtRisk, format!("a cluster has at most {VOTERS_MAX} voters"));
@@ -230,7 +231,7 @@ impl Parts {
         done(timeout_at(until, self.raft.change_membership(change, false)).await)
     }
 
-    /// Whether the build of a member that is connected knows the rules that are followed.
+    /// Refuses a member that is not connected, or whose build does not know the rules in force.
     fn knows_rules(&self, id: NodeId) -> Changed<()> {
         let rules = self.rules().map_err(|error| ManageError::Unknown(error.to_string()))?;
         match self.hub.hello(id) {
@@ -244,7 +245,7 @@ impl Parts {
         }
     }
 
-    /// Waits until the learner has everything that the log held when this was asked, and this node has applied it.
+    /// Waits until the learner has everything that the log held when this was called, and this node has applied it.
     async fn caught_up(&self, id: NodeId, until: Instant) -> Changed<()> {
         let until = until.min(Instant::now() + CATCHES_UP_WITHIN);
         let target = self.metrics_now().last_log_index;
@@ -260,15 +261,16 @@ impl Parts {
             }
             if Instant::now() >= until {
                 let behind = target.unwrap_or(0).saturating_sub(matched.unwrap_or(0));
-                let detail =
-                    format!("node {id} lacks {behind} log entries of what there was when this was asked");
+                let detail = format!(
+                    "node {id} still lacks {behind} of the log entries that there were when the promotion was requested"
+                );
                 return refused(Code::MemberBehind, detail);
             }
             sleep(LOOK_EVERY).await;
         }
     }
 
-    /// Whether the cluster could go on without this member.
+    /// Whether the cluster could continue without this member.
     fn removable(&self, id: NodeId) -> Changed<()> {
         let metrics = self.settled()?;
         if metrics.membership_config.get_node(&id).is_none() {
@@ -289,7 +291,7 @@ impl Parts {
         done(timeout_at(until, self.raft.change_membership(change, false)).await)
     }
 
-    /// Ends a joint configuration that a leader before this one left behind. Nothing else can change until then.
+    /// Ends a joint configuration that an earlier leader left behind. Nothing else can change until then.
     pub(crate) async fn finish_joint(&self) {
         let Ok(_turn) = self.managing.try_lock() else { return };
         let metrics = self.metrics_now();

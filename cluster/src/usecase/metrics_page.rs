@@ -1,11 +1,11 @@
-//! The page of metrics. Local: no barrier, and no decision rests on it. It is there while nothing else is.
+//! The page of metrics. Local: no barrier, and no decision depends on it. It is served even if nothing else is.
 
 use super::urgency::Urgency;
 use super::{Caller, Service};
 use crate::metrics::{Format, Now, Waiting};
 
 impl Service {
-    /// The page in one of its forms, as everything is right now.
+    /// The page in one of its forms, with the present values.
     pub(crate) async fn metrics_page(&self, format: Format) -> String {
         let parts = self.parts();
         let key_ends = self.inner.key_ends.known(parts).await;
@@ -21,7 +21,7 @@ impl Service {
         parts.metrics.page(&now, format)
     }
 
-    /// How much waits.
+    /// How much is waiting.
     fn waiting(&self) -> Waiting {
         let limits = &self.config().limits;
         Waiting {

@@ -1,13 +1,13 @@
-//! What a node does for its callers, one file a use case.
+//! What a node does for its callers: one file for each use case.
 //!
-//! Owns the queues (authorizes waiting for a read barrier, envelopes waiting to be verified and to be proposed) and the one
-//! way from the registry's decisions to what goes over the wire. It never decides: `assent_registry` does.
-//! HTTP and the peers call it; it knows neither.
+//! This folder owns the queues (authorize requests that wait for a read barrier, and envelopes that wait to be
+//! verified and to be proposed), and the only way by which a decision of the registry becomes an answer. It never
+//! makes a decision itself, which `assent_registry` does. HTTP and the peers call it, and it depends on neither.
 //!
-//! `Parts` (`parts.rs`) is what the use cases work with. [`Service`] (`service.rs`) is what callers hold: the parts, and the queues and
-//! places that the use cases share. A use case adds its methods to one of the two in its own file. What a queue holds lies in a file that
-//! knows no use case (`joined.rs`, `pending.rs`), and `start.rs` starts the tasks that work the queues off. `problem.rs` gives each failure its
-//! code and its status.
+//! `Parts` (`parts.rs`) is what the use cases work with. [`Service`] (`service.rs`) is what callers hold: the parts,
+//! and the queues and places that the use cases share. Each use case adds its methods to one of the two in its own
+//! file. The elements of a queue are defined in a file that depends on no use case (`joined.rs`, `pending.rs`).
+//! `start.rs` starts the tasks that take from the queues. `problem.rs` gives each failure its code and its status.
 
 mod agreement;
 mod anchor;

@@ -1,9 +1,13 @@
-//! Members that moved: a node that is elsewhere than the membership says proves it, and has it corrected.
+//! Members that moved. A node whose addresses differ from the membership's announces its own, and the leader corrects
+//! the membership.
 //!
-//! The node signs where it is, with the key that the membership has for it, and says so to every member that it reaches. Each
-//! believes it for dialing, and passes it on once, so that two members that both moved find each other by way of a third. The
-//! leader has the membership changed, once a node with that id and store has answered it there; its own addresses it changes once
-//! another member says that it has found it there. Where all have moved, their configurations say where to look (`peers`).
+//! The node signs its addresses with the key that the membership has for it, and sends this announcement to every
+//! member that it reaches. Each of them dials the node there, and passes the announcement on once. So two members
+//! that both moved find each other through a third.
+//!
+//! The leader changes the membership once a node with that id and store has answered it at the announced address. If
+//! the leader itself moved, it changes its own entry once another member says that it has found the leader there. If
+//! all members have moved, their configurations say where they are (`peers`).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,7 +25,7 @@ use crate::env::blocking;
 use crate::peer::{ManageError, Moved, MovedReply, PeerError};
 use crate::raft::types::{NodeId, PeerNode};
 
-/// How long a peer may take to hear where a member is. As leader it changes the membership first.
+/// How long a peer may take to answer an announcement. A leader changes the membership first.
 const ACCEPT_WITHIN: Duration = Duration::from_millis(900);
 /// How long the leader waits for another change of the membership to end, and how often it looks.
 const TURN_WITHIN: Duration = Duration::from_millis(600);
@@ -29,11 +33,12 @@ const TURN_EVERY: Duration = Duration::from_millis(50);
 
 /// A member's answer, on its way.
 type Answering = BoxFuture<'static, Result<MovedReply, PeerError>>;
-/// The words that are carried out together, by member.
+/// The announcements that are carried out together, by member.
 type Moves = BTreeMap<NodeId, Moved>;
 
-/// The words that have to be carried out together with this one: that of each member whose address one of them takes, and so on.
-/// None if the membership says it already. Two members that exchanged their addresses are moved in one change.
+/// The announcements that must be carried out together with the first one: that of each member whose address one of
+/// them takes, and so on. Empty if the membership has these addresses already. Two members that exchanged their
+/// addresses are moved in one change.
 fn together(
     members: &BTreeMap<NodeId, PeerNode>,
     first: &Moved,
@@ -64,14 +69,14 @@ fn together(
         next = known.and_then(|known| word(other, known));
         if next.is_none() {
             let code = Code::MemberExists;
-            return Err(format!("{code}: node {other} has the same {what} as node {id} says that it has"));
+            return Err(format!("{code}: node {other} has the same {what} as node {id} has announced"));
         }
     }
     Ok(moves)
 }
 
 impl Parts {
-    /// What the membership says of this node, if it is a member with this store.
+    /// The membership's entry for this node, if the node is a member with this store.
     fn own_entry(&self) -> Option<PeerNode> {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
@@ -79,9 +84,9 @@ impl Parts {
         (node.store_id == self.identity.store_id).then(|| node.clone())
     }
 
-    /// Where a member may be found, the best address first: where it has proved that it is, where this node's configuration says
-    /// that it is now, where the membership has it, and where it was founded. Who answers is told by its hello: its id, and the store
-    /// that the membership binds to it.
+    /// The addresses at which a member may be found, the best first: the one that it announced and proved, the one in
+    /// this node's configuration, the one in the membership, and the one at which it was founded. A node proves who
+    /// it is by its hello: its id, and the store that the membership binds to that id.
     pub(crate) fn peer_addresses(&self, id: NodeId, node: &PeerNode) -> Vec<String> {
         let config = &self.config;
         let hint = config.peers.iter().find(|peer| peer.id == id).map(|peer| peer.peer.clone());
@@ -96,8 +101,8 @@ impl Parts {
         addresses
     }
 
-    /// This node's own word on where it is, if the membership says something else. An address of it that others cannot dial is not
-    /// said: of that the membership's stays.
+    /// This node's own announcement, if its addresses differ from the membership's. It does not contain an address
+    /// that others cannot dial. For such an address it keeps the membership's.
     fn own_announcement(&self) -> Option<Moved> {
         let known = self.own_entry()?;
         let (peer_addr, client_addr) = self.config.dialable();
@@ -123,7 +128,8 @@ impl Parts {
         metrics.membership_config.nodes().map(|(id, node)| (*id, node.clone())).collect()
     }
 
-    /// Whether this is the word of a member whose key stands granted, said about `now`. Answers what the membership says of it.
+    /// Checks that this is the announcement of a member whose key is granted, and that its time is about `now`.
+    /// Returns the membership's entry for the member.
     async fn check_moved(&self, moved: &Moved, now: Millis) -> Result<PeerNode, String> {
         let id = moved.node_id;
         let known = self.metrics_now().membership_config.get_node(&id).cloned();
@@ -150,22 +156,26 @@ impl Parts {
         }
     }
 
-    /// Whether the member answers this node where it says that it is.
+    /// Whether the member answers this node at the announced address.
     async fn is_found(&self, moved: &Moved) -> MovedReply {
         let found = self.hub.answers_at(moved.node_id, &moved.peer_addr, moved.store_id).await;
-        found.map_err(|why| format!("node {} is not found where it says that it is: {why}", moved.node_id))
+        found.map_err(|why| {
+            format!("node {} is not found at the address that it announced: {why}", moved.node_id)
+        })
     }
 
-    /// The words that are to be carried out with this one.
+    /// The announcements that must be carried out with this one.
     fn moves_with(&self, moved: &Moved) -> Result<Moves, String> {
         let me = self.config.node_id;
         together(&self.members_known(), moved, |id, known| {
-            // This node's own word is carried out once another member has found it there, and then with what it needs.
+            // This node's own announcement is carried out once another member has found this node there. It then
+            // brings those that it needs.
             if id == me { None } else { self.gossip.announced_addresses.announcement(id, known) }
         })
     }
 
-    /// Says it to every member that is connected, but to the one that it is about: whom, and the answer.
+    /// Sends an announcement to every connected member except the one that it is about. Returns each receiver and its
+    /// answer.
     fn pass_on(&self, moved: &Moved) -> Vec<(NodeId, Answering)> {
         let metrics = self.metrics_now();
         let others = metrics.membership_config.nodes().map(|(id, _)| *id);
@@ -180,7 +190,8 @@ impl Parts {
 }
 
 impl Service {
-    /// Says where this node is, if the membership has it elsewhere, to every member that it reaches. Called once a second.
+    /// Announces this node's addresses, if the membership has others, to every member that this node reaches. Called
+    /// once a second.
     pub(crate) fn say_where(&self) {
         let parts = self.parts();
         if !parts.gossip.announced_addresses.may_announce(Instant::now()) {
@@ -195,14 +206,14 @@ impl Service {
             if !refusals.is_empty() && announced_addresses.is_news(&refusals) {
                 tracing::warn!(
                     why = refusals,
-                    "the membership has this node at other addresses than it has, and is not corrected"
+                    "the membership has other addresses for this node than it has, and was not corrected"
                 );
             }
         });
     }
 
-    /// Waits for what the members answer to this node's word, and as leader has the membership say it then. Answers who refused it, and
-    /// why; empty if none did.
+    /// Waits for the members' answers to this node's announcement, and then, as leader, writes it into the
+    /// membership. Returns which members refused it and why, or an empty text if none did.
     async fn say_to(&self, moved: &Moved, calls: Vec<(NodeId, Answering)>) -> String {
         let parts = self.parts();
         let answers = join_all(calls.into_iter().map(|(id, call)| async move { (id, call.await) })).await;
@@ -212,11 +223,12 @@ impl Service {
             match answer {
                 Ok(Ok(())) => found = true,
                 Ok(Err(why)) => refusals.push(format!("node {id}: {why}")),
-                // No answer is none: it is said again.
+                // No answer is not a refusal. The node announces its addresses again.
                 Err(_) => {}
             }
         }
-        // No leader can dial itself. In a cluster of one there is no other member that could, nor one that would have to.
+        // No leader can dial itself. In a cluster of one there is no other member that could or must confirm the
+        // address.
         let leads = parts.believed_leader() == Some(parts.config.node_id);
         if leads && (found || parts.members_known().len() == 1) {
             refusals.extend(self.correct(moved).await.err());
@@ -224,18 +236,19 @@ impl Service {
         refusals.join("; ")
     }
 
-    /// A member says where it is, or another one passes that on.
+    /// Receives a member's announcement, from that member or from another one that passes it on.
     pub(crate) async fn accept_moved(&self, from: NodeId, moved: Moved) -> MovedReply {
         let parts = self.parts();
         let (id, me) = (moved.node_id, parts.config.node_id);
         if id == me {
             return Err("it is about this node itself".to_owned());
         }
-        // A node that has lost its quorum, since members moved, is not sure of its clock, and finds them again by their words alone.
-        // Until it is sure it goes by its clock as it stands: nothing but where it dials depends on it, and who answers there is
-        // told by the hello. Before the membership is changed the clock has to be sure.
+        // A node that has lost its quorum because members moved is not sure of its clock, and it finds them again
+        // only by their announcements. Until it is sure, it uses its clock as it is. Only the addresses that it dials
+        // depend on that, and a node proves who it is by its hello. Before the membership is changed, the clock must
+        // be sure.
         let now = parts.sure_now().unwrap_or_else(|| parts.env.clock.now());
-        // Whoever is not heeded is told why, and writes that to its own log.
+        // A refused member gets the reason, and writes it to its own log.
         let known = parts.check_moved(&moved, now).await?;
         let news = parts.gossip.announced_addresses.accept(&moved, &known, now)?;
         if news {
@@ -254,22 +267,23 @@ impl Service {
                 }
                 corrected
             }
-            // It came by another member before.
+            // Another member passed it on before.
             (true, false) => parts.gossip.announced_addresses.outcome(id),
-            // The member itself hears whether it is found: if it leads, it goes by that.
+            // The member itself is told whether this node has found it. If it leads, it goes by that answer.
             (false, _) if from == id => parts.is_found(&moved).await,
             (false, _) => Ok(()),
         }
     }
 
-    /// As leader: has the membership say it. What can be refused without others is, before anything is waited for.
+    /// As leader: writes the announcement into the membership. What can be refused without other nodes is refused
+    /// before anything is awaited.
     async fn correct(&self, moved: &Moved) -> MovedReply {
         let parts = self.parts();
         if parts.moves_with(moved)?.is_empty() {
             return Ok(());
         }
         let Some(_in_work) = parts.gossip.announced_addresses.begin(moved.node_id) else {
-            return Err(format!("an earlier word of node {} is in work", moved.node_id));
+            return Err(format!("an earlier announcement of node {} is being carried out", moved.node_id));
         };
         let now = parts.judged().map_err(|unsure| {
             format!("{}: the leader does not trust its clock: {}", Code::ClockUncertain, unsure.told())
@@ -277,7 +291,7 @@ impl Service {
         let moves = parts.moves_with(moved)?;
         for word in moves.values() {
             parts.check_moved(word, now).await?;
-            // Of this node itself another member has said it.
+            // Another member has confirmed the announcement of this node itself.
             if word.node_id != parts.config.node_id {
                 parts.is_found(word).await?;
             }

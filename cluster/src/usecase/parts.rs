@@ -1,6 +1,8 @@
-//! What a node's use cases work with, and what they ask of it: the voters, the leader, the rules, and why the node cannot go on.
+//! What a node's use cases work with, and what they ask of it: the voters, the leader, the rules, and why the node
+//! cannot go on.
 //!
-//! Built once, when the node starts. It knows no use case: what a use case does with it lies in the file of that use case.
+//! It is built once, when the node starts. It depends on no use case: each use case adds what it does with the parts
+//! in its own file.
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -43,35 +45,35 @@ pub(crate) struct Parts {
     pub(crate) hub: PeerHub,
     pub(crate) verifier: Arc<Verifier>,
     pub(crate) metrics: Arc<Metrics>,
-    /// Its tasks.
+    /// The node's tasks.
     pub(crate) tasks: Tasks,
     pub(crate) identity: NodeIdentity,
     pub(crate) storage: Storage,
     pub(crate) gossip: MemberGossip,
     pub(crate) lifecycle: Lifecycle,
-    /// What this node trusts of its clock.
+    /// The node's trust in its clock.
     pub(crate) anchor: Mutex<Anchor>,
     /// Held while the membership is being changed.
     pub(crate) managing: tokio::sync::Mutex<()>,
 }
 
-/// What this node is, and the key that it signs with.
+/// The node's identity, and the key that it signs with.
 pub(crate) struct NodeIdentity {
     pub(crate) key: SigningKey,
     pub(crate) cluster_id: ClusterId,
-    /// The registry's name, as statements have it.
+    /// The registry's name, as statements give it.
     pub(crate) origin: String,
     /// This node's store.
     pub(crate) store_id: [u8; 16],
 }
 
-/// What this node stores, and how far it has come with it.
+/// The node's storage, and how far it has applied the log.
 pub(crate) struct Storage {
     pub(crate) registry: RegistryStore,
     pub(crate) health: Health,
     /// How far the registry has applied the log.
     pub(crate) applied: watch::Receiver<AppliedAt>,
-    /// The Raft log, for how large it is.
+    /// The Raft log, for its size.
     pub(crate) log: LogStore<LogRecord>,
     /// What is remembered of the members, and of this node's own end.
     pub(crate) remembered: Arc<Remembered>,
@@ -79,34 +81,34 @@ pub(crate) struct Storage {
     pub(crate) transfers: Transfers,
 }
 
-/// What members have said of members, beside what the membership says.
+/// What members have announced of themselves and of others, beside the membership.
 pub(crate) struct MemberGossip {
     /// Members that others have named.
     pub(crate) introductions: Introductions,
-    /// Where members say that they are.
+    /// The addresses that members have announced.
     pub(crate) announced_addresses: AnnouncedAddresses,
 }
 
-/// Whether this node has begun, whether it is leaving, and why it ends.
+/// Whether this node was founded, whether it is stopping, and why it ends.
 pub(crate) struct Lifecycle {
     /// Why the founders do not found the cluster, as long as this node finds something wrong with them.
     pub(crate) not_founded: Mutex<Option<Refusal>>,
-    /// Root's newest recovery statement, if there ever was one.
+    /// Root's newest recovery statement, if there was one.
     pub(crate) recovery: watch::Receiver<Option<Bytes>>,
-    /// Whether this node is on its way out.
+    /// Whether this node is stopping.
     pub(crate) stopping: AtomicBool,
-    /// Why this node ends, once it does: the membership binds another store to its id, the cluster was recovered without it, its
-    /// log is not the leader's, or one of its tasks ended.
+    /// Why this node ends, once it does: the membership binds another store to its id, the cluster was recovered
+    /// without it, its log contradicts the leader's, or one of its tasks ended.
     pub(crate) ends: Arc<OnceLock<String>>,
 }
 
 impl Parts {
-    /// What the Raft core shows now.
+    /// The present metrics of the Raft core.
     pub(crate) fn metrics_now(&self) -> CoreMetrics {
         self.raft.metrics().borrow_watched().clone()
     }
 
-    /// The voters that this node knows of; the genesis voters before there is a membership.
+    /// The voters that this node knows of, or the genesis voters before there is a membership.
     pub(crate) fn voters(&self) -> Vec<NodeId> {
         let voters: Vec<NodeId> =
             self.raft.metrics().borrow_watched().membership_config.voter_ids().collect();
@@ -134,13 +136,14 @@ impl Parts {
         self.raft.metrics().borrow_watched().membership_config.get_node(&me).is_some()
     }
 
-    /// Who leads, as this node believes. Good for routing and for nothing else: a node that was cut off
-    /// believes in itself for a while.
+    /// The node that leads, as this node believes. It is good only for routing: a node that was cut off believes for
+    /// a while that it still leads.
     pub(crate) fn believed_leader(&self) -> Option<NodeId> {
         self.raft.metrics().borrow_watched().current_leader
     }
 
-    /// An error of reading rows, as text. If only another build can go on, this node ends with it as the reason.
+    /// An error of reading rows, as text. If only another build can go on, this ends the node with the error as the
+    /// cause.
     pub(crate) fn unread(&self, error: &RowError) -> String {
         self.stop_if_unknown(error);
         error.to_string()
@@ -169,7 +172,7 @@ impl Parts {
         raft.or_else(|| self.tasks.returned().map(str::to_owned))
     }
 
-    /// Waits until Raft has said why it ends. Whoever notices by other ways that it does waits here first.
+    /// Waits until Raft has reported why it ends. A task that notices the end by other means waits here first.
     pub(crate) async fn raft_ended(&self) {
         let mut metrics = self.raft.metrics();
         while metrics.borrow_watched().running_state.is_ok() && metrics.changed().await.is_ok() {}

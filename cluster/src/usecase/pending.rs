@@ -1,4 +1,4 @@
-//! A submission on its way into the log, what became of it, and why nothing did.
+//! A submission on its way into the log, its outcome, and why it has none.
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::Instant;
@@ -14,7 +14,7 @@ pub(crate) struct Pending {
     pub(super) bytes: usize,
     pub(super) until: Instant,
     pub(super) reply: oneshot::Sender<Result<SubmissionOutcome, Failure>>,
-    /// Given back with the answer.
+    /// The places of the call, which are given back with the answer.
     pub(super) _places: OwnedSemaphorePermit,
 }
 
@@ -33,6 +33,6 @@ pub(super) enum Failure {
     Unknown(String),
     /// The leader, or this node while there is none, does not trust its clock.
     ClockUncertain(Option<Unsure>),
-    /// Too much is waiting.
+    /// Too many submissions are waiting.
     Overloaded(String),
 }

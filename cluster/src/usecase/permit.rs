@@ -1,9 +1,10 @@
-//! permit: record an allow in the ledger before it is answered.
+//! permit: records an allow in the ledger before it answers it.
 //!
-//! What the rules deny, or have recorded already, is answered from a read. Otherwise this node signs a `permit` statement around the request and proposes it like any submission; `apply` evaluates the
-//! request and makes it a leaf only if it is allowed, which consumes its uses. The answer is then decided like every
-//! authorize, behind a barrier of its own, from what the ledger holds by then. So a retry with the same request and nonce
-//! returns the first permit, and only while everything but the use still allows.
+//! If the rules deny the request, or if it is recorded already, the answer comes from a read. Otherwise this node
+//! signs a `permit` statement around the request and proposes it like any submission. `apply` evaluates the request,
+//! and makes the statement a leaf only if the request is allowed, which consumes its uses. Then the answer is decided
+//! like every authorize request, behind a barrier of its own, from what the ledger holds by then. So a retry with the
+//! same request and nonce returns the first permit, but only while everything except the use still allows.
 
 use bytes::Bytes;
 
@@ -18,7 +19,7 @@ use assent_proof::{
 };
 
 impl Service {
-    /// Records a permit for the request and answers with a signed decision.
+    /// Records a permit for the request, and answers with a signed decision.
     ///
     /// Rule R143 (RFC-EG-033 §10, proof replay attacks): The request of a permit names its lineage and a
     /// nonce (`malformed`, `claims_invalid`), and the permit lies in the domain and the lineage of its
@@ -27,14 +28,14 @@ impl Service {
     /// # Errors
     /// `malformed` for a request without a nonce or a lineage.
     pub async fn permit(&self, _caller: &Caller, request: AuthorizeRequest) -> Result<Answered, Refusal> {
-        // A retry has to find what the first try recorded, whatever opened or closed in between.
+        // A retry must find what the first attempt recorded, even if a lineage was opened or closed in between.
         for (field, given) in [("nonce", request.nonce.is_some()), ("lineage", request.lineage.is_some())] {
             if !given {
                 let detail = format!("a permit needs a `{field}`, by which a retry finds the first one");
                 return Err(Refusal::at(Code::Malformed, field, detail));
             }
         }
-        // Ask first: what would be denied, and what is recorded already, never goes through the log.
+        // The node asks first, so that a request that is denied or recorded already never goes through the log.
         let asked = self.decided(request.clone()).await;
         if !asked.is_denied_only_for(Code::PermitRequired) {
             return Ok(asked);
@@ -45,12 +46,12 @@ impl Service {
         };
         let bytes = self.parts().permit_statement(&request, now);
         match self.submit_nodes(bytes).await {
-            // Whatever became of it, the ledger says now what is recorded, and the rules say what follows.
+            // Whatever the outcome was, the ledger now holds what is recorded, and the rules decide what follows.
             Submitted::Accepted { .. } | Submitted::Refused(_) => Ok(self.decided(request).await),
             Submitted::NotTaken(problem) | Submitted::Unknown(problem) => {
                 let Problem { code, detail, remedy, .. } = *problem;
                 let detail = format!("{detail}; ask again with the same nonce");
-                // What else went wrong has its remedy for the submission, and this is none of the caller's.
+                // Any other failure has a remedy for the submission, and that does not help this caller.
                 let remedy = (code == Code::ClockUncertain).then_some(remedy);
                 Ok(self.denied(request, Denied { code, detail, remedy }).await)
             }
@@ -66,7 +67,7 @@ impl Service {
         if denied.code == Code::Overloaded {
             return self.parts().denied_one(&request, &Shed::Overloaded(denied.detail));
         }
-        // Its signature may be what fails inside the node, and then it is denied without one.
+        // The signing itself may have failed inside the node. Then the request is denied without a signature.
         match self.deny(request.clone(), denied).await {
             Some(answer) => answer,
             None => self.parts().denied_one(&request, &Shed::Lost),
@@ -83,7 +84,7 @@ impl super::Parts {
             kind: EvidenceKind::Permit,
             registry: self.identity.origin.clone(),
             domain: request.domain.clone(),
-            // The caller has put it there.
+            // The caller has set it.
             lineage: request.lineage.clone().unwrap_or_else(assent_proof::LineageName::governance),
             issuers: vec![self.identity.key.public()],
             sequence: None,

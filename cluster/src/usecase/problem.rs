@@ -1,8 +1,9 @@
-//! What callers are told when something failed: here, and nowhere else in the use cases, a failure gets its code and its status.
+//! How callers are told about failures. Only here, among the use cases, a failure gets its code and its status.
 //!
-//! An operation whose failures use cases tell apart has an enum of its own here. `shed.rs`, `barrier.rs`, `pending.rs`, `silenced.rs` and
-//! `anchor/unsure.rs` have theirs beside what they do. HTTP renders the problems, and chooses no status for them. It chooses one only for
-//! what never reaches a use case, such as a method that a path does not take.
+//! An operation whose failures the use cases tell apart has an enum of its own here. `shed.rs`, `barrier.rs`,
+//! `pending.rs`, `silenced.rs` and `anchor/unsure.rs` have theirs in their own files. HTTP renders these problems,
+//! and chooses no status for them. It chooses a status only for requests that never reach a use case, such as a
+//! method that a path does not take.
 
 use assent_api::{Call, Problem, Retry, retry_of, status_of};
 use assent_proof::{Code, Cursor, History, Refusal};
@@ -19,18 +20,19 @@ pub(super) fn problem(code: Code, call: Call, detail: impl Into<String>) -> Box<
     Box::new(Problem::new(code, status_of(code, call), detail))
 }
 
-/// A refusal as the answer to this kind of call.
+/// A refusal as the answer to a call of this kind.
 pub(crate) fn of_refusal(refusal: &Refusal, call: Call) -> Box<Problem> {
     Box::new(Problem::from_refusal(refusal, status_of(refusal.code, call)))
 }
 
-/// Why this node is not ready. Another node may be, so the status is 503, whatever the code comes with elsewhere.
+/// Why this node is not ready. Another node may be ready, so the status is 503, whatever status the code has
+/// elsewhere.
 pub(super) fn not_ready(refusal: &Refusal) -> Box<Problem> {
     Box::new(Problem::from_refusal(refusal, 503))
 }
 
-/// Whether a submission that is refused with this code was judged. With any other code a node could not judge it when it was asked, and
-/// the same bytes may be submitted again.
+/// Whether a submission that is refused with this code was judged. With any other code, the node could not judge it
+/// at that time, and the same bytes may be submitted again.
 pub(super) fn is_settled(code: Code) -> bool {
     retry_of(code, Call::Submission) == Retry::Final
 }
@@ -53,14 +55,14 @@ pub(super) fn of_failure(failure: &Failure) -> Box<Problem> {
 }
 
 impl Shed {
-    /// As the answer to a call of which nothing was done.
+    /// The problem that answers a call of which nothing was done.
     pub(crate) fn problem(&self, call: Call) -> Box<Problem> {
         of_refusal(&self.refusal(), call)
     }
 }
 
 impl Unsure {
-    /// As a problem, with its own remedy.
+    /// The problem, with its own remedy.
     pub(super) fn problem(self, call: Call) -> Box<Problem> {
         let uncertain = *problem(Code::ClockUncertain, call, self.detail());
         Box::new(Problem { remedy: self.remedy().to_owned(), ..uncertain })
@@ -77,7 +79,7 @@ impl Silenced {
 }
 
 impl BarrierError {
-    /// The code of what is denied or refused because the barrier was not passed.
+    /// The code of a denial or a refusal because the barrier was not passed.
     pub(super) fn code(&self) -> Code {
         match self {
             BarrierError::Overloaded(_) => Code::Overloaded,
@@ -95,7 +97,7 @@ pub(super) enum ReadError {
     Unconfirmed(BarrierError),
     /// The registry cannot be read.
     Unreadable(String),
-    /// Nothing was looked at.
+    /// The node did not look at anything.
     Shed(Shed),
 }
 
@@ -110,31 +112,31 @@ impl From<ReadError> for Box<Problem> {
     }
 }
 
-/// Why a caller cannot go on from its cursor.
+/// Why a caller cannot continue from its cursor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum CursorError {
-    /// Its revision lies beyond the ledger of its history.
+    /// The cursor's revision lies beyond the ledger of its history.
     Beyond {
-        /// The caller's.
+        /// The caller's cursor.
         cursor: Cursor,
         /// The ledger's size.
         size: u64,
     },
-    /// Its history is not the one in force.
+    /// The cursor's history is not the one in force.
     Elsewhere {
-        /// The caller's.
+        /// The caller's cursor.
         cursor: Cursor,
         /// The history in force.
         in_force: History,
-        /// The revision up to and with which both are the same; none if this cluster has not come to the cursor's epoch.
+        /// The last revision that both histories share, or none if this cluster has not reached the cursor's epoch.
         shared: Option<u64>,
     },
-    /// Where it lies cannot be told.
+    /// It is not known where the cursor lies.
     Read(ReadError),
 }
 
 impl CursorError {
-    /// Why the cursor is no place to go on from; none if it lies in this ledger.
+    /// Why the caller cannot continue from this cursor, or none if it lies in this ledger.
     pub(super) fn of(cursor: Cursor, located: Located) -> Option<Self> {
         match located {
             Located::Here => None,
@@ -172,11 +174,14 @@ impl From<CursorError> for Box<Problem> {
     }
 }
 
-/// How a caller goes on that has another history up to `revision`, of which the one in force shares what is up to `shared`.
+/// How a caller continues whose other history goes up to `revision`, if the one in force shares everything up to
+/// `shared`.
 fn going_on(revision: u64, shared: Option<u64>) -> String {
     match shared {
-        None => "it is of an epoch that this cluster has not come to: ask the nodes of the recovered one"
-            .to_owned(),
+        None => {
+            "it belongs to an epoch that this cluster has not reached: ask the nodes of the recovered cluster"
+                .to_owned()
+        }
         Some(0) => "they share nothing: read again from the beginning".to_owned(),
         Some(shared) if revision <= shared => format!(
             "both are the same up to revision {shared}, so nothing up to {revision} has changed: go on after it in the history in force"
@@ -191,14 +196,14 @@ fn going_on(revision: u64, shared: Option<u64>) -> String {
 /// Why there is no digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum DigestError {
-    /// As many are being made as a node makes at once.
+    /// The node makes as many digests as it may make at once.
     Busy {
-        /// So many.
+        /// The number that it may make.
         at_once: usize,
     },
     /// The registry cannot be read.
     Unreadable(String),
-    /// Nothing was looked at.
+    /// The node did not look at anything.
     Shed(Shed),
 }
 
@@ -215,14 +220,14 @@ impl From<DigestError> for Box<Problem> {
     }
 }
 
-/// Why the membership is not known to be as asked for.
+/// Why it is not known that the membership is as requested.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum MembershipError {
     /// It was refused, and nothing was changed.
     Refused(Refusal),
-    /// No leader took it in time, and nothing was changed. The last that was heard.
+    /// No leader took the change in time, and nothing was changed. The text is the last answer.
     NotDone(String),
-    /// It may have been done, or may still be. The last that was heard.
+    /// The change may have been made, or may still be made. The text is the last answer.
     Unknown(String),
 }
 
@@ -241,7 +246,7 @@ impl From<MembershipError> for Box<Problem> {
     }
 }
 
-/// A leader's refusal. A leader that is not sure of its clock refuses in one text, of which the end is the remedy.
+/// A leader's refusal. A leader that is not sure of its clock refuses with one text, which ends with the remedy.
 fn of_members_refusal(refusal: &Refusal) -> Box<Problem> {
     let told = of_refusal(refusal, Call::Manage);
     let of_clock = refusal.code == Code::ClockUncertain;
@@ -285,7 +290,7 @@ mod tests {
             (9, Some(9), "go on after it in the history in force"),
             (10, Some(9), "read again after 9"),
             (0, Some(0), "read again from the beginning"),
-            (9, None, "has not come to"),
+            (9, None, "has not reached"),
         ] {
             let problem = told(at(revision), elsewhere(shared)).unwrap();
             assert_eq!((problem.code, problem.status), (Code::HistoryMismatch, 409));

@@ -1,7 +1,8 @@
-//! propose: what was checked becomes log entries, here or on the leader.
+//! propose: turns checked envelopes into log entries, here or on the leader.
 //!
-//! What waits is proposed together as one entry, with what is as urgent. An attempt whose outcome is unknown is tried again until the
-//! deadline: that is safe because the same bytes are applied at most once and return their first receipt.
+//! Waiting envelopes of the same urgency are proposed together as one entry. If the outcome of an attempt is unknown,
+//! the node tries again until the deadline. That is safe, because the same bytes are applied at most once and return
+//! their first receipt.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -24,11 +25,11 @@ use crate::peer::{PeerError, Submit, SubmitError};
 use crate::raft::types::Proposal;
 use crate::tasks::Why;
 
-/// The pause before trying again while there is no leader.
+/// The pause before the node tries again while there is no leader.
 const RETRY_AFTER: Duration = Duration::from_millis(20);
 
-/// Takes what waits, all of this urgency, and proposes it as one entry. A bounded number of entries is under way; what arrives
-/// meanwhile waits for the next, so the busier the node the larger its entries.
+/// Takes the waiting submissions of this urgency, and proposes them as one entry. A bounded number of entries is
+/// under way. What arrives in the meantime waits for the next entry, so the entries of a busier node are larger.
 pub(super) async fn propose_batches(
     service: Weak<Inner>,
     urgency: Urgency,
@@ -43,7 +44,7 @@ pub(super) async fn propose_batches(
             Some(pending) => pending,
             None => match submitted.recv().await {
                 Some(pending) => pending,
-                None => return "nobody is left who could submit",
+                None => return "no caller is left that could submit",
             },
         };
         let Ok(proposal) = proposals.clone().acquire_owned().await else {
@@ -92,7 +93,7 @@ fn spread(batch: Vec<Pending>, result: Result<Outcomes, Failure>) {
 }
 
 impl Parts {
-    /// Proposes here or on the leader, again and again until there is an outcome or the deadline passes.
+    /// Proposes here or on the leader, repeatedly, until there is an outcome or the deadline passes.
     async fn route(&self, groups: Vec<Group>, until: Instant) -> Result<Outcomes, Failure> {
         let mut maybe_proposed = None;
         let mut last = "no leader is known".to_owned();
@@ -123,14 +124,15 @@ impl Parts {
                 None => Err(SubmitError::NotLeader { leader: None }),
             };
             match attempt {
-                // The leader has not looked at some of it. An attempt before this one may be in the log all the same.
+                // The leader has not checked some of it. An earlier attempt may be in the log all the same.
                 Ok(outcomes) if maybe_proposed.is_some() && outcomes.groups.iter().flatten().any(is_open) => {
                 }
                 Ok(outcomes) => return Ok(outcomes),
                 Err(SubmitError::Unknown(detail)) => maybe_proposed = Some(detail),
                 Err(SubmitError::NotLeader { .. }) => {}
                 Err(SubmitError::ClockUncertain) if maybe_proposed.is_none() => {
-                    // If it is this node, or what is wrong with the leader's clock is wrong with this one's, this node says what.
+                    // If this node is the leader, or has the same problem with its clock, it knows the reason and
+                    // names it.
                     return Err(Failure::ClockUncertain(self.judged().err()));
                 }
                 Err(SubmitError::Overloaded) if maybe_proposed.is_none() => {
@@ -149,7 +151,7 @@ impl Parts {
     pub(crate) async fn propose(&self, groups: &[Group], until: Instant) -> Result<Outcomes, SubmitError> {
         let Some(proposed_at) = self.sure_now() else { return Err(SubmitError::ClockUncertain) };
         let command = Command { proposed_at, groups: groups.to_vec() };
-        // In a version that every voter reads: by the rules that are in force each has said so.
+        // In a version that every voter reads. By the rules in force, each voter has signed that it does.
         let rules = self.verifier.in_force();
         let bytes = Bytes::from(command.encode(rules));
         let started = Instant::now();
@@ -166,7 +168,7 @@ impl Parts {
         }
     }
 
-    /// As leader, and only then: proposes one statement of this node's own as an entry of its own.
+    /// As leader only: proposes one statement of this node's own as an entry of its own.
     pub(super) async fn propose_own(
         &self,
         envelope: Bytes,
@@ -180,7 +182,7 @@ impl Parts {
     }
 }
 
-/// Whether an outcome settles nothing: a node could not do it then.
+/// Whether an outcome settles nothing, because a node could not judge at that time.
 fn is_open(outcome: &Outcome) -> bool {
     match outcome {
         Outcome::Refused { refusal, .. } => !is_settled(refusal.code),

@@ -1,10 +1,12 @@
-//! Raising the rules: once every voter knows the next version, the leader states it, and from there on all follow it.
+//! Raises the rules: once every voter knows the next version, the leader states it, and from that entry on all nodes
+//! follow it.
 //!
-//! A voter that does not know the rules that the registry follows would have to stop. So every voter signs the statement,
-//! and by its signature says that its build knows the version; applying refuses a statement that lacks a voter's signature.
-//! A node remembers on its disk what it has signed, and does not start with an older build from then on. The leader asks for
-//! the signatures once each voter, and each learner that is connected, has said that it knows the next version. It
-//! holds the turn of those who change the membership meanwhile, so that nobody becomes a voter who has not signed.
+//! A voter that does not know the rules of the registry would have to stop. So every voter signs the statement, and
+//! its signature means that its build knows the version. Applying refuses a statement that lacks a voter's signature.
+//! A node remembers on its disk what it has signed, and from then on does not start with an older build. The leader
+//! asks for the signatures once each voter, and each connected learner, has announced that it knows the next version.
+//! In the meantime it holds the lock for changes of the membership, so that no node that has not signed becomes a
+//! voter.
 
 use std::time::Duration;
 
@@ -26,19 +28,19 @@ use crate::raft::types::NodeId;
 use crate::raft::voters::Voters;
 use crate::tasks::{TaskHeartbeat, Why};
 
-/// How often the leader looks whether all voters know the next version.
+/// How often the leader checks whether all voters know the next version.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How long it waits after an attempt that came to nothing, and leaves the turn to others.
+/// How long the leader waits after an attempt that failed. In this time the membership can be changed.
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// How long a voter may take to sign.
 const SIGNS_WITHIN: Duration = Duration::from_secs(1);
-/// How long one look may take, beside a submission.
+/// How long one check may take, beside a submission.
 pub(crate) const WAITS: Duration = AGAIN_AFTER.saturating_add(SIGNS_WITHIN);
-/// Most bytes of a `rules` statement. One of 32 issuers takes a fifth of it.
+/// The largest size of a `rules` statement, in bytes. One of 32 issuers takes a fifth of it.
 const STATEMENT_BYTES_MAX: usize = 16 * 1024;
 /// Why a node that does not trust its clock signs nothing.
 const CLOCK: &str = "it does not trust its clock";
-/// What a `rules` statement is about, in the bytes whose digest is its subject.
+/// The subject of a `rules` statement: the bytes whose digest it names.
 const SUBJECT: &[u8] = b"rules";
 
 /// Raises the rules whenever this node leads and every voter knows the next version.
@@ -64,7 +66,8 @@ pub(crate) async fn raise_rules(service: Service, heartbeat: TaskHeartbeat) -> W
 }
 
 impl Parts {
-    /// The next version of the rules, if this node leads and every voter, and every learner that is connected, knows it.
+    /// The next version of the rules, if this node leads, and every voter and every connected learner knows that
+    /// version.
     fn rules_to_raise(&self) -> Option<u32> {
         let me = self.config.node_id;
         if self.believed_leader() != Some(me) {
@@ -76,7 +79,7 @@ impl Parts {
         let knows = |id: u64| match self.hub.hello(id) {
             _ if id == me => self.rules_known() >= next,
             Some(hello) => hello.rules_version >= next,
-            // A learner that is away catches up under the build that it comes back with.
+            // A learner that is away catches up with the build with which it comes back.
             None => !voters.contains(&id),
         };
         metrics.membership_config.nodes().all(|(id, _)| knows(*id)).then_some(next)
@@ -87,10 +90,10 @@ impl Parts {
         Voters::of(self.raft.metrics().borrow_watched().membership_config.membership())
     }
 
-    /// Has every voter sign the next version, if all know it, and proposes it: that version, if it was accepted. Proposed by this
-    /// node itself and never forwarded.
+    /// Asks every voter to sign the next version, if all know it, and proposes the statement. Returns that version if
+    /// it was accepted. This node proposes it itself, and never forwards it.
     async fn raise(&self) -> Result<Option<u32>, String> {
-        // Somebody is changing the membership: another time.
+        // The membership is being changed. The node tries again later.
         let Ok(_turn) = self.managing.try_lock() else { return Ok(None) };
         let Some(version) = self.rules_to_raise() else { return Ok(None) };
         let envelope = self.signed_by_all(version).await?;
@@ -105,7 +108,7 @@ impl Parts {
         }
     }
 
-    /// Whether the rules would accept the statement now, so that no entry of the log is spent on one that they refuse.
+    /// Whether the rules would accept the statement now, so that no log entry is used for one that they refuse.
     fn would_be_accepted(&self, envelope: &Bytes) -> Result<(), String> {
         let told = |refusal: Refusal| format!("{}: {}", refusal.code, refusal.detail);
         let now = self.sure_now().ok_or(CLOCK)?;
@@ -170,8 +173,8 @@ impl Parts {
         }
     }
 
-    /// This node's signature of a `rules` statement, which says that its build knows them. Any peer may ask for it: nothing is
-    /// signed but the statement that this node itself would make as leader, byte for byte.
+    /// This node's signature of a `rules` statement, which means that its build knows these rules. Any peer may ask
+    /// for it. The node signs only the statement that it would make itself as leader, byte for byte.
     ///
     /// Rule R147 (RFC-EG-033 §3, Cryptographic Proof Validation): A node signs a `rules` statement for a peer
     /// only if it is byte for byte what the node itself would state as leader now: the next version, which
@@ -184,7 +187,7 @@ impl Parts {
             .map_err(|refusal| format!("{}: {}", refusal.code, refusal.detail))?;
         let rules = self.rules_in_force().map_err(|error| error.to_string())?;
         let Ok(Claims::Rules { version }) = Claims::parse(rules, asked.kind, &asked.claims) else {
-            return Err("it is no `rules` statement".to_owned());
+            return Err("it is not a `rules` statement".to_owned());
         };
         let known = self.rules_known();
         if version > known {

@@ -1,4 +1,4 @@
-//! Reading what the registry holds, as of a state that a quorum has just confirmed.
+//! Reads of the registry, as of a state that a quorum has just confirmed.
 
 use assent_api::{Call, Problem};
 use assent_proof::{Code, Millis};
@@ -12,10 +12,11 @@ use crate::env::blocking;
 use crate::locked::lock;
 
 impl Service {
-    /// Reads behind a barrier that starts after the call: the answer holds everything acknowledged before the call.
+    /// Reads behind a barrier that starts after the call, so the answer holds everything that was acknowledged before
+    /// the call.
     ///
     /// # Errors
-    /// `no_quorum` or `overloaded` if no barrier is passed, `evidence_mutated` where the registry cannot be read.
+    /// `no_quorum` or `overloaded` if no barrier is passed; `evidence_mutated` if the registry cannot be read.
     pub async fn read<T: Send + 'static>(
         &self,
         _caller: &Caller,
@@ -24,7 +25,7 @@ impl Service {
         Ok(self.read_confirmed(read).await?)
     }
 
-    /// The same for use cases, which are told why nothing was read.
+    /// Like [`read`](Self::read), for use cases, which are told why nothing was read.
     pub(super) async fn read_confirmed<T: Send + 'static>(
         &self,
         read: impl FnOnce(&dyn Rows, Millis) -> Result<T, RowError> + Send + 'static,
@@ -49,7 +50,7 @@ impl Service {
         self.pass(until).await.map_err(ReadError::Unconfirmed)
     }
 
-    /// Whether a quorum read succeeds within the authorize deadline, and this node is here to stay.
+    /// Whether a quorum read succeeds within the authorize deadline, and the node is not stopping.
     pub async fn ready(&self) -> Result<(), Box<Problem>> {
         let parts = self.parts();
         if parts.is_stopping() {
@@ -66,7 +67,8 @@ impl Service {
         }
     }
 
-    /// Why no barrier was passed: what this node is to the cluster comes first, since nothing else helps until that changes.
+    /// Why no barrier was passed. If the node is not a voter, that comes first, since nothing else helps until it is
+    /// one.
     fn why_not_ready(&self, error: BarrierError) -> Box<Problem> {
         let parts = self.parts();
         let not_founded = lock(&parts.lifecycle.not_founded).clone();
@@ -90,12 +92,13 @@ impl Service {
         Ok(self.goes_on()?)
     }
 
-    /// The same for use cases.
+    /// Like [`live`](Self::live), for use cases.
     pub(super) fn goes_on(&self) -> Result<(), ReadError> {
         self.parts().fatal().map_or(Ok(()), |cause| Err(ReadError::Ended(cause)))
     }
 
-    /// Whether the node can go on, and each of its tasks that ticks has done so lately. Neither a leader nor a sure clock is needed.
+    /// Whether the node can go on, and the heartbeats of its ticking tasks are in time. Neither a leader nor a sure
+    /// clock is needed.
     pub fn alive(&self) -> Result<(), Box<Problem>> {
         self.live()?;
         match self.parts().tasks.late() {

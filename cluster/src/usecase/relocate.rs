@@ -1,6 +1,6 @@
-//! Members that are elsewhere from now on: what addresses a member may have, and changing them, as leader.
+//! Changes of members' addresses: which addresses a member may have, and how the leader changes them.
 //!
-//! Several members are moved in one change if each takes an address of another. Nothing else about a member changes.
+//! Several members are changed together if each takes an address of another. Nothing else about a member changes.
 
 use std::collections::BTreeMap;
 
@@ -15,8 +15,8 @@ use super::{Parts, Service};
 use crate::peer::ManageError;
 use crate::raft::types::{NodeId, PeerNode};
 
-/// Refuses an address that no member may have: one that no other node can dial, or another spelling of one. What the membership says
-/// already, in `known`, stays as it is: it may be from before that was checked.
+/// Refuses an address that no member may have: one that no other node can dial, or one in another spelling. An
+/// address that the membership has already, in `known`, may stay: it may be from before addresses were checked.
 pub(super) fn has_places(id: NodeId, node: &PeerNode, known: Option<&PeerNode>) -> Changed<()> {
     let addresses = [
         (&node.peer_addr, known.map(|known| &known.peer_addr)),
@@ -34,8 +34,8 @@ pub(super) fn has_places(id: NodeId, node: &PeerNode, known: Option<&PeerNode>) 
     Ok(())
 }
 
-/// Refuses addresses of these members with which the membership could not go on: ones that no member may have, and ones that another
-/// member has once all of them are where they are to be.
+/// Refuses addresses of these members that the membership cannot have: those that no member may have, and those that
+/// another member has after all of the changes.
 fn are_their_own(members: &BTreeMap<NodeId, PeerNode>, changed: &BTreeMap<NodeId, PeerNode>) -> Changed<()> {
     let mut after = members.clone();
     after.extend(changed.iter().map(|(id, node)| (*id, node.clone())));
@@ -46,7 +46,7 @@ fn are_their_own(members: &BTreeMap<NodeId, PeerNode>, changed: &BTreeMap<NodeId
     Ok(())
 }
 
-/// Where a member is from now on; what is none stays as it is.
+/// A member's new addresses. Where there is none, the old one stays.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct NewAddresses {
     pub(super) peer_addr: Option<String>,
@@ -54,7 +54,7 @@ pub(super) struct NewAddresses {
 }
 
 impl Service {
-    /// Has the membership say where these members are, all in one change, if this node leads.
+    /// Writes these members' addresses into the membership, all in one change, if this node leads.
     pub(super) async fn relocate_as_leader(
         &self,
         places: BTreeMap<NodeId, NewAddresses>,
@@ -75,7 +75,7 @@ impl Service {
 }
 
 impl Parts {
-    /// These members are elsewhere from now on. Nothing else about them changes, so no quorum does.
+    /// Changes the addresses of these members. Nothing else about them changes, so no quorum does.
     pub(super) async fn relocate(
         &self,
         places: BTreeMap<NodeId, NewAddresses>,

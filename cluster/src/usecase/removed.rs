@@ -1,10 +1,12 @@
-//! Whether this node belongs to the cluster, as far as it can tell: a member, one that waits to be added, or one that was removed.
+//! Whether this node belongs to the cluster, as far as it can tell: whether it is a member, waits to be added, or was
+//! removed.
 //!
-//! By its own log a node was removed if it is no member, and its id is one of the past: ids only grow. A node that was down, or cut
-//! off, when it was removed never gets the log entry that says so. Then the members that refuse it say it. Their word is remembered, so
-//! that a node that is started again while they are down still says it, and forgotten once a quorum talks to this node, or the
-//! member itself does. It is shown and changes nothing else: peers are not authenticated yet, and a node that they refuse answers
-//! nothing anyhow, since no quorum hears it.
+//! By its own log, a node was removed if it is not a member and its id is an earlier one, because ids only grow. A
+//! node that was down or cut off when it was removed never gets the log entry that says so. Then the members that
+//! refuse it tell it. The node remembers their answers, so that it still reports them if it is started again while
+//! those members are down. It forgets a member's answer once that member lets it in, or once a quorum talks to it.
+//! The answers are shown and change nothing else. Peers are not authenticated yet, and a node that they refuse cannot
+//! answer anyway, since it has no quorum.
 
 use std::collections::BTreeSet;
 
@@ -21,9 +23,9 @@ use crate::raft::types::{NodeId, TypeConfig};
 pub(crate) enum MembershipStatus {
     /// It is a member, as far as it knows.
     Member,
-    /// It never was one.
+    /// It was never a member.
     Waiting,
-    /// It was one. If its own log does not say so, then these members do.
+    /// It was a member and was removed. If its own log does not say so, these members do.
     Removed(Vec<NodeId>),
 }
 
@@ -73,15 +75,17 @@ impl Parts {
         if said_by.is_empty() { MembershipStatus::Member } else { MembershipStatus::Removed(said_by) }
     }
 
-    /// The members that refuse this node as one that was removed: each that does, and each that did and has not let it in since, also
-    /// before this node was started. A node that a quorum talks to is a member, whatever another peer says or has said.
+    /// The members that refuse this node as one that was removed: each that refuses it now, and each that did and has
+    /// not let it in since, also before this node was started. If a quorum talks to this node, it is a member,
+    /// whatever another peer answers or has answered.
     pub(crate) fn refusing(&self) -> BTreeSet<NodeId> {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
         self.refusing_of(&metrics.membership_config)
     }
 
-    /// The same by this membership. The caller may hold what Raft shows, which is not to be borrowed twice.
+    /// The same, by this membership. The caller may hold a borrow of Raft's metrics, which must not be borrowed
+    /// twice.
     fn refusing_of(&self, membership: &StoredMembershipOf<TypeConfig>) -> BTreeSet<NodeId> {
         let me = self.config.node_id;
         let voters: Vec<NodeId> = membership.voter_ids().collect();
@@ -97,7 +101,8 @@ impl Parts {
                 refusing.remove(&peer.id);
             }
         }
-        // Ids that are no members' say nothing. Of a membership that has no members nothing follows.
+        // Answers of nodes that are not members count for nothing. If the membership has no members, nothing follows
+        // from it.
         if !voters.is_empty() {
             refusing.retain(|id| membership.get_node(id).is_some());
         }

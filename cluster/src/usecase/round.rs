@@ -1,10 +1,10 @@
-//! Rounds: whoever needs a confirmed state joins the next barrier, authorizes and reads alike.
+//! Rounds: a call that needs a confirmed state joins the next barrier, authorize requests and reads alike.
 //!
-//! A round takes all that waits and starts one barrier for it; several rounds may be under way, and each takes
-//! only what arrived before it started. So the number of barriers does not grow with the number of callers.
+//! A round takes all waiting calls and starts one barrier for them. Several rounds may be under way, and each takes
+//! only calls that arrived before it started. So the number of barriers does not grow with the number of callers.
 //!
-//! A round's barrier lasts until the latest deadline in it. A caller whose deadline is earlier gives up by itself, and takes no
-//! time from the others.
+//! A round's barrier lasts until the latest deadline in it. A caller whose deadline is earlier gives up by itself,
+//! and takes no time from the others.
 
 use std::pin::pin;
 use std::sync::{Arc, Weak};
@@ -22,14 +22,15 @@ use super::service::Inner;
 use crate::config::LimitConfig;
 use crate::tasks::Why;
 
-/// A barrier is given at least this long, even for a caller whose deadline is nearer.
+/// The shortest time that a barrier is given, even if a caller's deadline is nearer.
 const BARRIER_AT_LEAST: Duration = Duration::from_millis(100);
 
-/// Callers of a round whose deadlines lie so close together give up together, so that a round without a quorum signs few denies.
+/// Callers of a round whose deadlines are this close give up together, so that a round without a quorum signs few
+/// denies.
 const TOGETHER: Duration = Duration::from_millis(10);
 
 impl Service {
-    /// Waits for the next round; the error says why not.
+    /// Joins the next round. The error tells why that is not possible.
     pub(super) fn join(&self, joined: Joined) -> Result<(), String> {
         self.inner.rounds.try_send(joined).map_err(|error| match error {
             TrySendError::Full(_) => {
@@ -45,7 +46,7 @@ impl Service {
             let (reply, passed) = oneshot::channel();
             self.join(Joined::Read { until, reply }).map_err(BarrierError::Overloaded)?;
             match timeout_at(until, passed).await {
-                // A round lasts no longer than an authorize may take; this call has time for another.
+                // A round lasts no longer than an authorize request may take. This call has time for another round.
                 Ok(Ok(Err(BarrierError::NoQuorum(_)))) if Instant::now() < until => {}
                 Ok(Ok(passed)) => return passed,
                 Ok(Err(_)) => return Err(BarrierError::Fatal("the node is stopping".to_owned())),
@@ -82,7 +83,7 @@ pub(crate) async fn run_rounds(
             drop(round);
         });
     }
-    "nobody is left who could join a round"
+    "no caller is left that could join a round"
 }
 
 async fn run_round(inner: Arc<Inner>, all: Vec<Joined>) {
@@ -105,7 +106,7 @@ async fn run_round(inner: Arc<Inner>, all: Vec<Joined>) {
     answer_all(inner, asks, passed).await;
 }
 
-/// Those whose time is not over. The others are told so and take no part in the round.
+/// The callers whose deadline has not passed. The others are told so, and take no part in the round.
 fn on_time(all: Vec<Joined>, now: Instant) -> Vec<Joined> {
     let (waiting, late): (Vec<Joined>, Vec<Joined>) =
         all.into_iter().partition(|joined| joined.until() > now);
@@ -115,19 +116,20 @@ fn on_time(all: Vec<Joined>, now: Instant) -> Vec<Joined> {
     waiting
 }
 
-/// When a round's barrier ends at the latest: when the last of its callers gives up, but after no longer than an authorize may take, so
-/// that a patient read keeps no place of a round. `None` if nobody waits.
+/// When a round's barrier ends at the latest: when the last of its callers gives up, but no later than an authorize
+/// request may take, so that a read with a long deadline keeps no place of a round. `None` if there is no caller.
 fn lasts_until(waiting: &[Joined], started: Instant, longest: Duration) -> Option<Instant> {
     let latest = waiting.iter().map(Joined::until).max()?;
     Some(latest.min(started + longest).max(started + BARRIER_AT_LEAST))
 }
 
-/// When a caller of a round gives up if its barrier goes on.
+/// When a caller of a round gives up if its barrier has not ended.
 fn gives_up_at(joined: &Joined, started: Instant) -> Instant {
     joined.until().max(started + BARRIER_AT_LEAST)
 }
 
-/// Waits for a barrier. Callers that give up before it ends are handed to `give_up`; the others come back with how it ended.
+/// Waits for a barrier. Callers that give up before it ends are passed to `give_up`. The others come back with the
+/// barrier's result.
 async fn together(
     barrier: impl Future<Output = Result<(), BarrierError>>,
     mut waiting: Vec<Joined>,
@@ -150,7 +152,8 @@ async fn together(
     }
 }
 
-/// Tells the reads of a round how its barrier ended. The authorizes among its callers are left to be answered.
+/// Tells the reads of a round how its barrier ended, and returns the authorize requests, which are still to be
+/// answered.
 fn answer_reads(members: Vec<Joined>, passed: &Result<(), BarrierError>) -> Vec<Ask> {
     let mut asks = Vec::new();
     for joined in members {

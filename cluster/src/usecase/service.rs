@@ -1,6 +1,6 @@
-//! The use cases of one node, as one thing that can be cloned: what they work with, and the queues and places that they share.
+//! The use cases of one node as one value that can be cloned: their parts, and the queues and places that they share.
 //!
-//! Each use case adds its own methods in its own file. None of them is named here.
+//! Each use case adds its own methods in its own file. This file names none of them.
 
 use std::sync::{Arc, Weak};
 
@@ -25,8 +25,8 @@ pub struct Service {
     pub(super) inner: Arc<Inner>,
 }
 
-/// A service that does not keep the node alive. The peers' handler holds one, since the service holds the hub
-/// that holds the handler.
+/// A service that does not keep the node alive. The peers' handler holds one, because the service holds the hub, and
+/// the hub holds the handler.
 #[derive(Clone)]
 pub(crate) struct WeakService {
     inner: Weak<Inner>,
@@ -43,38 +43,38 @@ impl WeakService {
 pub(crate) struct Inner {
     /// What the use cases work with.
     pub(super) parts: Parts,
-    /// When it was started.
+    /// When the service was started.
     pub(super) started: Instant,
     /// Calls that wait for the next read barrier.
     pub(super) rounds: mpsc::Sender<Joined>,
-    /// One permit an authorize request of a call that is not long, from its arrival to its answer.
+    /// One permit for each authorize request that is not in a long call, from its arrival to its answer.
     pub(super) authorize_room: Arc<Semaphore>,
-    /// What long calls may take.
+    /// The room for long calls.
     pub(super) lane: Lane,
-    /// What the answers under way may take.
+    /// The room for the answers under way.
     pub(super) answer_budget: AnswerBudget,
-    /// One permit a KiB of answers to batches that are being written.
+    /// One permit for each KiB of answers to batches that are being written.
     pub(super) batch_room: Arc<Semaphore>,
-    /// What was looked at and waits to be proposed.
+    /// Envelopes that were checked and wait to be proposed.
     pub(super) submissions: PerUrgency<mpsc::Sender<Pending>>,
-    /// Places for what clients submit.
+    /// The places for what clients submit.
     pub(super) places: Places,
-    /// Places for what peers forward.
+    /// The places for what peers forward.
     pub(super) peers_places: Places,
-    /// One a piece of verification that is being worked on.
+    /// The turns of verification, one for each piece that is running.
     pub(super) turns: Turns,
-    /// One permit a KiB of request bodies held.
+    /// One permit for each KiB of request bodies that is held.
     pub(super) body_room: Arc<Semaphore>,
-    /// What the feeds of events may take.
+    /// The room for the feeds of events.
     pub(super) feeds: Feeds,
-    /// One permit a digest of the registry being made.
+    /// One permit for each digest of the registry that is being made.
     pub(super) digests: Arc<Semaphore>,
     /// When keys end.
     pub(super) key_ends: Walks,
 }
 
 impl Service {
-    /// The same, without keeping the node alive.
+    /// A service that does not keep the node alive.
     pub(crate) fn downgrade(&self) -> WeakService {
         WeakService { inner: Arc::downgrade(&self.inner) }
     }
@@ -89,7 +89,7 @@ impl Service {
         &self.inner.parts.metrics
     }
 
-    /// Room for a request body of so many bytes, if there is any.
+    /// Room for a request body of this size, if there is any.
     pub(crate) fn body_room(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
         let kib = u32::try_from(bytes.div_ceil(1024).max(1)).unwrap_or(u32::MAX);
         self.inner.body_room.clone().try_acquire_many_owned(kib).ok()

@@ -1,9 +1,10 @@
-//! What a node answers without having evaluated anything, because it has too much to do or because the caller's time is over.
+//! Answers without an evaluation, because the node has too much to do or because the caller's deadline has passed.
 //!
-//! Nor is anything refused for good that was not looked at: what is shed can be asked again, here or of another node.
+//! Nothing is refused for good that was not looked at. A call that was shed can be made again, to this node or to
+//! another.
 //!
-//! What is shed must cost less than what is done, so it is denied without a signature. A deny is obeyed as it comes; an allow is
-//! never made here.
+//! Shedding a call must cost less than carrying it out, so the call is denied without a signature. A caller obeys a
+//! deny even without one, and an allow is never made here.
 
 use assent_proof::{Code, Refusal};
 
@@ -12,16 +13,17 @@ use crate::env::BlockingError;
 /// Why a call was not evaluated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Shed {
-    /// Too much waits already, or is being answered.
+    /// Too many calls are waiting or being answered already.
     Overloaded(String),
-    /// The call's time is over.
+    /// The call's deadline has passed.
     Late(String),
-    /// No answer came: the work on it failed inside this node, or the node is stopping. That says nothing about what was asked.
+    /// No answer came: the work on it failed inside this node, or the node is stopping. That means nothing for the
+    /// request.
     Lost,
 }
 
 impl Shed {
-    /// The code, whose status says in every call that another node may do what this one could not.
+    /// The code. Its status tells in every kind of call that another node may be able to do what this one could not.
     pub(crate) fn code(&self) -> Code {
         match self {
             Shed::Overloaded(_) => Code::Overloaded,
@@ -38,14 +40,15 @@ impl Shed {
         }
     }
 
-    /// As the refusal of a call of which nothing was done. Its code is none of those that settle anything.
+    /// The refusal that answers a call of which nothing was done. Its code settles nothing.
     pub(crate) fn refusal(&self) -> Refusal {
         Refusal::new(self.code(), self.detail())
     }
 }
 
 impl From<BlockingError> for Shed {
-    /// The one thing to make of work that ended without a result: whoever refuses by it refuses what nobody has looked at.
+    /// Work that ended without a result is always shed as lost. A refusal made from it would refuse something that
+    /// was never looked at.
     fn from(_: BlockingError) -> Self {
         Shed::Lost
     }

@@ -1,7 +1,7 @@
-//! Whether this node may speak for the registry: its own key has to stand granted in `_root`.
+//! Whether this node may speak for the registry: its own key must be granted in `_root`.
 //!
-//! A node whose key is not granted, or no longer, votes and keeps the log, and signs nothing. Callers are told that it cannot know, so
-//! that they ask another node. Operators are told why, and what to do about it.
+//! A node whose key is not granted, or no longer, votes and keeps the log, and signs nothing. Callers are told that
+//! it cannot know, so that they ask another node. Operators are told why, and what to do about it.
 
 use assent_api::SilencedBody;
 use assent_proof::{Code, Millis};
@@ -17,7 +17,7 @@ pub(super) struct Silenced {
 }
 
 impl Silenced {
-    /// What an operator has to do. The code's remedy is for whoever signed a statement, and this is none.
+    /// What an operator must do. The code's own remedy is for the signer of a statement, and does not fit here.
     pub(super) fn remedy(&self) -> &'static str {
         match self.code {
             Code::AuthorityRevoked => {
@@ -43,16 +43,15 @@ impl Parts {
     pub(super) fn silenced(&self, rows: &dyn Rows, now: Millis) -> Result<Option<Silenced>, RowError> {
         let flaw = query::node_key_flaw(rows, &self.identity.key.public(), now)?;
         Ok(flaw.map(|(code, why)| {
-            // What does not exist is no target here but the authority itself.
+            // What does not exist is not a target here, but the authority itself.
             let code = if code == Code::TargetUnknown { Code::AuthorityUnknown } else { code };
-            let detail =
-                format!("this node's own key is not granted, or no longer: {why}; it speaks for nobody");
+            let detail = format!("this node's own key is not granted, or no longer: {why}; it signs nothing");
             Silenced { code, detail }
         }))
     }
 
-    /// The same as this node has it now, by its clock as it stands, for people. One that is no voter answers nothing anyhow, and its
-    /// grant may be among what it has not got yet.
+    /// The same by this node's present state and by its clock as it is, for operators. A node that is not a voter
+    /// does not answer anyway, and its grant may be among the entries that it still lacks.
     pub(super) fn silenced_body(&self) -> Option<SilencedBody> {
         if !self.is_voter() {
             return None;

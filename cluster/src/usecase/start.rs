@@ -1,4 +1,4 @@
-//! Starting the use cases of a node: their queues, their places, and the tasks that work the queues off.
+//! Starts the use cases of a node: their queues, their places, and the tasks that take from the queues.
 
 use std::sync::Arc;
 
@@ -18,10 +18,10 @@ use super::urgency::{PerUrgency, Places, Urgency};
 use super::{Parts, Service};
 
 impl Service {
-    /// Starts the queues' tasks.
+    /// Starts the tasks of the queues.
     pub(crate) fn start(parts: Parts) -> Self {
         let limits = parts.config.limits.clone();
-        // Every authorize that has room, and a read of every connection.
+        // Room for every authorize request that may be under way, and for one read of each connection.
         let (rounds, joined) = mpsc::channel(limits.authorize_queue.saturating_add(limits.connections));
         let mut submitted = Vec::new();
         let submissions = PerUrgency::new(|urgency| {

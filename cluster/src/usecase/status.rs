@@ -1,4 +1,4 @@
-//! How this node sees the cluster. Local: no barrier, and no decision rests on it.
+//! How this node sees the cluster. Local: no barrier, and no decision depends on it.
 
 use assent_api::{
     LogBody, NodeRole, PeerBody, ProcessBody, SelfBody, SnapshotBody, SnapshotDirection, StatusBody,
@@ -65,7 +65,7 @@ impl Service {
         }
     }
 
-    /// What this process has open, where streams are open files.
+    /// What this process has open, if streams are open files.
     fn process(&self) -> Option<ProcessBody> {
         let parts = self.parts();
         let files = parts.env.net.open_files()?;

@@ -1,8 +1,8 @@
-//! Leaving: first not ready any more, then not leading any more, then gone.
+//! How a node stops: first it is not ready any more, then it does not lead any more, and then it ends.
 //!
-//! A node that stops goes on answering while it hands leadership over; what it allows meanwhile it allows behind a
-//! barrier, as ever. It takes no leadership any more, so that when several nodes stop at once none hands it to another
-//! that is going too.
+//! A stopping node continues to answer while it hands its leadership over. Each allow still has a barrier before it.
+//! The node takes no leadership any more, so that when several nodes stop at once, none hands leadership to another
+//! one that is stopping too.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
@@ -14,23 +14,23 @@ use tokio::time::{Instant, sleep};
 use super::{Parts, Service};
 use crate::raft::types::NodeId;
 
-/// How often it is looked whether somebody else leads.
+/// How often the node checks whether another node leads.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
-/// A successor that has not taken leadership after so many longest elections will not: the next one is asked.
+/// If a successor has not taken leadership after this many times the longest election timeout, the next one is asked.
 const TAKES_WITHIN_ELECTIONS: u32 = 2;
 
 impl Service {
-    /// From now on this node is not ready, campaigns no more and refuses leadership. It still answers and votes.
+    /// From now on this node is not ready, does not campaign and refuses leadership. It still answers and votes.
     pub(crate) fn begin_stop(&self) {
         let parts = self.parts();
-        // First: what ends because of the one must not be taken for an end by itself.
+        // This comes first, so that an end that follows from the stop does not count as the failure of a task.
         parts.tasks.begin_stop();
         parts.lifecycle.stopping.store(true, Ordering::Relaxed);
         parts.raft.runtime_config().elect(false);
     }
 
-    /// Hands leadership over, if this node has it, and waits until somebody else does. Asks one voter after the other;
-    /// if none is there to take it, the others elect once this node is gone.
+    /// Hands leadership over, if this node has it, and waits until another node leads. It asks one voter after
+    /// another. If none takes it, the others elect once this node has ended.
     pub(crate) async fn leave_leadership(&self, within: Duration) {
         let parts = self.parts();
         if parts.believed_leader() != Some(parts.config.node_id) {
@@ -54,18 +54,18 @@ impl Service {
             }
         }
         if parts.voters().len() > 1 {
-            tracing::warn!("nobody was there to take leadership; the others elect once this node is gone");
+            tracing::warn!("no other voter took leadership; the others elect once this node has ended");
         }
     }
 }
 
 impl Parts {
-    /// Whether this node is on its way out.
+    /// Whether this node is stopping.
     pub(crate) fn is_stopping(&self) -> bool {
         self.lifecycle.stopping.load(Ordering::Relaxed)
     }
 
-    /// The connected voter that holds the most of the log, but for those that were asked already.
+    /// The connected voter that holds the most of the log, except those that were asked already.
     pub(super) fn successor(&self, asked: &BTreeSet<NodeId>) -> Option<NodeId> {
         let metrics = self.raft.metrics().borrow_watched().clone();
         let replication = metrics.replication?;
@@ -76,7 +76,7 @@ impl Parts {
             .max_by_key(|id| replication.get(id).and_then(|matched| matched.as_ref().map(|m| m.index)))
     }
 
-    /// Who leads in this node's place, by `until`; nobody if `successor` goes away meanwhile.
+    /// The node that leads in this node's place, by `until`. None if `successor` disconnects in the meantime.
     pub(super) async fn wait_for_new_leader(&self, successor: NodeId, until: Instant) -> Option<NodeId> {
         loop {
             match self.believed_leader() {

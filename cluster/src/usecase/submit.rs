@@ -1,8 +1,9 @@
-//! submit: look at it here (`check.rs`), propose it on the leader (`propose.rs`), answer with the receipt.
+//! submit: checks envelopes here (`check.rs`), proposes them on the leader (`propose.rs`), and answers with the
+//! receipts.
 //!
-//! The receiving node verifies the signatures at once, so what is plainly wrong is never proposed. A call takes its places first
-//! (`urgency.rs`), a large batch before it is read (`batch.rs`), and what has none is shed before anything is done for it. A batch that is
-//! shed has one problem for all of its envelopes.
+//! The receiving node verifies the signatures at once, so what is plainly wrong is never proposed. A call takes its
+//! places first (`urgency.rs`), and a large batch does so before it is read (`batch.rs`). A call without places is
+//! shed before anything is done for it. A batch that is shed has one problem for all of its envelopes.
 
 use std::time::Duration;
 
@@ -28,7 +29,8 @@ impl Service {
         only(self.submit_batch(caller, BatchMode::Each, vec![envelope]).await)
     }
 
-    /// Submits envelopes in order; `all` accepts all of them or none. One answer an envelope, in order.
+    /// Submits envelopes in order. With `all`, either all of them are accepted or none. Returns one answer for each
+    /// envelope, in order.
     ///
     /// # Errors
     /// The one problem of all of them, if nothing was proposed and none of them was judged.
@@ -41,23 +43,23 @@ impl Service {
         self.submit_as(Sender::Client, mode, envelopes, None, self.submissions_end()).await
     }
 
-    /// Submits what this node itself states: a permit.
+    /// Submits a statement of this node's own: a permit.
     pub(super) async fn submit_nodes(&self, envelope: Bytes) -> Submitted {
         let until = self.submissions_end();
         only(self.submit_as(Sender::Node, BatchMode::Each, vec![envelope], None, until).await)
     }
 
-    /// When the answer is due to a submission that is all here now.
+    /// When the answer is due to a submission that has fully arrived now.
     pub(super) fn submissions_end(&self) -> Instant {
         within(self.parts().config.deadlines.submit_ms)
     }
 
-    /// So many envelopes, of which it is still to be counted what becomes of them.
+    /// This many envelopes, whose outcome is not counted yet.
     pub(super) fn uncounted(&self, envelopes: usize) -> Uncounted<'_> {
         Uncounted { metrics: &self.parts().metrics, envelopes }
     }
 
-    /// Submits envelopes, which may have taken room before they were read. The answer is due at `until`.
+    /// Submits envelopes, which may have taken places before they were read. The answer is due at `until`.
     pub(super) async fn submit_as(
         &self,
         sender: Sender,
@@ -95,7 +97,7 @@ impl Service {
         results
     }
 
-    /// Proposes those that are fit for it, and puts the answers in the order given.
+    /// Proposes the envelopes that passed the check, and puts the answers in the given order.
     async fn propose_checked(
         &self,
         mode: BatchMode,
@@ -111,7 +113,7 @@ impl Service {
             .filter_map(|(bytes, unfit)| unfit.is_none().then_some(bytes))
             .collect();
         let count = good.len();
-        // What is not proposed leaves its places to others.
+        // Envelopes that are not proposed give their places back.
         drop(places.split(unfit.len().saturating_sub(count)));
         let mut outcomes = match count {
             0 => Vec::new(),
@@ -145,13 +147,14 @@ impl Service {
         let (reply, outcome) = oneshot::channel();
         let group = Group { atomic: mode == BatchMode::All, envelopes };
         let pending = Pending { group, bytes, until, reply, _places: places };
-        // Each has a place at least, and there are as many as the queue is long: it is full for nobody who has one.
+        // Each envelope has a place, and the queue has as many entries as there are places, so it has room for each
+        // of them.
         self.inner
             .submissions
             .of(urgency)
             .try_send(pending)
             .map_err(|_| Failure::Overloaded("too many envelopes wait to be proposed".to_owned()))?;
-        // The proposer answers by the deadline; this is only for one that was lost.
+        // The proposer answers by the deadline. This timeout is only for a proposer that was lost.
         match timeout_at(until + Duration::from_secs(1), outcome).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Err(Failure::Unknown("the node is stopping".to_owned())),
@@ -160,24 +163,24 @@ impl Service {
     }
 }
 
-/// Envelopes of which it is still to be counted what becomes of them. If the work on them panics, then that did.
+/// Envelopes whose outcome is not counted yet. If the work on them panics, each counts as an internal error.
 pub(super) struct Uncounted<'a> {
     metrics: &'a Metrics,
     envelopes: usize,
 }
 
 impl Uncounted<'_> {
-    /// There turned out to be so many.
+    /// Sets the number of envelopes, once it is known.
     pub(super) fn are(&mut self, envelopes: usize) {
         self.envelopes = envelopes;
     }
 
-    /// The same became of all of them.
+    /// Counts the same outcome for all of them.
     pub(super) fn became_all(mut self, result: &Submitted) {
         self.metrics.submitted(&EnvelopeOutcome::from(result), std::mem::take(&mut self.envelopes));
     }
 
-    /// This became of each of them.
+    /// Counts each envelope's own outcome.
     fn became_each(mut self, results: &[Submitted]) {
         self.envelopes = 0;
         for result in results {
@@ -188,7 +191,7 @@ impl Uncounted<'_> {
 
 impl Drop for Uncounted<'_> {
     fn drop(&mut self) {
-        // A caller that went away is no reason to count.
+        // A caller that left changes nothing in the count.
         if std::thread::panicking() {
             self.metrics.submitted(&EnvelopeOutcome::Refused(Code::InternalError), self.envelopes);
         }
@@ -203,12 +206,14 @@ fn only(results: Result<Vec<Submitted>, Box<Problem>>) -> Submitted {
     }
 }
 
-/// The answers; or the one problem of all of them, if nothing was proposed and none of them was judged, all by the same code. It is that of
-/// the first; the others may tell it in other words. A thousand times the same would cost this node more than it did to shed them.
+/// The answers. If nothing was proposed and none of the envelopes was judged, all with the same code, it is the one
+/// problem of all of them: that of the first, although the others may have another text. A thousand equal problems
+/// would cost this node more than shedding the batch did.
 fn unless_shed(results: Vec<Submitted>) -> Result<Vec<Submitted>, Box<Problem>> {
     let shed = match results.as_slice() {
         [Submitted::NotTaken(first), others @ ..] => {
-            // In a batch that is all or nothing, what is refused for another envelope was looked at. It has a field.
+            // In a batch that is all or nothing, an envelope that is refused because of another one was looked at.
+            // Its problem names a field.
             let is_same = |other: &Submitted| match other {
                 Submitted::NotTaken(problem) => problem.code == first.code && problem.field == first.field,
                 Submitted::Accepted { .. } | Submitted::Refused(_) | Submitted::Unknown(_) => false,
@@ -225,7 +230,7 @@ fn lost() -> Submitted {
     failed(&Failure::Unknown("the answer was lost inside the node".to_owned()))
 }
 
-/// One bad envelope of an all-or-nothing batch: nothing is proposed.
+/// One bad envelope in a batch that is all or nothing: nothing is proposed.
 fn all_refused(unfit: &[Option<Unfit>]) -> Vec<Submitted> {
     let first = unfit.iter().enumerate().find_map(|(place, unfit)| unfit.as_ref().map(|why| (place, why)));
     unfit

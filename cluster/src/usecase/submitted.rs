@@ -13,15 +13,15 @@ use crate::metrics::EnvelopeOutcome;
 pub enum Submitted {
     /// It is in the ledger.
     Accepted {
-        /// Where.
+        /// Its place in the ledger.
         receipt: ReceiptBody,
         /// Whether this submission put it there. If not, an earlier one did.
         fresh: bool,
     },
     /// It was judged: it is not in the ledger, or it is there as proof of an equivocation.
     Refused(Box<Problem>),
-    /// It was certainly not proposed, or a node could not judge it. That settles nothing: the same bytes may be accepted elsewhere or
-    /// later.
+    /// It was certainly not proposed, or a node could not judge it. That settles nothing: the same bytes may be
+    /// accepted by another node or later.
     NotTaken(Box<Problem>),
     /// It is unknown whether it is in the ledger.
     Unknown(Box<Problem>),
@@ -84,7 +84,7 @@ pub(super) fn answer(outcome: Outcome, history: Option<History>) -> Submitted {
         accepted_at: receipt.accepted_at,
         history,
     };
-    // A receipt says nothing without the history that it is of. What was applied has one.
+    // A receipt means nothing without its history. An applied envelope has one.
     let of_none =
         || failed(&Failure::Unknown("the history of the receipt was lost inside the node".to_owned()));
     match outcome {

@@ -1,4 +1,4 @@
-//! Standing watches: the clock, and the registry's durability.
+//! Two permanent watches: over the clock, and over the durability of the registry.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -15,18 +15,18 @@ use crate::tasks::{TaskHeartbeat, Why};
 
 /// How often the clock is judged.
 const CLOCK_EVERY: Duration = Duration::from_millis(100);
-/// How long a handed-over leadership is given to arrive before it is handed over again.
+/// How long the node waits for a handover of leadership before it tries again.
 const HANDOVER_PAUSE: Duration = Duration::from_secs(1);
-/// A leader hands over once no quorum agreed with it so many times in a row.
+/// A leader hands over after this many checks in a row at which no quorum agreed with its clock.
 const UNSURE_TICKS: u32 = 3;
 
-/// Looks at the clock. A node with whose clock no quorum agrees does not campaign, and hands leadership over if it has it. What else
-/// is wrong with a clock with which a quorum agrees is wrong with all of the quorum's: another leader would stamp nothing either, and
-/// this one is still good for reading.
+/// Watches the clock. If no quorum agrees with it, the node does not campaign, and hands leadership over if it has
+/// it. If a quorum agrees, any other problem with the clock is one of the whole quorum: another leader could not
+/// stamp either, and this one can still serve reads.
 pub(crate) async fn supervise_clock(service: Service, heartbeat: TaskHeartbeat) -> Why {
     let mut ticks = interval(CLOCK_EVERY);
     let mut campaigns = None;
-    // So every node of several begins, which needs no word.
+    // Every node of a cluster of several starts in this state, so it is not logged.
     let mut said = Some(ClockStanding::NoQuorum);
     let mut unsure_ticks: u32 = 0;
     loop {
@@ -57,8 +57,8 @@ pub(crate) async fn supervise_clock(service: Service, heartbeat: TaskHeartbeat) 
         unsure_ticks = if quorum { 0 } else { unsure_ticks.saturating_add(1) };
         let leads = parts.believed_leader() == Some(parts.config.node_id);
         if leads && unsure_ticks >= UNSURE_TICKS && service.hand_over().await {
-            // openraft keeps a transfer for ever, and a leader that transfers sends no heartbeats: if the successor does
-            // not take over, the others elect.
+            // openraft keeps a transfer for ever, and a leader that transfers sends no heartbeats. If the successor
+            // does not take over, the others elect.
             sleep(HANDOVER_PAUSE).await;
         }
     }
@@ -78,7 +78,7 @@ impl Service {
     }
 }
 
-/// Makes the registry durable now and again; the Raft log covers what is between.
+/// Makes the registry durable from time to time. The Raft log covers what was applied since.
 pub(crate) async fn flush_registry(service: Service, heartbeat: TaskHeartbeat) -> Why {
     let mut ticks = interval(Duration::from_millis(service.config().limits.registry_flush_ms));
     loop {

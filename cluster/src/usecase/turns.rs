@@ -1,9 +1,10 @@
-//! Turns at verifying: what is urgent goes before what is long, and neither waits for ever.
+//! The turns of verification: urgent work goes before long work, and neither waits for ever.
 //!
-//! A node works on a few pieces of verification at a time (`limits.verifications`). Each piece takes milliseconds and needs a turn.
-//! Who waits for one waits in the queue of its urgency, in order. A free turn goes to the most urgent queue. A queue that has been
-//! passed over [`PASSED_OVER_MAX`] times in a row is served next, so that batches go on, however many single envelopes come. Batches take all
-//! turns but one, unless there is only one: reading a large body is the longest piece there is, and what is urgent need not wait for it.
+//! A node runs a few pieces of verification at a time (`limits.verifications`). Each piece takes milliseconds and
+//! needs a turn. A caller that waits for a turn waits in the queue of its urgency, in order. A free turn goes to the
+//! most urgent queue. If a queue was passed over [`PASSED_OVER_MAX`] times in a row, it is served next, so that
+//! batches advance however many single envelopes come. Batches can take all turns except one, unless there is only
+//! one. Reading a large body is the longest piece, and urgent work need not wait for it.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -14,7 +15,7 @@ use tokio::time::{Instant, timeout_at};
 use super::urgency::Urgency;
 use crate::locked::lock;
 
-/// A queue in which somebody waits is passed over so many times in a row, and no more than once oftener for each other queue.
+/// How often in a row a queue with waiting callers may be passed over. Each other queue can add at most one.
 const PASSED_OVER_MAX: u32 = 3;
 
 /// The turns at verifying.
@@ -23,39 +24,39 @@ pub(super) struct Turns {
 }
 
 struct State {
-    /// Turns that nobody has.
+    /// The number of free turns.
     free: usize,
-    /// How many more of them batches may have.
+    /// How many of them batches may still take.
     free_for_batches: usize,
-    /// By urgency, the most urgent first.
+    /// The queues by urgency, the most urgent first.
     queues: [Queue; Urgency::ALL.len()],
-    /// Most that may wait in one queue.
+    /// The largest number of callers that wait in one queue.
     waiting_max: usize,
 }
 
 #[derive(Default)]
 struct Queue {
     waiting: VecDeque<oneshot::Sender<Turn>>,
-    /// How often another queue was served since this one was, while somebody waited here.
+    /// How often another queue was served since this one was, while a caller waited here.
     passed_over: u32,
 }
 
-/// The right to work on one piece. It is given on when it is dropped.
+/// The right to run one piece. It is passed on when it is dropped.
 pub(super) struct Turn {
     of: Option<Arc<Mutex<State>>>,
     urgency: Urgency,
 }
 
 impl Turns {
-    /// So many turns at a time, for which up to `waiting_max` wait in each queue.
+    /// This many turns at a time. In each queue, up to `waiting_max` callers may wait.
     pub(super) fn new(at_once: usize, waiting_max: usize) -> Self {
         let queues = std::array::from_fn(|_| Queue::default());
         let free_for_batches = at_once.saturating_sub(1).max(1);
         Self { state: Arc::new(Mutex::new(State { free: at_once, free_for_batches, queues, waiting_max })) }
     }
 
-    /// A turn, if it comes by `until`; none at once if too many wait already. The work holds it, so that it is not given on while the
-    /// work of a caller that went away still runs.
+    /// A turn, if it comes by `until`. If too many callers wait already, it returns none at once. The work holds the
+    /// turn, so that the turn is not passed on while the work of a caller that left still runs.
     pub(super) async fn turn(&self, urgency: Urgency, until: Instant) -> Option<Turn> {
         let (give, take) = oneshot::channel();
         {
@@ -63,13 +64,13 @@ impl Turns {
             state.enter(urgency, give);
             hand_out(&self.state, &mut state);
         }
-        // One that has no place in the queue was dropped, and with it the hope for a turn.
+        // If the queue had no place for the caller, its sender was dropped, and it gets no turn.
         timeout_at(until, take).await.ok()?.ok()
     }
 }
 
 impl State {
-    /// Puts a caller at the end of its queue, unless that is full of callers that still wait.
+    /// Puts a caller at the end of its queue, unless the queue is full of callers that still wait.
     fn enter(&mut self, urgency: Urgency, caller: oneshot::Sender<Turn>) {
         let most = self.waiting_max;
         let Some(queue) = self.queues.get_mut(urgency as usize) else { return };
@@ -81,7 +82,7 @@ impl State {
         }
     }
 
-    /// Whose turn it is, of those who still wait and may have one.
+    /// The next caller, of those that still wait and may have a turn.
     fn next(&mut self) -> Option<(Urgency, oneshot::Sender<Turn>)> {
         for queue in &mut self.queues {
             while queue.waiting.front().is_some_and(oneshot::Sender::is_closed) {
@@ -98,7 +99,7 @@ impl State {
         let queues = || Urgency::ALL.into_iter().zip(&self.queues).filter(waits);
         let mut longest: Option<(Urgency, u32)> = None;
         for (urgency, queue) in queues() {
-            // The more urgent one of two that were passed over equally often.
+            // Of two queues that were passed over equally often, the more urgent one.
             if queue.passed_over >= PASSED_OVER_MAX
                 && longest.is_none_or(|(_, passed_over)| passed_over < queue.passed_over)
             {
@@ -119,7 +120,7 @@ impl State {
         next.map(|next| (chosen, next))
     }
 
-    /// A turn was taken.
+    /// Notes that a turn was taken.
     fn taken(&mut self, urgency: Urgency) {
         self.free = self.free.saturating_sub(1);
         if urgency == Urgency::Batch {
@@ -127,7 +128,7 @@ impl State {
         }
     }
 
-    /// A turn is over.
+    /// Notes that a turn is over.
     fn over(&mut self, urgency: Urgency) {
         self.free = self.free.saturating_add(1);
         if urgency == Urgency::Batch {
@@ -136,13 +137,14 @@ impl State {
     }
 }
 
-/// Gives the free turns to those who are next.
+/// Gives the free turns to the next callers.
 fn hand_out(shared: &Arc<Mutex<State>>, state: &mut State) {
     while state.free > 0 {
         let Some((urgency, next)) = state.next() else { return };
         match next.send(Turn { of: Some(shared.clone()), urgency }) {
             Ok(()) => state.taken(urgency),
-            // The caller went away just now. The turn was never taken, so it must not be given back, least of all under this lock.
+            // The caller left just now. Its turn was never taken, so it must not be given back, least of all under
+            // this lock.
             Err(mut turn) => turn.of = None,
         }
     }

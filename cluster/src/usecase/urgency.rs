@@ -1,8 +1,9 @@
-//! How urgent a submission is, and the places that there are for each urgency.
+//! How urgent a submission is, and the places for each urgency.
 //!
-//! Restrictions, single envelopes and batches have places, turns at verifying and log entries of their own, on the node that a client
-//! calls and on the leader, so that none of them waits behind another kind. A call takes its places before anything is done for it.
-//! Without a place it is shed, and costs neither a look at the registry nor a signature.
+//! Restrictions, single envelopes and batches have places, turns of verification and log entries of their own, both
+//! on the node that a client calls and on the leader. So none of them waits behind another kind. A call takes its
+//! places before anything is done for it. A call without places is shed, and costs neither a look at the registry nor
+//! a signature.
 
 use std::sync::Arc;
 
@@ -15,12 +16,12 @@ use assent_registry::Group;
 use crate::config::LimitConfig;
 use crate::metrics::TakenPlaces;
 
-/// Up to so many bytes of envelopes are read where they stand for how urgent they are: that takes about as long as reading the largest
-/// single request. A call of more is a batch.
+/// Envelopes of up to this many bytes in sum are read at once, on the async thread, to find how urgent they are. That
+/// takes about as long as reading the largest single request. A call with more is a batch.
 pub(super) const READ_AT_ONCE: usize = 16 * 1024;
 
-/// An envelope for which more signatures than this may have to be computed (its signatures times its issuers) is no more urgent than a
-/// batch: a few of them cost as much as one.
+/// If more signatures than this may have to be computed for an envelope (its signatures times its issuers), it is
+/// only as urgent as a batch. A few such envelopes cost as much as one batch.
 const SIGNATURES_MAX: usize = 32;
 
 /// How urgent a call's envelopes are.
@@ -30,15 +31,15 @@ pub(super) enum Urgency {
     Restriction,
     /// One envelope of at most [`READ_AT_ONCE`] bytes.
     Single,
-    /// Everything else.
+    /// All other calls.
     Batch,
 }
 
 impl Urgency {
-    /// The most urgent first.
+    /// All urgencies, the most urgent first.
     pub(super) const ALL: [Urgency; 3] = [Urgency::Restriction, Urgency::Single, Urgency::Batch];
 
-    /// Its name on the page of metrics.
+    /// The name of the urgency on the page of metrics.
     pub(super) fn name(self) -> &'static str {
         match self {
             Urgency::Restriction => "restriction",
@@ -47,7 +48,7 @@ impl Urgency {
         }
     }
 
-    /// What it is of, in words.
+    /// What the urgency stands for, in words.
     fn of_what(self) -> &'static str {
         match self {
             Urgency::Restriction => "envelopes that only restrict",
@@ -56,15 +57,15 @@ impl Urgency {
         }
     }
 
-    /// That of the envelopes of one call.
+    /// The urgency of the envelopes of one call.
     pub(super) fn of(envelopes: &[Bytes]) -> Self {
         match envelopes {
-            // What its signatures may cost cannot be told in a moment.
+            // The cost of its signatures cannot be told in a moment.
             [one] if one.len() > READ_AT_ONCE => Urgency::Batch,
             [one] => match read(one) {
                 Some(Read { costly: true, .. }) => Urgency::Batch,
                 Some(Read { restricts: true, .. }) => Urgency::Restriction,
-                // What is no envelope is refused at once.
+                // Bytes that are not an envelope are refused at once.
                 Some(Read { .. }) | None => Urgency::Single,
             },
             several if only_restrict(several) => Urgency::Restriction,
@@ -72,8 +73,9 @@ impl Urgency {
         }
     }
 
-    /// That of what a peer forwards, which puts calls of one urgency together: that of its least urgent call. It reads no more of a call
-    /// than the peer did, and as many calls as the peer put together, so beyond [`READ_AT_ONCE`] it is no work for an async thread.
+    /// The urgency of what a peer forwards. A peer puts calls of one urgency together, so it is that of the least
+    /// urgent call. It reads no more of a call than the peer did, but as many calls as the peer put together. Beyond
+    /// [`READ_AT_ONCE`] it must not run on an async thread.
     pub(super) fn of_groups(groups: &[Group]) -> Self {
         let mut least_urgent: Option<Self> = None;
         for group in groups {
@@ -85,8 +87,8 @@ impl Urgency {
         least_urgent.unwrap_or(Urgency::Batch)
     }
 
-    /// Most bytes of envelopes that are proposed in one log entry. Restrictions are few, so that the leader, which has to read what it is
-    /// forwarded before it knows that it only restricts, reads them at once.
+    /// The largest size of the envelopes in one log entry, in bytes. It is small for restrictions, so that the leader
+    /// can read them at once: it must read what is forwarded to it before it knows that it only restricts.
     pub(super) fn entry_bytes_max(self, limits: &LimitConfig) -> usize {
         match self {
             Urgency::Restriction => limits.submit_batch_bytes.min(READ_AT_ONCE),
@@ -95,7 +97,7 @@ impl Urgency {
     }
 }
 
-/// What of an envelope says how urgent it is.
+/// What of an envelope determines how urgent it is.
 struct Read {
     /// Whether it only restricts.
     restricts: bool,
@@ -103,7 +105,7 @@ struct Read {
     costly: bool,
 }
 
-/// Reads an envelope, which has at most [`READ_AT_ONCE`] bytes. Whether anybody signed it is not looked at.
+/// Reads an envelope, which has at most [`READ_AT_ONCE`] bytes. It does not check signatures.
 fn read(envelope: &[u8]) -> Option<Read> {
     let envelope = Envelope::parse(envelope).ok()?;
     let statement = Statement::parse(&envelope.payload).ok()?;
@@ -111,7 +113,7 @@ fn read(envelope: &[u8]) -> Option<Read> {
     Some(Read { restricts: statement.kind.is_restriction(), costly: signatures > SIGNATURES_MAX })
 }
 
-/// Whether these envelopes, of which there is at least one, do nothing but restrict, as far as that can be told in a moment.
+/// Whether these envelopes, of which there is at least one, only restrict, as far as that can be told in a moment.
 fn only_restrict<'a>(envelopes: impl IntoIterator<Item = &'a Bytes>) -> bool {
     let (mut bytes, mut found) = (0usize, false);
     for envelope in envelopes {
@@ -124,7 +126,7 @@ fn only_restrict<'a>(envelopes: impl IntoIterator<Item = &'a Bytes>) -> bool {
     found
 }
 
-/// Something for each urgency.
+/// One value for each urgency.
 pub(super) struct PerUrgency<T> {
     restriction: T,
     single: T,
@@ -132,7 +134,7 @@ pub(super) struct PerUrgency<T> {
 }
 
 impl<T> PerUrgency<T> {
-    /// Made for each urgency in turn, the most urgent first.
+    /// Makes the value for each urgency in turn, the most urgent first.
     pub(super) fn new(mut make: impl FnMut(Urgency) -> T) -> Self {
         Self {
             restriction: make(Urgency::Restriction),
@@ -141,7 +143,7 @@ impl<T> PerUrgency<T> {
         }
     }
 
-    /// That of one urgency.
+    /// The value of one urgency.
     pub(super) fn of(&self, urgency: Urgency) -> &T {
         match urgency {
             Urgency::Restriction => &self.restriction,
@@ -151,10 +153,11 @@ impl<T> PerUrgency<T> {
     }
 }
 
-/// One place an envelope, from the arrival of its call to its answer.
+/// The places: one for each envelope, from the arrival of its call to its answer.
 ///
-/// A call whose envelopes name keys that this node does not know waits for a read barrier, and anybody can send one. It waits aside, in
-/// one of as many other places, so that such calls keep nobody else out, however many there are ([`HeldPlaces`]).
+/// A call whose envelopes name keys that this node does not know waits for a read barrier, and any client can send
+/// one. It waits aside, in one of the same number of other places. So such calls keep no others out, however many
+/// there are ([`HeldPlaces`]).
 pub(super) struct Places {
     free: PerUrgency<Arc<Semaphore>>,
     aside: PerUrgency<Arc<Semaphore>>,
@@ -162,7 +165,8 @@ pub(super) struct Places {
 }
 
 impl Places {
-    /// Those for the calls of clients: half are for batches, an eighth for restrictions, the rest for single envelopes.
+    /// The places for the calls of clients: half for batches, an eighth for restrictions, and the rest for single
+    /// envelopes.
     pub(super) fn for_clients(limits: &LimitConfig) -> Self {
         let (batches, restrictions) = (limits.submit_queue / 2, limits.submit_queue / 8);
         Self::new(|urgency| match urgency {
@@ -172,7 +176,8 @@ impl Places {
         })
     }
 
-    /// Those for what peers forward. All together may forward as many of each urgency as one of them may have waiting.
+    /// The places for what peers forward. All peers together may forward as many envelopes of each urgency as one of
+    /// them may have waiting.
     pub(super) fn for_peers(limits: &LimitConfig) -> Self {
         Self::new(|_| limits.submit_queue)
     }
@@ -185,7 +190,7 @@ impl Places {
         }
     }
 
-    /// Places for so many envelopes.
+    /// Places for this many envelopes.
     ///
     /// # Errors
     /// Why there are none, one sentence.
@@ -193,7 +198,7 @@ impl Places {
         taken(self.free.of(urgency), envelopes).ok_or_else(|| self.full(urgency, envelopes))
     }
 
-    /// Whether there are places for so many envelopes now. It takes none.
+    /// Checks whether there are places for this many envelopes now. It takes none.
     ///
     /// # Errors
     /// Why there are none, one sentence.
@@ -207,7 +212,7 @@ impl Places {
         format!("there are places for {most} {of}, and {envelopes} more do not fit")
     }
 
-    /// Places aside for so many envelopes.
+    /// Places aside for this many envelopes.
     ///
     /// # Errors
     /// Why there are none, one sentence.
@@ -232,13 +237,13 @@ impl Places {
     }
 }
 
-/// So many permits, if they are there.
+/// This many permits, if they are free.
 fn taken(places: &Arc<Semaphore>, envelopes: usize) -> Option<OwnedSemaphorePermit> {
     let permits = u32::try_from(envelopes).unwrap_or(u32::MAX);
     places.clone().try_acquire_many_owned(permits).ok()
 }
 
-/// The places of one call, which are given back when it is dropped: its own, or those where it waits aside.
+/// The places of one call, which are given back when this is dropped: its own places, or those where it waits aside.
 pub(super) struct HeldPlaces<'a> {
     places: &'a Places,
     urgency: Urgency,
@@ -247,7 +252,7 @@ pub(super) struct HeldPlaces<'a> {
 }
 
 impl<'a> HeldPlaces<'a> {
-    /// A place for each of a call's envelopes.
+    /// Takes a place for each of a call's envelopes.
     ///
     /// # Errors
     /// Why there are none, one sentence.
@@ -256,7 +261,8 @@ impl<'a> HeldPlaces<'a> {
         Ok(Self { places, urgency, envelopes, held })
     }
 
-    /// The room of a call that took it before it was read, now that it is known what the call is: what it does not need is given back.
+    /// Adjusts the places of a call that took them before it was read, now that its urgency and size are known. It
+    /// gives back what the call does not need.
     ///
     /// # Errors
     /// Why there is no more, one sentence.
@@ -275,25 +281,25 @@ impl<'a> HeldPlaces<'a> {
         self.urgency
     }
 
-    /// Gives the places back, for others where the call waits aside.
+    /// Gives the places back, and takes others where the call waits aside.
     ///
     /// # Errors
-    /// Why there are none, one sentence. It keeps its own places then.
+    /// Why there are none, in one sentence. The call then keeps its own places.
     pub(super) fn step_aside(&mut self) -> Result<(), String> {
         self.held = self.places.take_aside(self.urgency, self.envelopes)?;
         Ok(())
     }
 
-    /// Takes places anew, for those where it waited aside.
+    /// Takes places again, and gives back those where the call waited aside.
     ///
     /// # Errors
-    /// Why there are none, one sentence. Nothing of the call may be proposed then.
+    /// Why there are none, in one sentence. Then nothing of the call may be proposed.
     pub(super) fn come_back(&mut self) -> Result<(), String> {
         self.held = self.places.take(self.urgency, self.envelopes)?;
         Ok(())
     }
 
-    /// The places, for whoever proposes the envelopes.
+    /// The places, for the task that proposes the envelopes.
     pub(super) fn into_places(self) -> OwnedSemaphorePermit {
         self.held
     }
@@ -414,7 +420,7 @@ mod tests {
         let said = format!("{most} envelopes that only restrict may wait for a read barrier");
         assert!(why.contains(&said), "{why}");
         assert_eq!(places.taken(Urgency::Restriction), 1);
-        // Whoever comes back needs a place again.
+        // A call that comes back needs a place again.
         let others = HeldPlaces::take(&places, Urgency::Restriction, most - 1).unwrap();
         let mut first = aside.pop().unwrap();
         assert!(first.come_back().is_err());

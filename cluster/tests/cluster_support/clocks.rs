@@ -1,4 +1,4 @@
-//! Clocks that a test moves, and what a node says of its own.
+//! Clocks that a test moves, and what a node reports of its own clock.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

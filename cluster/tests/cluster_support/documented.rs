@@ -1,7 +1,7 @@
-//! Whether `docs/protocol.md` says that a call can be answered like this, by its table "What each call answers".
+//! Checks that `docs/protocol.md` allows an answer to a call, by its table "What each call answers".
 //!
-//! The helpers of tests that talk to nodes over HTTP ask at the time of each answer. So a status or a code that the page lacks fails the
-//! test that has seen it. Other crates' tests use this file too, by its path.
+//! The helpers of tests that talk to nodes over HTTP make this check for each answer. So if the page lacks a status or
+//! a code, the test that received it fails. Other crates' tests include this file too, by its path.
 #![allow(
     dead_code,
     unreachable_pub,

@@ -1,4 +1,4 @@
-//! What a node of another build would say to its peers: the same node, whose frames are rewritten as they leave it.
+//! A node of another build, as its peers see it: the same node, whose frames are rewritten as they leave it.
 
 use std::io;
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! Blocking work that a test holds, and lets go of piece by piece.
+//! Blocking work that a test holds back, and releases piece by piece.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;

@@ -1,4 +1,5 @@
-//! Plain HTTP to a node, one connection a request. An answer that `docs/protocol.md` does not list fails the test.
+//! Plain HTTP to a node, with one connection for each request. An answer that `docs/protocol.md` does not list fails
+//! the test.
 
 use std::net::SocketAddr;
 

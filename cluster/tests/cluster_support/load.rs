@@ -1,4 +1,4 @@
-//! A client that asks a node and hands envelopes in, all the time, and remembers every answer.
+//! A client that asks a node and submits envelopes without a pause, and remembers every answer.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,4 @@
-//! Members that move, and what the membership says of them.
+//! Members that move, and what the membership says about them.
 
 use std::time::Duration;
 

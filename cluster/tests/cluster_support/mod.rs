@@ -1,4 +1,4 @@
-//! Configurations of clusters of three nodes in one process, how nodes start, and what their clients submit.
+//! Configurations of clusters of three nodes in one process, the start of their nodes, and what their clients submit.
 #![allow(
     dead_code,
     unreachable_pub,

@@ -1,5 +1,5 @@
-//! Bytes to a node's client port, and what comes back: for clients that no HTTP library would be. An answer that `docs/protocol.md` does
-//! not list fails the test.
+//! Bytes to a node's client port, and the bytes that come back, for clients that no HTTP library would imitate. An
+//! answer that `docs/protocol.md` does not list fails the test.
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! A stopped node's log, record by record as it lies on disk.
+//! A stopped node's log, record by record as it is stored on disk.
 
 use assent_cluster::config::Config;
 use assent_store::{EntryError, LogEntry, Store, StoreOptions};

@@ -1,6 +1,6 @@
 //! What the clients of these clusters submit: the genesis file, statements by its keys, and the question that they ask.
 //!
-//! Root's key is 1, checkpoints are signed by 2, the domain `prod.eu` is governed by 3, and the nodes' keys are 11 to 13.
+//! Root's key is 1, key 2 signs checkpoints, key 3 governs the domain `prod.eu`, and the nodes' keys are 11 to 13.
 
 use assent_fixtures::claims::Authorization;
 use assent_fixtures::policy::open_policy;

@@ -1,13 +1,14 @@
-//! What lies in a fixture: evidence of every kind that decisions rest on, in lineages that each end another way, and what is asked
-//! of it.
+//! The content of a fixture: evidence of every kind that decisions rest on, in lineages that each end in another way,
+//! and the questions that are asked about it.
 //!
-//! - `prod.eu`, whose policy requires an attestation: an isolation that was released; lineages with an allow (`plain`), counted uses
-//!   (`counted`), a bound runtime (`bound`, on `runtime-1`), a quarantine that holds (`held`) and one that was released
-//!   (`released`), an equivocation (`twice`) and a reconciled one (`settled`), an attestation that was invalidated (`invalid`), and
-//!   one by a key that was revoked since (`revoked`).
-//! - `open.eu`, whose policy requires an attestation, a policy validation and a checkpoint of another registry, and states `null` for
-//!   every list and every age: a lineage (`nulls`), and one with a trust and two checkpoints under it (`peer`).
-//! - `frozen.eu`, which is isolated: an authorization from before (`frozen`).
+//! - `prod.eu`, whose policy requires an attestation: an isolation that was released; lineages with an allow
+//!   (`plain`), counted uses (`counted`), a bound runtime (`bound`, on `runtime-1`), a quarantine in force (`held`)
+//!   and one that was released (`released`), an equivocation (`twice`) and a reconciled one (`settled`), an
+//!   attestation that was invalidated (`invalid`), and one by a key that was revoked since (`revoked`).
+//! - `open.eu`, whose policy requires an attestation, a policy validation and a checkpoint of another registry, and
+//!   states `null` for every list and every age: a lineage (`nulls`), and one with a trust and two checkpoints under
+//!   it (`peer`).
+//! - `frozen.eu`, which is isolated: an authorization from before the isolation (`frozen`).
 
 use assent_cluster::node::Node;
 use assent_cluster::usecase::{Caller, Submitted};

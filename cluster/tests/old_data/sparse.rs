@@ -1,7 +1,7 @@
-//! Files that are mostly zeros, as their blocks that are not.
+//! A format for files that are mostly zeros: it has only the blocks that are not.
 //!
-//! `MAGIC`, the file's length (8), and for each run of blocks with something in them its offset (8), its length (4) and its bytes. Integers
-//! are big endian.
+//! The format is `MAGIC`, the file's length (8 bytes), and for each run of blocks with a byte other than zero its
+//! offset (8 bytes), its length (4 bytes) and its bytes. Integers are big endian.
 
 const MAGIC: &[u8] = b"assent sparse file 1\n";
 const BLOCK: usize = 512;

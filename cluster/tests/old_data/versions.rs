@@ -1,4 +1,5 @@
-//! Which versions what lies on a disk has, and a snapshot's parts; and whether there is data of every version that this build writes.
+//! The versions of the data on a disk and of a snapshot's parts, and whether there is data of every version that this
+//! build writes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What the peer transport's tests share: a scripted handler, nodes on loopback, raw peers that speak bytes.
+//! What the tests of the peer transport share: a scripted handler, nodes on loopback, and raw peers that send bytes.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part of this")]
 
 use std::future::{pending, ready};

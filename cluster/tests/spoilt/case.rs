@@ -1,4 +1,4 @@
-//! One case: what is asked of how many endpoints, and what each of them makes of a node's answer.
+//! One case: the question, the number of endpoints, and what each endpoint does to a node's answer.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;

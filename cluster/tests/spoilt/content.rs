@@ -1,4 +1,4 @@
-//! What becomes of the body of a node's answer.
+//! Changes to the body of a node's answer.
 
 use assent_api::DecisionBody;
 use assent_proof::{Json, json, sign_batch};

@@ -1,4 +1,4 @@
-//! Numbers that follow from a seed, so that one number draws a whole case again.
+//! Numbers that follow from a seed, so that one number draws the same case again.
 
 /// A sequence of numbers, by SplitMix64.
 pub struct Draw(u64);

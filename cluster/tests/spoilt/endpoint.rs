@@ -1,4 +1,4 @@
-//! An endpoint in front of a node. It takes the node's answer and gives a client what a plan makes of it.
+//! An endpoint in front of a node. It takes the node's answer, changes it by a plan, and gives the result to a client.
 
 use std::io;
 use std::net::SocketAddr;

@@ -1,5 +1,5 @@
-//! What a client may make of what it was told. It is judged by `docs/protocol.md` ("Asking again", "Verifying a decision"), with none of
-//! the client's code.
+//! What a client may conclude from the answers that it got. `docs/protocol.md` ("Asking again", "Verifying a
+//! decision") decides this, and none of the client's code is used.
 
 use std::time::Duration;
 

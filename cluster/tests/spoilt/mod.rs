@@ -1,4 +1,4 @@
-//! Endpoints that spoil what real nodes answer, by a seed, and a judge of what a client made of that.
+//! Endpoints that spoil the answers of real nodes, by a seed, and a judge of what a client concluded.
 #![allow(unreachable_pub, missing_docs, reason = "one test uses it")]
 #![allow(
     clippy::unwrap_used,

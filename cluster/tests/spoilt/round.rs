@@ -1,4 +1,5 @@
-//! The truth of some cases: lineages of their own, and what the nodes said before one of them was quarantined.
+//! The true answers for some cases: lineages of their own, and what the nodes answered before one of them was
+//! quarantined.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

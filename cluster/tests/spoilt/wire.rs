@@ -1,4 +1,4 @@
-//! How a spoilt answer goes over the wire, and what a client hears of it.
+//! How a spoilt answer is sent, and how much of it a client receives.
 
 use std::io;
 use std::time::Duration;

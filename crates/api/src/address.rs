@@ -1,12 +1,14 @@
-//! Where a member is reached: one type for it, and one spelling of every IP address.
+//! A member's address: one type for it, and one spelling of every IP address.
 //!
-//! No two members have one address. Resolvers read many spellings as one IP address (`127.1`, `[::ffff:127.0.0.1]`, `localhost`), and
-//! many as one port (`080`, `+80`). So whatever takes a new address in parses it as a [`MemberAddress`]: configuration, the API, the command
-//! line, and a leader before it changes the membership. Of an IP address it takes the one spelling of [RFC 5952] or of dotted decimals,
-//! and a refusal says which that is. Names are taken as they are written: only a resolver could tell that two of them lead to one
-//! machine.
+//! No two members may have the same address. Resolvers read many spellings as the same IP address (`127.1`,
+//! `[::ffff:127.0.0.1]`, `localhost`), and many as the same port (`080`, `+80`). So every place that accepts a new
+//! address parses it as a [`MemberAddress`]: the configuration, the API, the command line, and a leader before it
+//! changes the membership. An IP address is accepted only in the spelling of [RFC 5952] or in dotted decimals, and a
+//! refusal shows that spelling. A name is accepted as it is written: only a resolver could tell that two names lead to
+//! the same machine.
 //!
-//! What was stored before this was checked stays as it is, and is compared by [`same_address`].
+//! An address that was stored before this check existed stays as it is, and is compared by [`same_address`]. This
+//! module never resolves a name and never dials an address.
 //!
 //! [RFC 5952]: https://www.rfc-editor.org/rfc/rfc5952
 
@@ -16,44 +18,45 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
-/// Longest address of a member, in bytes.
+/// The longest address of a member, in bytes.
 const MAX_ADDRESS_BYTES: usize = 256;
 
-/// Where a member is reached: `host:port`, at most 256 bytes. Another node can dial it, as far as that can be told without dialing.
+/// A member's address: `host:port`, at most 256 bytes. Another node can dial it, as far as this can be known without
+/// dialing.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct MemberAddress(String);
 
-/// Why a text is no address that a member may have.
+/// Why a text is not an address that a member may have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
-    /// It is too long.
+    /// The text is too long.
     #[error(
-        "an address of {bytes} bytes is longer than {most} bytes, the most that one may have",
+        "the address has {bytes} bytes; an address may have at most {most} bytes",
         most = MAX_ADDRESS_BYTES
     )]
     TooLong {
-        /// How long it is.
+        /// The length of the text, in bytes.
         bytes: usize,
     },
-    /// It is no host and port.
+    /// The text is not a host and a port.
     #[error(
         "`{text}` must be `host:port`: a name, an IPv4 address or an IPv6 address in brackets, and a port from 1 to 65535"
     )]
     Form {
-        /// What was given, with its control characters escaped.
+        /// The given text, with its control characters escaped.
         text: String,
     },
-    /// It is an address, in a spelling by which one member could pass for two.
+    /// The text is another spelling of an address, with which one member could pass for two.
     #[error(
         "`{text}` is another spelling of `{canonical}`, and no two members have one address: write `{canonical}`"
     )]
     Spelling {
         /// What was given.
         text: String,
-        /// The one spelling of it.
+        /// The only accepted spelling of the address.
         canonical: String,
     },
-    /// It is the address of no single machine.
+    /// The text is an address that does not belong to a single machine.
     #[error(
         "no other node can dial `{text}`, which {why}: give the address at which others reach the node (in its configuration, set \
          `peer_advertise` and `client_advertise`)"
@@ -61,13 +64,13 @@ pub enum AddressError {
     NotDialable {
         /// What was given.
         text: String,
-        /// What it stands for.
+        /// What the address stands for.
         why: &'static str,
     },
 }
 
 impl MemberAddress {
-    /// As it is written.
+    /// The address as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -109,20 +112,23 @@ impl From<MemberAddress> for String {
     }
 }
 
-/// Whether this has the form of an address: `host:port`, at most 256 bytes, in characters that need no escape anywhere. Less is asked than
-/// of a [`MemberAddress`]: builds from before that was checked may have such an address stored, and tell it to their peers.
+/// Whether a text has the form of an address: `host:port`, at most 256 bytes, in characters that never need an escape.
+/// This is weaker than the check of a [`MemberAddress`]: an earlier build may have stored such an address, and may
+/// send it to its peers.
 pub fn is_address(text: &str) -> bool {
     text.len() <= MAX_ADDRESS_BYTES
         && text.rsplit_once(':').is_some_and(|(host, port)| is_plain(host) && port_of(port).is_some())
 }
 
-/// Whether two addresses are one, however each is spelled: also of texts that are no [`MemberAddress`], as one that was stored before.
-/// Of two names it tells only whether they are written alike, in whatever case.
+/// Whether two texts are the same address, however each is spelled. The texts need not be a [`MemberAddress`]: an
+/// earlier build may have stored another text. Two names are the same only if they are written alike, regardless of
+/// case.
 pub fn same_address(one: &str, other: &str) -> bool {
     one == other || address_key(one) == address_key(other)
 }
 
-/// The same text for all spellings of one address, to compare by. It is for nothing else: what it is made of may be no address.
+/// A text that is the same for all spellings of an address. It is only for comparing: the given text may not be an
+/// address.
 pub fn address_key(text: &str) -> String {
     match read(text) {
         Some((_, Host::Ip(ip), port)) => SocketAddr::new(ip, port).to_string(),
@@ -131,15 +137,15 @@ pub fn address_key(text: &str) -> String {
     }
 }
 
-/// What a resolver makes of a host.
+/// How a resolver reads a host.
 enum Host {
-    /// An IP address, without looking anything up. Never an IPv4 address that is mapped into IPv6.
+    /// An IP address that needs no lookup. It is never an IPv4 address that is mapped into IPv6.
     Ip(IpAddr),
-    /// A name, in lower case and without the dot at its end.
+    /// A name, in lower case and without a dot at its end.
     Name(String),
 }
 
-/// The host as it is written, what it is, and the port.
+/// Reads the host as it is written, its meaning, and the port.
 fn read(text: &str) -> Option<(&str, Host, u16)> {
     let (written, port) = text.rsplit_once(':')?;
     if !is_plain(written) {
@@ -169,14 +175,14 @@ fn host_of(written: &str) -> Option<Host> {
     if name.split('.').all(is_number) {
         return ipv4_of(&name).map(|ip| Host::Ip(IpAddr::V4(ip)));
     }
-    // Every resolver answers it with loopback (RFC 6761 §6.3).
+    // Every resolver answers this name with a loopback address (RFC 6761 §6.3).
     if name == "localhost" || name.ends_with(".localhost") {
         return Some(Host::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)));
     }
     Some(Host::Name(name))
 }
 
-/// What one part of an IPv4 address may look like to a resolver: digits, or hexadecimal ones.
+/// Whether a resolver may read this as a part of an IPv4 address: decimal or hexadecimal digits.
 fn is_number(part: &str) -> bool {
     match part.strip_prefix("0x") {
         Some(digits) => digits.bytes().all(|digit| digit.is_ascii_hexdigit()),
@@ -184,7 +190,8 @@ fn is_number(part: &str) -> bool {
     }
 }
 
-/// An IPv4 address as `inet_aton` reads it: one to four parts, decimal, octal or hexadecimal, of which the last fills what is left.
+/// Reads an IPv4 address as `inet_aton` does: one to four decimal, octal or hexadecimal parts, the last of which fills
+/// the remaining bytes.
 fn ipv4_of(host: &str) -> Option<Ipv4Addr> {
     let parts: Vec<u64> = host.split('.').map(number_of).collect::<Option<_>>()?;
     let (last, before) = parts.split_last()?;
@@ -206,7 +213,7 @@ fn number_of(part: &str) -> Option<u64> {
     }
 }
 
-/// What an address stands for that is of no single machine.
+/// What an IP address stands for, if it does not belong to a single machine.
 fn undialable(ip: IpAddr) -> Option<&'static str> {
     let link_local = matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
     let broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());

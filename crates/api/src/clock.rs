@@ -1,29 +1,32 @@
-//! How a node stands with its clock, and an operator's word for it.
+//! How sure a node is of its clock, and an operator's confirmation that the clock is right.
 
 use assent_proof::{Fields, Millis, Refusal, Seconds, json};
 use serde::{Deserialize, Serialize};
 
-/// Longest body of a confirmation, in bytes.
+/// The longest body of a confirmation, in bytes.
 pub const MAX_CLOCK_BYTES: usize = 256;
 
 /// How sure a node is of its clock, in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ClockStanding {
-    /// It uses its clock.
+    /// The node uses its clock.
     Sure,
-    /// No quorum of voters agrees with its clock.
+    /// No quorum of voters agrees with the node's clock.
     NoQuorum,
-    /// It started, or its clock leapt against boot time, and a quorum has not agreed for long enough since.
+    /// The node started, or its clock leapt against boot time, and since then a quorum has not agreed with it for long
+    /// enough.
     Settling,
-    /// The same, and its clock is so far ahead of registry time, or has leapt so far in all, that an operator has to confirm it.
+    /// The node started, or its clock leapt against boot time, and its clock is so far ahead of registry time, or has
+    /// leapt so far in total, that an operator must confirm it.
     TooFarAhead,
-    /// Its clock is behind registry time, or behind the latest time that the node trusted since it was started.
+    /// The node's clock is behind registry time, or behind the latest time that the node has trusted since it was
+    /// started.
     Behind,
 }
 
 impl ClockStanding {
-    /// The word, as it is written.
+    /// The word as it is written in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             ClockStanding::Sure => "sure",
@@ -35,22 +38,23 @@ impl ClockStanding {
     }
 }
 
-/// What an operator has confirmed, until the clock leaps again or the node stops.
+/// An operator's confirmation. It holds until the clock leaps again or the node stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ClockConfirmed {
-    /// The node's clock then.
+    /// The node's clock at the confirmation, in milliseconds.
     pub wall: Millis,
-    /// How far it was ahead of registry time, in milliseconds.
+    /// How far the node's clock was ahead of registry time then, in milliseconds.
     pub ahead_ms: i64,
 }
 
-/// `POST /v1/clock/confirm`: an operator says that the node's clock is right. The answer is a
+/// The body of `POST /v1/clock/confirm`: an operator confirms that the node's clock is right. The answer is a
 /// [`ClockBody`](crate::ClockBody).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ConfirmClock {
-    /// The time by the operator's own clock, as `YYYY-MM-DDTHH:MM:SSZ`. The node's clock has to be within a minute of it.
+    /// The time by the operator's own clock, as `YYYY-MM-DDTHH:MM:SSZ`. The node's clock must be within a minute of
+    /// it.
     pub time: Seconds,
 }
 

@@ -1,82 +1,83 @@
-//! The cluster as one node sees it.
+//! The bodies in which one node describes itself: its status, its clock, and a digest of what it has applied.
 
 use assent_proof::{Code, History, Millis, PublicKey};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{ClockConfirmed, ClockStanding};
 
-/// What a node is in Raft.
+/// The role of a node in Raft.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NodeRole {
-    /// It proposes.
+    /// The node proposes entries.
     Leader,
-    /// It follows and answers.
+    /// The node follows the leader, votes, and answers.
     Follower,
-    /// It asks for votes.
+    /// The node asks for votes.
     Candidate,
-    /// It receives the log and neither votes nor answers.
+    /// The node receives the log, and neither votes nor answers.
     Learner,
 }
 
-/// `GET /v1/cluster/status`: one node's own view; it takes no read barrier, so nothing may be decided on it.
+/// The answer to `GET /v1/cluster/status`: one node's own view. It takes no read barrier, so nothing may be decided on
+/// it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StatusBody {
     /// Digest of the genesis file, `blake3:<hex>`.
     pub cluster_id: String,
-    /// The history that this node is in, by what it has applied: which cluster, in which of its lives.
+    /// The history that this node is in, by what it has applied: a cluster and its epoch.
     pub history: History,
     /// The registry that evidence must name.
     pub origin: String,
-    /// This node.
+    /// This node's id.
     pub node_id: u64,
-    /// What it is.
+    /// The node's role in Raft.
     pub role: NodeRole,
-    /// The leader it knows of; null for none.
+    /// The id of the leader that the node knows; null if it knows none.
     pub leader: Option<u64>,
-    /// Its term.
+    /// The node's current term.
     pub term: u64,
-    /// The ledger's size here.
+    /// The ledger's size at this node.
     pub revision: u64,
-    /// Index of the last entry of its Raft log; null for none.
+    /// Index of the last entry in the node's Raft log; null if there is none.
     pub last_log: Option<u64>,
-    /// Index of the last entry that it applied; null for none.
+    /// Index of the last entry that the node has applied; null if there is none.
     pub applied: Option<u64>,
     /// The voters' ids.
     pub voters: Vec<u64>,
     /// The learners' ids.
     pub learners: Vec<u64>,
-    /// How sure it is of its clock.
+    /// How sure the node is of its clock.
     pub clock: ClockBody,
-    /// Who this node is, which is what it takes to add it to a cluster.
+    /// The node's addresses, store and key: what an operator needs to add the node to a cluster.
     pub node: SelfBody,
-    /// Whether it is a member as far as it knows; a new node waits to be added.
+    /// Whether the node is a member, as far as it knows. A new node waits to be added.
     pub member: bool,
-    /// That it was a member and was removed, for good; left out of a node that was not. A node that is no member and was not
-    /// removed waits to be added.
+    /// Present if the node was a member and was permanently removed. A node that is not a member and was not removed
+    /// waits to be added.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub removed: Option<RemovedBody>,
-    /// Why it may not speak for the registry although it votes: its own key is not granted, or no longer. Left out of a node whose key
-    /// is, and of one that does not vote.
+    /// Why the node may not speak for the registry although it votes: its own key is not granted, or no longer
+    /// granted. Absent if the key is granted, or if the node does not vote.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub silenced: Option<SilencedBody>,
-    /// The version of the rules that the registry follows here.
+    /// The version of the rules that the registry follows at this node.
     pub rules: u32,
-    /// The newest rules that this build knows.
+    /// The newest version of the rules that this node's build knows.
     pub rules_known: u32,
-    /// The other nodes that it knows of.
+    /// The other nodes that this node knows.
     pub peers: Vec<PeerBody>,
-    /// Its Raft log.
+    /// The node's Raft log.
     pub log: LogBody,
-    /// The snapshots on their way to or from it.
+    /// The snapshots that the node is sending or receiving.
     pub snapshots: Vec<SnapshotBody>,
-    /// What its process has open; absent where nobody counts.
+    /// The connections and files that the node's process has open; absent if they are not counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub process: Option<ProcessBody>,
     /// The program's version.
     pub version: String,
-    /// How long it has run, in milliseconds.
+    /// How long the node has run, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uptime_ms: Option<u64>,
 }
@@ -88,52 +89,53 @@ impl StatusBody {
     }
 }
 
-/// That a node was removed from the cluster. It serves nobody any more.
+/// The removal of a node from the cluster. A removed node no longer serves any client.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RemovedBody {
-    /// Whose word that is: the members that refused this node as removed. Empty if its own log says so.
+    /// The members that refused this node as removed. Empty if the node's own log says that it was removed.
     pub said_by: Vec<u64>,
-    /// How it is known, one sentence for people.
+    /// How the node knows this, one sentence for people.
     pub detail: String,
-    /// What to do, one line.
+    /// What to do about it, one line.
     pub remedy: String,
 }
 
-/// Why a node may not speak for the registry. It denies everything until that changes.
+/// Why a node may not speak for the registry. The node denies everything until that changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SilencedBody {
-    /// What is wrong with its key: `authority_unknown`, `authority_expired`, `authority_revoked` or `inheritance_unverifiable`.
+    /// What is wrong with the node's key: `authority_unknown`, `authority_expired`, `authority_revoked` or
+    /// `inheritance_unverifiable`.
     pub code: Code,
     /// What is wrong, one sentence for people.
     pub detail: String,
-    /// What to do, one line.
+    /// What to do about it, one line.
     pub remedy: String,
 }
 
-/// Who a node is.
+/// The identity of a node: its addresses, its store and its key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SelfBody {
-    /// Where peers reach it, `host:port`.
+    /// The address at which peers reach the node, `host:port`.
     pub peer: String,
-    /// Where clients reach it, `host:port`.
+    /// The address at which clients reach the node, `host:port`.
     pub client: String,
-    /// The random id of its store, hex.
+    /// The random id of the node's store, hex.
     pub store_id: String,
-    /// Its signing key.
+    /// The node's signing key.
     pub key: PublicKey,
 }
 
-/// Another node, as this one is connected to it.
+/// The connection of this node to another node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PeerBody {
-    /// Its number.
+    /// The other node's id.
     pub id: u64,
     /// Whether there is a connection now.
     pub connected: bool,
-    /// The last round trip, in milliseconds; null for none yet.
+    /// The last round trip, in milliseconds; null if there was none yet.
     pub rtt_ms: Option<u64>,
     /// Why there is no connection; null while there is one.
     pub problem: Option<String>,
@@ -143,69 +145,69 @@ pub struct PeerBody {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LogBody {
-    /// Index of its first entry; null while it is empty.
+    /// Index of the log's first entry; null while the log is empty.
     pub first: Option<u64>,
-    /// Index of its last entry; null while it is empty.
+    /// Index of the log's last entry; null while the log is empty.
     pub last: Option<u64>,
-    /// Bytes of its entries.
+    /// Size of the log's entries, in bytes.
     pub bytes: u64,
 }
 
-/// What a node's process has open.
+/// The connections and files that a node's process has open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ProcessBody {
-    /// Client connections now.
+    /// The number of client connections now.
     pub connections: u64,
-    /// How many there may be: `limits.connections`, or fewer where the limit of open files leaves no room for more.
+    /// The most client connections: `limits.connections`, or fewer if the limit of open files leaves no room for more.
     pub connections_max: u64,
-    /// Open files now; null where the system does not say.
+    /// The number of open files now; null if the system does not report it.
     pub open_files: Option<u64>,
-    /// How many there may be: the soft limit, `RLIMIT_NOFILE`.
+    /// The most open files: the soft limit `RLIMIT_NOFILE`.
     pub open_files_max: u64,
 }
 
-/// Which way a snapshot goes.
+/// The direction in which a snapshot is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SnapshotDirection {
-    /// To the peer.
+    /// This node sends the snapshot to the peer.
     Sending,
-    /// From the peer.
+    /// This node receives the snapshot from the peer.
     Receiving,
 }
 
-/// A snapshot on its way.
+/// A snapshot that is being sent or received.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SnapshotBody {
-    /// Which way.
+    /// Whether this node sends or receives the snapshot.
     pub direction: SnapshotDirection,
-    /// To or from whom.
+    /// The id of the other node.
     pub peer: u64,
-    /// Rows that have arrived.
+    /// The number of rows that have arrived.
     pub rows: u64,
-    /// Rows in the whole.
+    /// The number of rows of the whole snapshot.
     pub rows_total: u64,
-    /// Bytes that have arrived.
+    /// The number of bytes that have arrived.
     pub bytes: u64,
-    /// How often it went on after a broken connection.
+    /// How often the transfer was resumed after a broken connection.
     pub resumed: u64,
-    /// Since when, in milliseconds.
+    /// How long ago the transfer began, in milliseconds.
     pub age_ms: u64,
 }
 
-/// How sure a node is of its clock. An unsure one neither allows, stamps nor campaigns.
+/// How sure a node is of its clock. A node that is not sure neither allows, nor stamps entries, nor campaigns.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ClockBody {
-    /// Whether it uses its clock.
+    /// Whether the node uses its clock.
     pub sure: bool,
-    /// The bound, in milliseconds.
+    /// How far a clock may be off, in milliseconds.
     pub bound_ms: u64,
-    /// What the peers' clocks read.
+    /// The readings of the peers' clocks.
     pub readings: Vec<ClockReading>,
-    /// How sure it is, in one word; null if the node does not say.
+    /// How sure the node is of its clock, in one word; null if the node does not say.
     #[serde(default)]
     pub standing: Option<ClockStanding>,
     /// What is wrong, one sentence for people; null if nothing is.
@@ -214,22 +216,23 @@ pub struct ClockBody {
     /// What to do about it; null if nothing is wrong.
     #[serde(default)]
     pub remedy: Option<String>,
-    /// Whether its wall clock is where it trusts it to be by its boot time.
+    /// Whether the node's wall clock agrees with the time that the node trusts by its boot time.
     #[serde(default)]
     pub anchored: bool,
-    /// Its wall clock; null if the node does not say.
+    /// The node's wall clock; null if the node does not say.
     #[serde(default)]
     pub wall: Option<Millis>,
     /// Registry time, as this node has applied it; null if the node does not say.
     #[serde(default)]
     pub registry_time: Option<Millis>,
-    /// Registry time minus its wall clock, in milliseconds: positive if registry time is ahead.
+    /// Registry time minus the node's wall clock, in milliseconds. It is positive if registry time is ahead.
     #[serde(default)]
     pub registry_time_ahead_ms: Option<i64>,
-    /// How long a quorum still has to agree before it is anchored, in milliseconds; null unless it is settling.
+    /// How long a quorum must still agree before the node uses its clock, in milliseconds; null unless the node is
+    /// settling.
     #[serde(default)]
     pub settle_left_ms: Option<u64>,
-    /// What an operator has confirmed since its clock last leapt; null for nothing.
+    /// What an operator has confirmed since the node's clock last leapt; null if there is no confirmation.
     #[serde(default)]
     pub confirmed: Option<ClockConfirmed>,
 }
@@ -241,30 +244,31 @@ impl ClockBody {
     }
 }
 
-/// What one peer's clock read.
+/// A reading of one peer's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ClockReading {
-    /// Whose.
+    /// The id of the peer.
     pub peer: u64,
-    /// Its clock minus this node's, in milliseconds.
+    /// The peer's clock minus this node's clock, in milliseconds.
     pub offset_ms: i64,
-    /// How long ago it was read, in milliseconds.
+    /// How long ago the peer's clock was read, in milliseconds.
     pub age_ms: u64,
 }
 
-/// `GET /v1/cluster/digest`: a digest of all the rows that one node has applied. It takes no read barrier: it says what
-/// this node holds, not what the cluster has agreed on.
+/// The answer to `GET /v1/cluster/digest`: a digest of all the rows that one node has applied. It takes no read
+/// barrier: it describes what this node holds, not what the cluster has agreed on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DigestBody {
-    /// This node.
+    /// This node's id.
     pub node_id: u64,
     /// The ledger's size in these rows.
     pub revision: u64,
-    /// The log entry up to which they are applied; null before the first. Nodes at the same one have the same digest.
+    /// The last log entry that the node has applied to these rows; null before the first. Nodes that have applied the
+    /// same entry have the same digest.
     pub applied: Option<AppliedBody>,
-    /// How many rows the digest covers.
+    /// The number of rows that the digest covers.
     pub rows: u64,
     /// `blake3:<hex>` over table, key and value of every row, in order.
     pub digest: String,
@@ -276,7 +280,7 @@ pub struct DigestBody {
 pub struct AppliedBody {
     /// The term of the leader that proposed it.
     pub term: u64,
-    /// Its index.
+    /// The entry's index.
     pub index: u64,
 }
 

@@ -1,4 +1,4 @@
-//! The decision that authorize answers with, and batches of requests.
+//! The decision with which a node answers an authorize or a permit, and batches of requests.
 
 use assent_proof::{
     AuthorizeRequest, Code, DecisionReceipt, EvidenceId, Fields, History, Json, Millis, Refusal, Unchecked,
@@ -15,56 +15,56 @@ use crate::submission::{bound, bound_count};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// It may execute.
+    /// The execution may run.
     Allow,
-    /// It may not.
+    /// The execution must not run.
     Deny,
 }
 
 /// The answer to one authorize request: the body of 200 (allow), 403 (deny) and 503 (deny because the registry cannot
 /// know).
 ///
-/// It alone proves nothing: whoever relies on it across a boundary verifies `receipt` with
+/// The body alone proves nothing. A caller that relies on it across a boundary must verify `receipt` with
 /// [`assent_proof::verify_decision`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DecisionBody {
-    /// The answer.
+    /// Whether the execution may run.
     pub decision: Verdict,
     /// The request as it was understood, [`AuthorizeRequest::to_json`].
     pub request: Json,
-    /// The history in which it was decided: which cluster, in which of its lives. Of a deny without an evaluation, the one that the
-    /// node is in by what it has applied.
+    /// The history in which the request was decided: a cluster and its epoch. For a deny without an evaluation, it is
+    /// the history that the node is in by what it has applied.
     pub history: History,
     /// The node that answered.
     pub node_id: u64,
-    /// The ledger's size at which it was decided; 0 when nothing could be read.
+    /// The ledger's size at which the request was decided; 0 if nothing could be read.
     pub revision: u64,
-    /// The lineage's head; null where none was found.
+    /// The lineage's head; null if none was found.
     pub head: Option<EvidenceId>,
-    /// The policy that judged; null where there was none.
+    /// The policy that judged; null if there was none.
     pub policy: Option<JudgedByBody>,
-    /// When it was decided, in milliseconds.
+    /// When the request was decided, in milliseconds.
     pub evaluated_at: Millis,
-    /// It holds until then, exclusive, in milliseconds; for a deny that is when it was decided.
+    /// Until when the decision holds, exclusive, in milliseconds. For a deny it equals `evaluated_at`.
     pub valid_until: Millis,
-    /// The reasons that deny, in the order of the codes, at most 32; empty exactly when it allows. Every code that denies is
-    /// among them.
+    /// The reasons that deny, in the order of the codes, at most 32. It is empty exactly if the decision is an allow.
+    /// Every code that denies is among the reasons.
     pub reasons: Vec<ReasonBody>,
-    /// How many more findings deny and are not among `reasons`; absent if there are none.
+    /// The number of further findings that deny and are not among `reasons`; absent if there are none.
     #[serde(default, skip_serializing_if = "is_none")]
     pub more_reasons: u32,
-    /// The permit that was recorded for this request; only on `POST /v1/permits`.
+    /// The receipt of the permit that was recorded for this request; only in answers to `POST /v1/permits`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub permit: Option<ReceiptBody>,
-    /// The node's signature over it, [`DecisionReceipt::to_json`]; absent only from a deny that was made without an evaluation, because
-    /// the node had too much to do or the deadline was over.
+    /// The receipt with the node's signature over the decision, [`DecisionReceipt::to_json`]. It is absent only from a
+    /// deny that was made without an evaluation, because the node was overloaded or the deadline was over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt: Option<Json>,
 }
 
 impl DecisionBody {
-    /// The HTTP status that it comes with: 200, 403, or 503 if any reason is that the registry cannot know.
+    /// The HTTP status of the decision: 200, 403, or 503 if any reason is that the registry cannot know.
     ///
     /// Rule R53 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A decision is answered with `allow`, and
     /// outside a batch with status 200, if it holds an `Allow`, and only then.
@@ -76,8 +76,8 @@ impl DecisionBody {
         }
     }
 
-    /// Whether the same question can be asked again, and where. A deny is final if all of its reasons are: with any other one,
-    /// the registry could not know.
+    /// Whether the same request can be made again, and where. A deny is final if all its reasons are final. With any
+    /// other reason, the registry could not know.
     pub fn retry(&self) -> Retry {
         let mut said = self.reasons.iter().map(|reason| retry_of(reason.code, Call::Authorize));
         match self.decision {
@@ -86,7 +86,7 @@ impl DecisionBody {
         }
     }
 
-    /// The leaf that a node signs for this decision, which has no receipt yet: its fields, and `salt` after them.
+    /// The leaf that a node signs for this decision before it has a receipt: its fields, followed by `salt`.
     pub fn to_leaf(&self, salt: &[u8; 16]) -> Vec<u8> {
         #[derive(Serialize)]
         struct Leaf<'a> {
@@ -97,7 +97,7 @@ impl DecisionBody {
         json::to_vec(&Leaf { decision: self, salt: encode_base64(salt) })
     }
 
-    /// This decision with the receipt that it was signed by.
+    /// This decision with its receipt.
     #[must_use]
     pub fn signed(self, receipt: &DecisionReceipt) -> Self {
         DecisionBody { receipt: Some(receipt.to_json()), ..self }
@@ -115,13 +115,13 @@ impl DecisionBody {
 pub struct JudgedByBody {
     /// The statement that set it.
     pub evidence_id: EvidenceId,
-    /// What it does not check though it could, each in words for people; absent if there is nothing.
+    /// What the policy does not check although it could, each in words for people; absent if there is nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unchecked: Vec<String>,
 }
 
 impl JudgedByBody {
-    /// A policy and what it does not check.
+    /// A body for a policy and what it does not check.
     pub fn new(evidence_id: EvidenceId, unchecked: &[Unchecked]) -> Self {
         JudgedByBody { evidence_id, unchecked: unchecked.iter().map(ToString::to_string).collect() }
     }
@@ -136,13 +136,13 @@ fn is_none(count: &u32) -> bool {
 pub struct ReasonBody {
     /// The stable code.
     pub code: Code,
-    /// The clause of RFC-EG-033 that asks for it.
+    /// The clause of RFC-EG-033 that requires the code.
     pub clause: String,
     /// What is wrong here, one sentence for people.
     pub detail: String,
     /// What to do about it, one line.
     pub remedy: String,
-    /// The evidence at fault, if one is.
+    /// The evidence at fault, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<EvidenceId>,
 }
@@ -170,8 +170,8 @@ pub fn authorize_batch_body(requests: &[AuthorizeRequest]) -> Vec<u8> {
 /// [`MAX_BATCH_BYTES`](crate::MAX_BATCH_BYTES).
 ///
 /// # Errors
-/// `too_large`; `malformed` with the field at fault, such as `requests[3].action`. One bad request refuses them all:
-/// none was evaluated.
+/// `too_large`; `malformed` with the field at fault, such as `requests[3].action`. If one request is bad, the whole
+/// batch is refused, and no request was evaluated.
 pub fn parse_authorize_batch(bytes: &[u8]) -> Result<Vec<AuthorizeRequest>, Refusal> {
     bound(bytes)?;
     let body = json::parse(bytes)?;

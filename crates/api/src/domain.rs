@@ -1,79 +1,80 @@
-//! Domains, their authorities and policies as they are read.
+//! The bodies in which a node answers reads of domains, their authorities and their policies.
 
 use assent_proof::{AuthorityStatus, DomainName, EvidenceId, Json, PublicKey, Role, Seconds};
 use serde::{Deserialize, Serialize};
 
 use crate::decision::JudgedByBody;
 
-/// `GET /v1/domains?after=<name>&limit=<1..=1000>`: one page of domains, by name.
+/// The answer to `GET /v1/domains?after=<name>&limit=<1..=1000>`: one page of domains, by name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DomainsBody {
-    /// One page.
+    /// The domains of the page.
     pub domains: Vec<DomainBody>,
-    /// `after` of the next page; absent on the last.
+    /// The parameter `after` of the next page; absent on the last page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<DomainName>,
 }
 
-/// A domain and who governs it (RFC-EG-033 §8).
+/// A domain and the keys that govern it (RFC-EG-033 §8).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DomainBody {
-    /// Its name.
+    /// The domain's name.
     pub domain: DomainName,
-    /// Its governance keys; of `_root` the root keys.
+    /// The domain's governance keys. For `_root` these are the root keys.
     pub governance: Vec<PublicKey>,
-    /// How many of them must sign together.
+    /// The number of governance keys that must sign together.
     pub threshold: u32,
-    /// Whether it refuses new execution evidence and denies everything until a release.
+    /// Whether the domain refuses new execution evidence and denies everything until a release.
     pub isolated: bool,
-    /// The isolations that hold, each to be released by itself.
+    /// The isolations that hold. Each must be released separately.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub isolated_by: Vec<EvidenceId>,
-    /// The policy that judges in it; absent if it has none, and then nothing is allowed in it.
+    /// The policy that judges in the domain. If the domain has none, this is absent and nothing is allowed in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<JudgedByBody>,
 }
 
-/// `GET /v1/authorities?domain=<name>&after=<id>&limit=<1..=1000>`: one page of a domain's authorities, by id.
+/// The answer to `GET /v1/authorities?domain=<name>&after=<id>&limit=<1..=1000>`: one page of a domain's authorities,
+/// by id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuthoritiesBody {
-    /// One page.
+    /// The authorities of the page.
     pub authorities: Vec<AuthorityBody>,
-    /// `after` of the next page; absent on the last.
+    /// The parameter `after` of the next page; absent on the last page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<PublicKey>,
 }
 
-/// `GET /v1/authorities/{id}`: a key with one role in one domain.
+/// The answer to `GET /v1/authorities/{id}`: a key with one role in one domain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AuthorityBody {
-    /// The key.
+    /// The authority's public key.
     pub id: PublicKey,
-    /// A name for people.
+    /// The authority's name, for people.
     pub name: String,
-    /// Its one role.
+    /// The authority's only role.
     pub role: Role,
-    /// Its one domain.
+    /// The authority's only domain.
     pub domain: DomainName,
-    /// Valid from then, `YYYY-MM-DDTHH:MM:SSZ`.
+    /// The time from which the key is valid, `YYYY-MM-DDTHH:MM:SSZ`.
     pub not_before: Seconds,
-    /// Valid until then, exclusive; null for root and governance keys, which have no end.
+    /// The time until which the key is valid, exclusive; null for root and governance keys, which do not expire.
     pub not_after: Option<Seconds>,
-    /// How it is now.
+    /// The authority's status now.
     pub status: AuthorityStatus,
-    /// The statement that admitted it.
+    /// The id of the statement that admitted the key.
     pub grant: EvidenceId,
-    /// The revocation that ended it.
+    /// The id of the revocation that ended the authority; absent if the key is not revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked_by: Option<EvidenceId>,
-    /// What it signed and the registry accepted at or after then is void.
+    /// What the key signed and the registry accepted at or after this time is void.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub invalid_since: Option<Seconds>,
 }
 
-/// `GET /v1/policies/{domain}`: the policy that judges now.
+/// The answer to `GET /v1/policies/{domain}`: the policy that judges in the domain now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PolicyBodyView {
@@ -81,9 +82,9 @@ pub struct PolicyBodyView {
     pub domain: DomainName,
     /// The statement that set it.
     pub evidence_id: EvidenceId,
-    /// Its claims, as `PolicyBody::to_json` writes them.
+    /// The policy's claims, as `PolicyBody::to_json` writes them.
     pub policy: Json,
-    /// What it does not check though it could, each in words for people; absent if there is nothing.
+    /// What the policy does not check although it could, each in words for people; absent if there is nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unchecked: Vec<String>,
 }

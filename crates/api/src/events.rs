@@ -1,8 +1,9 @@
 //! The events feed: everything that entered the ledger, in order.
 //!
-//! `GET /v1/events` answers JSON lines (`application/x-ndjson`): events, and as the last line a heartbeat or an end. With
-//! `Accept: text/event-stream` it goes on for ever as server-sent events: `id` is a cursor to resume after, `event` is
-//! the kind, `heartbeat` or `end`, `data` is the same JSON as the line's, without the name around it.
+//! A node answers `GET /v1/events` with JSON lines (`application/x-ndjson`): events, and as the last line a heartbeat
+//! or an end. With `Accept: text/event-stream`, the feed continues without end as server-sent events: `id` is a cursor
+//! to resume after, `event` is the kind, `heartbeat` or `end`, and `data` is the JSON of the line without the name
+//! around it.
 
 use assent_proof::{Cursor, DomainName, EvidenceId, EvidenceKind, History, LineageName, Millis, PublicKey};
 use serde::{Deserialize, Serialize};
@@ -13,82 +14,83 @@ pub const NDJSON_CONTENT_TYPE: &str = "application/x-ndjson";
 /// Content type of server-sent events.
 pub const SSE_CONTENT_TYPE: &str = "text/event-stream";
 
-/// Longest that a long poll waits, in milliseconds.
+/// The longest wait of a long poll, in milliseconds.
 pub const MAX_EVENTS_WAIT_MS: u64 = 30_000;
 
-/// Most values of one repeatable parameter of the events feed.
+/// The most values of one repeatable parameter of the events feed.
 pub const MAX_EVENTS_FILTER: usize = 32;
 
 /// One accepted statement, as it entered the ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EventBody {
-    /// The history in which the revision means something: the one in force when this was told.
+    /// The history that `revision` counts in: the one in force when the event was sent.
     pub history: History,
-    /// The ledger's size with it: resume after this one to go on with the next.
+    /// The ledger's size with this statement. A reader that resumes after this revision gets the next event.
     pub revision: u64,
-    /// Its place in the ledger, from 0: one less than `revision`.
+    /// The statement's place in the ledger, from 0: one less than `revision`.
     pub ledger_index: u64,
-    /// Its id.
+    /// The statement's id.
     pub evidence_id: EvidenceId,
-    /// Its kind.
+    /// The statement's kind.
     pub kind: EvidenceKind,
-    /// Its domain.
+    /// The statement's domain.
     pub domain: DomainName,
-    /// Its lineage.
+    /// The statement's lineage.
     pub lineage: LineageName,
-    /// Its issuers, as written.
+    /// The statement's issuers, in the order in which it names them.
     pub issuers: Vec<PublicKey>,
-    /// Its slot; null for restrictions and permits.
+    /// The statement's slot; null for restrictions and permits.
     pub sequence: Option<u64>,
-    /// When the registry accepted it, in milliseconds.
+    /// When the registry accepted the statement, in milliseconds.
     pub accepted_at: Millis,
-    /// Whether it is the second statement for its slot.
+    /// Whether the statement is the second one for its slot.
     #[serde(default)]
     pub equivocation: bool,
-    /// What it restricts; only of revocations and containments.
+    /// What the statement restricts; present only for revocations and containments.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restricts: Option<RestrictsBody>,
 }
 
-/// What a revocation or containment does to what.
+/// The action and the target of a revocation or a containment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RestrictsBody {
     /// `revoke`, `quarantine`, `isolate` or `invalidate`.
     pub action: String,
-    /// The authority's key, the lineage, the domain or the evidence id.
+    /// The target: an authority's key, a lineage, a domain or an evidence id.
     pub target: String,
 }
 
-/// How far an answer or a stream has come.
+/// How far an answer or a stream has read the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HeartbeatBody {
-    /// The history in which the revisions mean something.
+    /// The history that the revisions count in.
     pub history: History,
-    /// Everything up to this revision was looked at: resume after it. What the filter left out is not asked for again.
+    /// The node has read the ledger up to this revision. A reader that resumes after it does not ask again for what
+    /// the filter left out.
     pub revision: u64,
     /// The ledger's size, as this node has applied it.
     pub ledger_revision: u64,
 }
 
-/// Why a feed ends that could have gone on.
+/// Why a feed ends although it could have continued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EndReason {
-    /// The consumer took nothing for too long.
+    /// The reader took nothing for too long.
     TooSlow,
     /// The node is stopping.
     Stopping,
     /// The node cannot read its registry.
     Failed,
-    /// The node has come to a later history while the feed went on, as a new member does that catches up with a recovery. What was
-    /// told is part of that one.
+    /// The node has come to a later history during the feed, for example because it is a new member that catches up
+    /// with a recovery. What the feed has sent is part of the later history.
     HistoryChanged,
 }
 
 impl EndReason {
-    /// As it is written.
+    /// The reason as it is written in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             EndReason::TooSlow => "too_slow",
@@ -99,14 +101,14 @@ impl EndReason {
     }
 }
 
-/// The last thing that a feed says when it ends.
+/// The last line of a feed that ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndBody {
-    /// Why.
+    /// Why the feed ends.
     pub reason: EndReason,
-    /// The history in which the revision means something.
+    /// The history that `revision` counts in.
     pub history: History,
-    /// Everything up to this revision was sent: resume after it, on any node.
+    /// Everything up to this revision was sent. A reader can resume after it at any node.
     pub revision: u64,
 }
 
@@ -114,29 +116,29 @@ pub struct EndBody {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum EventLine {
-    /// How far the answer has come; the last line of a complete one.
+    /// How far the answer has read the ledger. It is the last line of a complete answer.
     Heartbeat {
-        /// How far.
+        /// How far the answer has read.
         heartbeat: HeartbeatBody,
     },
-    /// The feed ends; the last line.
+    /// The feed ends. It is the last line.
     End {
-        /// Why, and where.
+        /// Why and where the feed ends.
         end: EndBody,
     },
-    /// Something entered the ledger.
+    /// A statement entered the ledger.
     Event(Box<EventBody>),
 }
 
 impl EventLine {
-    /// The line with its line feed.
+    /// The line as JSON, with its line feed.
     pub fn to_line(&self) -> Vec<u8> {
         let mut line = assent_proof::json::to_vec(self);
         line.push(b'\n');
         line
     }
 
-    /// The same as a server-sent event.
+    /// The line as a server-sent event.
     pub fn to_sse(&self) -> Vec<u8> {
         let (name, data) = match self {
             EventLine::Event(event) => (event.kind.as_str(), assent_proof::json::to_vec(event)),
@@ -150,7 +152,7 @@ impl EventLine {
         text
     }
 
-    /// The place in the ledger up to which the feed has told everything with this line.
+    /// The place in the ledger up to which the feed has sent everything, this line included.
     pub fn cursor(&self) -> Cursor {
         let (history, revision) = match self {
             EventLine::Event(event) => (event.history, event.revision),

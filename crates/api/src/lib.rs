@@ -1,12 +1,13 @@
 //! The wire types of the HTTP API: what a node answers and what a client sends, with units and codes.
 //!
-//! This crate owns the shape of every JSON body, the problem document, and what a code means to a caller: its HTTP status
-//! ([`status_of`]), and whether the same call can be made again ([`retry_of`]). It is used by the node, the client and the
-//! command line. It never talks to a network, never reads a clock and never decides anything.
+//! This crate owns the shape of every JSON body, the problem document, and what a code means to a caller: its HTTP
+//! status ([`status_of`]), and whether the same call can be made again ([`retry_of`]). The node, the client and the
+//! command line use it. It never uses a network, never reads a clock and never decides anything.
 //!
-//! **Answers** derive serde both ways; a reader ignores fields that it does not know, so that a node may add some.
-//! **Requests from outside** are never read by a derive, which would accept an array for an object or the last of two
-//! equal keys: [`parse_authorize_batch`], [`parse_batch`] and `assent_proof`'s own readers are strict.
+//! **Answers** derive serde's traits for both directions. A reader ignores fields that it does not know, so a newer
+//! node may add fields. **Requests from outside** are never read by a derive, because a derive would accept an array
+//! for an object, or the last of two equal keys. [`parse_authorize_batch`], [`parse_batch`] and `assent_proof`'s own
+//! readers are strict.
 //!
 //! Names are camelCase. Times are integer milliseconds since 1970-01-01T00:00:00Z unless a field says otherwise.
 

@@ -1,42 +1,43 @@
-//! A lineage as it is read.
+//! The body in which a node answers a read of a lineage.
 
 use assent_proof::{
     DomainName, EvidenceId, EvidenceKind, History, LineageName, LineageStatus, Millis, PublicKey, Sha256,
 };
 use serde::{Deserialize, Serialize};
 
-/// `GET /v1/lineages/{domain}/{lineage}?history=&after=<ledger index>&limit=<1..=1000>`: a lineage and one page of its entries.
+/// The answer to `GET /v1/lineages/{domain}/{lineage}?history=&after=<ledger index>&limit=<1..=1000>`: a lineage and
+/// one page of its entries.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LineageBody {
-    /// Its domain.
+    /// The lineage's domain.
     pub domain: DomainName,
-    /// Its name.
+    /// The lineage's name.
     pub lineage: LineageName,
-    /// The history in which it is so. `after` of the next page goes with it.
+    /// The history from which this was read. The parameter `after` of the next page counts in it.
     pub history: History,
-    /// How it is. Quarantined outweighs closed.
+    /// The lineage's status. A lineage that is both quarantined and closed is `quarantined`.
     pub status: LineageStatus,
-    /// The digest of what it is about; null for `_governance`.
+    /// The digest of the lineage's subject; null for `_governance`.
     pub subject: Option<Sha256>,
-    /// All the digests that were named for it, only after an equivocation of its first slot.
+    /// All the digests that were named as the lineage's subject; present only after an equivocation of its first slot.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub subjects: Vec<Sha256>,
-    /// The newest slotted evidence; null while there is none.
+    /// The newest evidence that took a slot; null while there is none.
     pub head: Option<EvidenceId>,
-    /// The newest slot of the shared chain, only of `_governance`. Execution lineages say it per issuer.
+    /// The newest slot of the shared chain; only for `_governance`. Execution lineages have one chain for each issuer.
     pub sequence: Option<u64>,
-    /// The quarantines by containment that hold, each to be released by itself.
+    /// The quarantines by containment that hold. Each must be released separately.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub quarantined_by: Vec<EvidenceId>,
-    /// The slots that were signed twice. One without `canonical` quarantines until it is reconciled.
+    /// The slots that were signed twice. A slot without `canonical` quarantines the lineage until it is reconciled.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conflicts: Vec<ConflictBody>,
     /// Each issuer's own chain, at most 32.
     pub issuers: Vec<IssuerBody>,
-    /// One page, by ledger index.
+    /// The entries of the page, by ledger index.
     pub entries: Vec<LineageEntryBody>,
-    /// `after` of the next page; absent on the last.
+    /// The parameter `after` of the next page; absent on the last page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<u64>,
 }
@@ -44,11 +45,11 @@ pub struct LineageBody {
 /// A slot that its issuer signed twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConflictBody {
-    /// Who signed both.
+    /// The issuer that signed both statements.
     pub issuer: PublicKey,
-    /// For which slot.
+    /// The slot.
     pub sequence: u64,
-    /// The half that a reconciliation let stand; absent until then.
+    /// The half that stands after a reconciliation; absent until then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canonical: Option<EvidenceId>,
 }
@@ -56,11 +57,11 @@ pub struct ConflictBody {
 /// One issuer's chain in a lineage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IssuerBody {
-    /// Whose.
+    /// The issuer.
     pub issuer: PublicKey,
-    /// Its newest slot, from 0. The next statement takes the one after.
+    /// The chain's newest slot, from 0. The next statement takes the slot after it.
     pub sequence: u64,
-    /// Its newest evidence: the next statement's `parent`.
+    /// The chain's newest evidence, which is the next statement's `parent`.
     pub head: EvidenceId,
 }
 
@@ -68,22 +69,22 @@ pub struct IssuerBody {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LineageEntryBody {
-    /// Its place in the ledger, from 0.
+    /// The statement's place in the ledger, from 0.
     pub ledger_index: u64,
-    /// Its id.
+    /// The statement's id.
     pub evidence_id: EvidenceId,
-    /// Its kind.
+    /// The statement's kind.
     pub kind: EvidenceKind,
-    /// Its issuers, as written.
+    /// The statement's issuers, in the order in which it names them.
     pub issuers: Vec<PublicKey>,
-    /// Its slot; null for restrictions.
+    /// The statement's slot; null for restrictions.
     pub sequence: Option<u64>,
-    /// When the registry accepted it, in milliseconds.
+    /// When the registry accepted the statement, in milliseconds.
     pub accepted_at: Millis,
-    /// Whether it is void: it keeps its slot and never counts again.
+    /// Whether the statement is void. A void statement keeps its slot and never counts again.
     #[serde(default)]
     pub void: bool,
-    /// Whether it is the second statement for its slot, kept as proof against its issuer.
+    /// Whether the statement is the second one for its slot, which is kept as proof against its issuer.
     #[serde(default)]
     pub equivocation: bool,
 }

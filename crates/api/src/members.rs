@@ -1,4 +1,4 @@
-//! The cluster's members, and how they are changed.
+//! The bodies in which the cluster's members are listed and changed.
 
 use assent_proof::{Fields, PublicKey, Refusal, from_lower_hex, json};
 use serde::{Deserialize, Serialize};
@@ -6,30 +6,30 @@ use serde::{Deserialize, Serialize};
 use crate::address::{AddressError, MemberAddress};
 use crate::node_id::{NODE_ID_MAX, check_node_id};
 
-/// Longest body of a change, in bytes.
+/// The longest body of a change of the membership, in bytes.
 pub const MAX_MEMBER_BYTES: usize = 4096;
 
-/// What a member is.
+/// The role of a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MemberRole {
-    /// It votes and answers.
+    /// The member votes and answers.
     Voter,
-    /// It receives the log and neither votes nor answers.
+    /// The member receives the log, and neither votes nor answers.
     Learner,
 }
 
-/// `GET /v1/cluster/members`, and the answer to every change: the members afterwards.
+/// The answer to `GET /v1/cluster/members` and to every change of the membership: the members afterwards.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MembersBody {
-    /// Whose view this is: the leader's, unless there is none.
+    /// The id of the node whose view this is: the leader, unless there is none.
     pub node_id: u64,
-    /// The leader; null for none, and then this is what one node knows by itself.
+    /// The leader's id. If it is null, there is no leader, and this is the view of one node.
     pub leader: Option<u64>,
     /// Whether a change is under way.
     pub changing: bool,
-    /// The smallest id that a new member may have: an id is used once.
+    /// The smallest id that a new member may have. Each id is used once.
     pub next_id: u64,
     /// The members, by id.
     pub members: Vec<MemberBody>,
@@ -39,29 +39,29 @@ pub struct MembersBody {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MemberBody {
-    /// Its number.
+    /// The member's node id.
     pub id: u64,
-    /// What it is.
+    /// The member's role.
     pub role: MemberRole,
-    /// Where peers reach it, `host:port`.
+    /// The address at which peers reach the member, `host:port`.
     pub peer: String,
-    /// Where clients reach it, `host:port`.
+    /// The address at which clients reach the member, `host:port`.
     pub client: String,
-    /// The random id of its store, hex: its disk, and no other.
+    /// The random id of the member's store, hex. It identifies the member's disk.
     pub store_id: String,
-    /// Its signing key; null if the membership does not say.
+    /// The member's signing key; null if the membership does not name it.
     pub key: Option<PublicKey>,
-    /// Whether that key stands granted now.
+    /// Whether that key is granted now.
     pub key_granted: bool,
-    /// Whether the node that answers is connected to it, or is it.
+    /// Whether the node that answers is this member or is connected to it.
     pub connected: bool,
-    /// The last log index that it is known to hold; null unless the leader answers.
+    /// The last log index that the member is known to hold; null unless the leader answers.
     pub matched: Option<u64>,
-    /// How many log entries it lacks; null unless the leader answers.
+    /// The number of log entries that the member lacks; null unless the leader answers.
     pub behind: Option<u64>,
-    /// The newest rules that it knows; null while it is not connected.
+    /// The newest version of the rules that the member knows; null while the member is not connected.
     pub rules_known: Option<u32>,
-    /// What the last connection to it failed of; null while there is one.
+    /// Why the last connection to the member failed; null while there is a connection.
     pub problem: Option<String>,
 }
 
@@ -71,25 +71,26 @@ impl MembersBody {
         assent_proof::json::to_vec(self)
     }
 
-    /// A member by its number.
+    /// The member with this node id.
     pub fn member(&self, id: u64) -> Option<&MemberBody> {
         self.members.iter().find(|member| member.id == id)
     }
 }
 
-/// `POST /v1/cluster/members`: a node to be added as a learner. `GET /v1/cluster/status` of that node says all of it.
+/// The body of `POST /v1/cluster/members`: a node to add as a learner. The node itself answers `GET
+/// /v1/cluster/status` with all of these values.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NewMember {
-    /// Its number, never used before.
+    /// The node's id, which must never have been used before.
     pub id: u64,
-    /// Where peers reach it, `host:port`.
+    /// The address at which peers reach the node, `host:port`.
     pub peer: MemberAddress,
-    /// Where clients reach it, `host:port`.
+    /// The address at which clients reach the node, `host:port`.
     pub client: MemberAddress,
-    /// The random id of its store, 32 hex digits.
+    /// The random id of the node's store, 32 hex digits.
     pub store_id: String,
-    /// Its signing key, which must stand granted.
+    /// The node's signing key, which must be granted.
     pub key: PublicKey,
 }
 
@@ -116,7 +117,7 @@ impl NewMember {
         Ok(member)
     }
 
-    /// The store id's bytes; none if it is not one.
+    /// The store id as bytes; `None` if the text is not a store id.
     pub fn store(&self) -> Option<[u8; 16]> {
         from_lower_hex(&self.store_id)
     }
@@ -127,14 +128,15 @@ impl NewMember {
     }
 }
 
-/// `PATCH /v1/cluster/members/{id}`: where a member is from now on. What is left out stays as it is.
+/// The body of `PATCH /v1/cluster/members/{id}`: the member's addresses from now on. An address that is left out stays
+/// as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MemberAddresses {
-    /// Where peers reach it, `host:port`.
+    /// The address at which peers reach the member, `host:port`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peer: Option<MemberAddress>,
-    /// Where clients reach it, `host:port`.
+    /// The address at which clients reach the member, `host:port`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client: Option<MemberAddress>,
 }
@@ -172,7 +174,7 @@ pub fn transfer_body(to: Option<u64>) -> Vec<u8> {
     json::to_vec(&Transfer { to })
 }
 
-/// Reads what [`transfer_body`] writes.
+/// Reads the body that [`transfer_body`] writes.
 ///
 /// # Errors
 /// `malformed` with the field at fault.
@@ -184,9 +186,9 @@ pub fn parse_transfer(bytes: &[u8]) -> Result<Option<u64>, Refusal> {
     to.map(|to| node_id(to, "to")).transpose()
 }
 
-/// A member's number out of a body.
+/// Reads a node id from a body.
 fn node_id(number: i64, field: &str) -> Result<u64, Refusal> {
-    // What is below the range is 0 to whoever checks it, and refused.
+    // A number below the range becomes 0, which the check refuses.
     let checked = check_node_id(u64::try_from(number).unwrap_or(0));
     checked.map_err(|_| malformed(field, &format!("must be from 1 to {NODE_ID_MAX}")))
 }
@@ -195,7 +197,7 @@ fn malformed(field: &str, problem: &str) -> Refusal {
     Refusal::at(assent_proof::Code::Malformed, field, problem)
 }
 
-/// A member's address out of a body.
+/// Reads a member's address from a body.
 fn address(text: &str, field: &str) -> Result<MemberAddress, Refusal> {
     text.parse().map_err(|error: AddressError| malformed(field, &error.to_string()))
 }

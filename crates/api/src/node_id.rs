@@ -1,29 +1,32 @@
-//! The range of a node's id, in one place: whatever takes an id in asks here.
+//! The range of a node's id. Every place that accepts an id checks it with this module.
 //!
-//! An id is used once, and a new member's is larger than all before it. So an id far away would leave none for later members,
-//! and whoever brings one in would end the cluster's growth for ever. Every entrance is bounded: configuration, founding, the
-//! API, the command line, and what peers say. As text an id has one spelling, decimal digits without a sign or leading zeros;
-//! TOML and JSON have numbers of their own.
+//! Each id is used once, and a new member's id is larger than all ids before it. A very large id would leave no ids
+//! for later members, so that the cluster could never grow again. So every id is checked that comes from the
+//! configuration, the founding, the API, the command line or a peer. As text, an id has one spelling: decimal digits
+//! without a sign or leading zeros. TOML and JSON have numbers of their own. This module never decides which ids are
+//! in use.
 
 /// The largest node id.
 pub const NODE_ID_MAX: u64 = 1 << 32;
 
-/// Most ids that a new member's may skip. Growth goes on after thousands of members that skip as many as they may.
+/// The most ids that a new member's id may skip. A cluster can still grow after thousands of members that skip as many
+/// ids as they may.
 pub const NODE_ID_STEP_MAX: u64 = 1 << 20;
 
-/// The largest id of a founder, which follows no other: as if id 0 had been there before.
+/// The largest id of a founder. A founder follows no other member, so its id is checked as if id 0 had been used
+/// before.
 pub const FOUNDER_ID_MAX: u64 = NODE_ID_STEP_MAX;
 
-/// Why a number is no node id here.
+/// Why a number is not an acceptable node id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NodeIdError {
-    /// It is no node's anywhere.
+    /// The number is outside the range of all node ids.
     #[error("node id {id} must be from 1 to {most}", most = NODE_ID_MAX)]
     OutOfRange {
         /// The number.
         id: u64,
     },
-    /// A founder's ids are small, so that they leave room.
+    /// The number is too large for a founder, whose id must leave room for later members.
     #[error(
         "node id {id} of a founder must be from 1 to {most}, so that later members, whose ids are larger, have room",
         most = FOUNDER_ID_MAX
@@ -32,7 +35,7 @@ pub enum NodeIdError {
         /// The number.
         id: u64,
     },
-    /// It, or a larger one, was used before.
+    /// The number or a larger one was used before.
     #[error("node id {id} was used before, and an id is used once: the next free one is {next}")]
     Used {
         /// The number.
@@ -40,7 +43,7 @@ pub enum NodeIdError {
         /// The smallest free id.
         next: u64,
     },
-    /// It leaves too many unused before it.
+    /// The number skips too many ids.
     #[error(
         "node id {id} skips more than {most} ids, which would never be used: the next free one is {next}",
         most = NODE_ID_STEP_MAX
@@ -53,7 +56,7 @@ pub enum NodeIdError {
     },
 }
 
-/// The id, if a node may have it at all: 1 to [`NODE_ID_MAX`].
+/// Returns the id if it is in the range of all node ids: 1 to [`NODE_ID_MAX`].
 ///
 /// # Errors
 /// [`NodeIdError::OutOfRange`].
@@ -61,21 +64,21 @@ pub fn check_node_id(id: u64) -> Result<u64, NodeIdError> {
     if (1..=NODE_ID_MAX).contains(&id) { Ok(id) } else { Err(NodeIdError::OutOfRange { id }) }
 }
 
-/// Longest part of a text that an error repeats, in characters.
+/// The longest part of a text that an error repeats, in characters.
 const TOLD_CHARS: usize = 40;
 
-/// A text that is no node's number.
+/// A text that is not a node id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{text}` is not a node's number: write it in decimal digits, without a sign or leading zeros, from 1 to {most}",
     most = NODE_ID_MAX
 )]
 pub struct NodeIdTextError {
-    /// What was given, with its control characters escaped, and cut after 40 characters.
+    /// The given text, with its control characters escaped, and cut after 40 characters.
     pub text: String,
 }
 
-/// Reads a node's id from a path or a command line. An id has one spelling, so that no two texts name one node.
+/// Reads a node id from a path or a command line. An id has one spelling, so no two texts name the same node.
 ///
 /// # Errors
 /// [`NodeIdTextError`].
@@ -88,7 +91,7 @@ pub fn parse_node_id(text: &str) -> Result<u64, NodeIdTextError> {
     })
 }
 
-/// The id, if a founder of a cluster may have it: 1 to [`FOUNDER_ID_MAX`].
+/// Returns the id if a founder of a cluster may have it: 1 to [`FOUNDER_ID_MAX`].
 ///
 /// # Errors
 /// [`NodeIdError::FarFounder`].
@@ -96,7 +99,7 @@ pub fn check_founder_id(id: u64) -> Result<u64, NodeIdError> {
     if (1..=FOUNDER_ID_MAX).contains(&id) { Ok(id) } else { Err(NodeIdError::FarFounder { id }) }
 }
 
-/// The id, if the next new member may have it. `next` is one more than the largest id that there ever was.
+/// Returns the id if the next new member may have it. `next` is one more than the largest id that was ever used.
 ///
 /// # Errors
 /// [`NodeIdError::OutOfRange`], [`NodeIdError::Used`], [`NodeIdError::FarAhead`].

@@ -1,4 +1,4 @@
-//! The problem document (RFC 9457): why a call did not do what was asked, and what to do about it.
+//! The problem document (RFC 9457): why a node did not do what a call asked for, and what to do about it.
 
 use assent_proof::{Code, EvidenceId, History, Refusal};
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,8 @@ pub const PROBLEM_CONTENT_TYPE: &str = "application/problem+json";
 /// The one value of [`Problem::outcome`].
 pub const OUTCOME_UNKNOWN: &str = "unknown";
 
-/// Why a call did not do what was asked. The body of every error, except that authorize answers with a decision.
+/// Why a node did not do what a call asked for. It is the body of every error, except that authorize answers with a
+/// decision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Problem {
@@ -22,7 +23,7 @@ pub struct Problem {
     pub kind: Option<String>,
     /// The code in words.
     pub title: String,
-    /// The HTTP status that this came with.
+    /// The HTTP status of the answer.
     pub status: u16,
     /// The stable code.
     pub code: Code,
@@ -30,29 +31,31 @@ pub struct Problem {
     pub detail: String,
     /// What to do about it, one line.
     pub remedy: String,
-    /// The clause of RFC-EG-033 that asks for this.
+    /// The clause of RFC-EG-033 that requires the code.
     pub clause: String,
-    /// Path of the field at fault, such as `predicate.claims.actions[2]`.
+    /// The path of the field at fault, such as `predicate.claims.actions[2]`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
-    /// `unknown` when the submission may or may not be accepted: submit the same bytes again to learn which. Also of whatever else was
-    /// asked, if the node failed at its own part: it may have been done.
+    /// `unknown` if the submission may or may not be accepted. The caller must submit the same bytes again to learn
+    /// which. It is also `unknown` for any other call that may have been carried out although the node failed because
+    /// of its own defect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<String>,
-    /// The receipt of an equivocation: it is in the ledger as proof against its issuer.
+    /// The receipt of an equivocation, which is in the ledger as proof against its issuer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt: Option<ReceiptBody>,
-    /// The chain's true head, when the slot was at fault.
+    /// The chain's true head, if the slot was at fault.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head: Option<EvidenceId>,
-    /// The chain's next free slot, when the slot was at fault.
+    /// The chain's next free slot, if the slot was at fault.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_sequence: Option<u64>,
-    /// The history in force: where it was judged, of a submission that the registry refused, or in place of the cursor's.
+    /// The history in force. For a submission that the registry refused, it is the history in which the registry
+    /// judged. For a read from a cursor, it is the history that is in force instead of the cursor's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history: Option<History>,
-    /// The revision up to and with which `history` and the cursor's are the same; 0 for another cluster, absent where the node
-    /// cannot tell.
+    /// The last revision that `history` and the cursor's history have in common; 0 for another cluster, absent if the
+    /// node cannot tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shared_revision: Option<u64>,
     /// The size of the ledger that a quorum has confirmed, if the cursor lies beyond it.
@@ -61,7 +64,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem with `code` and nothing more to say than `detail`.
+    /// A problem with this code and detail, and none of the optional fields.
     pub fn new(code: Code, status: u16, detail: impl Into<String>) -> Self {
         Problem {
             kind: Some(format!("urn:egpep:v1:problem:{code}")),
@@ -82,12 +85,12 @@ impl Problem {
         }
     }
 
-    /// The problem that says a refusal. `status` usually comes from [`status_of`](crate::status_of).
+    /// The problem that describes a refusal. `status` usually comes from [`status_of`](crate::status_of).
     pub fn from_refusal(refusal: &Refusal, status: u16) -> Self {
         Problem { field: refusal.field.clone(), ..Problem::new(refusal.code, status, &refusal.detail) }
     }
 
-    /// 504: the submission was proposed and no answer came in time. It may or may not be accepted.
+    /// 504: the submission was proposed, and its outcome was not known in time. It may or may not be accepted.
     pub fn unknown_outcome(detail: impl Into<String>) -> Self {
         Problem {
             outcome: Some(OUTCOME_UNKNOWN.to_owned()),
@@ -97,34 +100,34 @@ impl Problem {
         }
     }
 
-    /// 500: the node failed at its own part. What was asked may have been done.
+    /// 500: the node failed because of its own defect. The call may have been carried out.
     pub fn fault(detail: impl Into<String>) -> Self {
         let outcome = Some(OUTCOME_UNKNOWN.to_owned());
         Problem { outcome, ..Problem::new(Code::InternalError, 500, detail) }
     }
 
-    /// The same with the receipt of an equivocation.
+    /// This problem with the receipt of an equivocation.
     pub fn with_receipt(self, receipt: ReceiptBody) -> Self {
         Problem { receipt: Some(receipt), ..self }
     }
 
-    /// The same with the chain's true head and next free slot.
+    /// This problem with the chain's true head and next free slot.
     pub fn with_slot(self, head: Option<EvidenceId>, next_sequence: Option<u64>) -> Self {
         Problem { head, next_sequence, ..self }
     }
 
-    /// The same with the history in which it was judged.
+    /// This problem with the history in which the registry judged.
     pub fn in_history(self, history: Option<History>) -> Self {
         Problem { history, ..self }
     }
 
-    /// Whether the submission may have been accepted all the same.
+    /// Whether the submission may have been accepted although this is an error.
     pub fn is_outcome_unknown(&self) -> bool {
         self.outcome.is_some()
     }
 
-    /// Whether the call that it answers can be made again, and where. A submission whose outcome is unknown is: the same bytes
-    /// bring their first receipt from every node.
+    /// Whether the call that this problem answers can be made again, and where. A submission whose outcome is unknown
+    /// can be made again: every node answers the same bytes with their first receipt.
     pub fn retry(&self, call: Call) -> Retry {
         if self.is_outcome_unknown() { Retry::Elsewhere } else { retry_of(self.code, call) }
     }

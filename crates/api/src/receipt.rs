@@ -3,25 +3,26 @@
 use assent_proof::{Cursor, EvidenceId, History, Millis};
 use serde::{Deserialize, Serialize};
 
-/// Proof of acceptance: the body of 201 (new) and 200 (accepted before).
+/// The proof of acceptance: the body of an answer with status 201 (accepted now) or 200 (accepted before).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReceiptBody {
-    /// What was accepted.
+    /// The id of the accepted evidence.
     pub evidence_id: EvidenceId,
-    /// Its place in the ledger, from 0.
+    /// The evidence's place in the ledger, from 0.
     pub ledger_index: u64,
-    /// The first revision that contains it.
+    /// The first revision that contains the evidence.
     pub revision: u64,
-    /// When the registry accepted it, in milliseconds.
+    /// When the registry accepted the evidence, in milliseconds.
     pub accepted_at: Millis,
-    /// The history in force when this was answered, in whose ledger it lies. What a recovery left out is in no later one.
+    /// The history in force when the node answered. Its ledger contains the evidence. Evidence that a recovery left
+    /// out is in no later history.
     pub history: History,
 }
 
 impl ReceiptBody {
-    /// The first place in the ledger that contains it: a request that is answered not before it
-    /// ([`AuthorizeRequest::not_before`](assent_proof::AuthorizeRequest::not_before)) reads what was written.
+    /// The first place in the ledger that contains the evidence. A request that must not be answered before this place
+    /// ([`AuthorizeRequest::not_before`](assent_proof::AuthorizeRequest::not_before)) sees the evidence.
     pub fn cursor(&self) -> Cursor {
         Cursor { history: self.history, revision: self.revision }
     }

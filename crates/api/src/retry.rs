@@ -1,20 +1,21 @@
-//! Whether a call that was refused or denied can be made again, and where: one table, of every code in every call.
+//! Whether a call that was refused or denied can be made again, and where: one table of every code in every call.
 //!
-//! The nodes' HTTP statuses agree with it, `docs/codes.md` shows it, and `assent-client` asks nothing else.
+//! The nodes' HTTP statuses agree with this table, `docs/codes.md` shows it, and `assent-client` uses no other one.
 
 use assent_proof::Code;
 
 use crate::status::Call;
 
-/// Whether the same call can be made again, unchanged, with the hope of another answer.
+/// Whether the same call can be made again, unchanged, and may then get another answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retry {
-    /// The registry has judged: the same call brings the same answer from every node, until somebody changes something.
+    /// The registry has judged. Every node gives the same answer to the same call until something changes in the
+    /// registry.
     Final,
-    /// The cluster cannot do it now, and every node would say so: the same node can do it after its `Retry-After`, or a
-    /// short pause if it names none.
+    /// The cluster cannot do it now, and every node would say so. The same node can do it after its `Retry-After`, or
+    /// after a short pause if it names none.
     Here,
-    /// This node cannot do it now: another one may, at once. This one may after its `Retry-After`.
+    /// This node cannot do it now. Another node may do it at once, and this node may do it after its `Retry-After`.
     Elsewhere,
 }
 
@@ -22,7 +23,7 @@ impl Retry {
     /// Every verdict.
     pub const ALL: [Retry; 3] = [Retry::Final, Retry::Here, Retry::Elsewhere];
 
-    /// Its word in `docs/codes.md`.
+    /// The verdict's word in `docs/codes.md`.
     pub fn as_str(self) -> &'static str {
         match self {
             Retry::Final => "final",
@@ -32,32 +33,33 @@ impl Retry {
     }
 }
 
-/// What a code says about making the same call again. Every code is named here, so that a new one does not compile
-/// without its verdict. A code in a call that it is never said in has one all the same.
+/// What a code says about making the same call again. Every code is named here, so that a new code does not compile
+/// without its verdict. A code has a verdict even for a call that is never answered with it.
 ///
 /// Rule R157 (RFC-EG-033 §4, topology reconciliation divergence): Of the codes that are answered with 409,
 /// `registry_diverged`, for a peer's checkpoint that does not extend its last one, is final, and
 /// `membership_busy` can be asked again at the same node.
 pub fn retry_of(code: Code, call: Call) -> Retry {
     match code {
-        // The node could not do it: of what was asked, they say nothing.
+        // The node could not do it. These codes say nothing about what was asked.
         Code::NoQuorum
         | Code::EvidenceMutated
         | Code::ClockUncertain
         | Code::DeadlineExceeded
         | Code::Overloaded
         | Code::RevisionNotReached
-        // It failed at its own part, which the others may not.
+        // The node failed because of its own defect. Other nodes may not fail.
         | Code::InternalError
-        // It never can again; the other nodes can.
+        // The node can never do it again, but the other nodes can.
         | Code::MemberRemoved => Retry::Elsewhere,
         // The leader makes one change at a time, whichever node is asked.
         Code::MembershipBusy => match call {
             Call::Manage => Retry::Here,
             Call::Submission | Call::Authorize | Call::Read | Call::Feed | Call::Clock => Retry::Final,
         },
-        // The endpoints may belong to several lives of a cluster, or to several clusters: one of them may have the place
-        // that a follower is at. A single read is of one history, and goes on in no other.
+        // The endpoints may belong to several epochs of a cluster, or to several clusters. One of them may have the
+        // place at which a follower of the feed is. A single read belongs to one history, and cannot continue in
+        // another one.
         Code::HistoryMismatch | Code::CursorBeyondLedger => match call {
             Call::Feed => Retry::Elsewhere,
             Call::Submission | Call::Authorize | Call::Read | Call::Manage | Call::Clock => Retry::Final,
@@ -108,7 +110,7 @@ pub fn retry_of(code: Code, call: Call) -> Retry {
         | Code::HeadMismatch
         | Code::MemberUnknown
         | Code::MemberExists
-        // What they wait for takes longer than a call, and may never come: the caller says whether to wait.
+        // What these codes wait for takes longer than a call, and may never come. The caller decides whether to wait.
         | Code::MemberBehind
         | Code::QuorumAtRisk => Retry::Final,
     }

@@ -1,17 +1,17 @@
-//! Which HTTP status a code comes with.
+//! The HTTP status of each code in each kind of call.
 
 use assent_proof::Code;
 
 /// The kind of call that a status answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {
-    /// `POST /v1/envelopes` and each result of `:batch`.
+    /// `POST /v1/envelopes`, and each result of `:batch`.
     Submission,
-    /// `POST /v1/authorize` (and permits): 403 is a deny, 503 a deny because the registry cannot know.
+    /// `POST /v1/authorize`, and permits. 403 is a deny, and 503 is a deny because the registry cannot know.
     Authorize,
-    /// Everything that only reads.
+    /// Every call that only reads, except the feed.
     Read,
-    /// `GET /v1/events`: reading on from a cursor.
+    /// `GET /v1/events`: a read that continues from a cursor.
     Feed,
     /// Changes of the cluster's membership.
     Manage,
@@ -24,7 +24,7 @@ impl Call {
     pub const ALL: [Call; 6] =
         [Call::Submission, Call::Authorize, Call::Read, Call::Feed, Call::Manage, Call::Clock];
 
-    /// Its word in `docs/codes.md`.
+    /// The call's word in `docs/codes.md`.
     pub fn as_str(self) -> &'static str {
         match self {
             Call::Submission => "submission",
@@ -40,8 +40,8 @@ impl Call {
 /// The HTTP status of a code in a kind of call. An accepted submission (201, 200) and an allow
 /// (200) have no code; a submission that may have been accepted is 504, [`Problem::unknown_outcome`].
 ///
-/// It agrees with [`retry_of`](crate::retry_of): a code that is final comes with 4xx other than 429, and 429 and 503 are never
-/// final.
+/// The status agrees with [`retry_of`](crate::retry_of): a final code has a status 4xx other than 429, and 429 and 503
+/// are never final.
 ///
 /// [`Problem::unknown_outcome`]: crate::Problem::unknown_outcome
 pub fn status_of(code: Code, call: Call) -> u16 {
@@ -57,19 +57,20 @@ pub fn status_of(code: Code, call: Call) -> u16 {
         | Code::ClockUncertain
         | Code::EvidenceMutated
         | Code::RevisionNotReached
-        // It never can again; another node can.
+        // The node can never do it again, but another node can.
         | Code::MemberRemoved => 503,
-        // As a reason of a deny it would decide nothing.
+        // As the reason of a deny, a defect of the node decides nothing.
         Code::InternalError if call == Call::Authorize => 503,
         // The call may have been carried out.
         Code::InternalError => 500,
         _ if call == Call::Authorize => 403,
-        // The slot, the head, the nonce, an equivocation, a peer's tree that does not extend the one before.
+        // A conflict about the slot, the head or the nonce, an equivocation, or a peer's tree that does not extend the
+        // one before.
         Code::LineageFragmented
         | Code::RegistryDiverged
         | Code::HeadMoved
         | Code::HeadMismatch
-        // Another history, or more than this one has.
+        // The caller is in another history, or beyond the ledger of this one.
         | Code::HistoryMismatch
         | Code::CursorBeyondLedger
         | Code::NonceReused
@@ -91,7 +92,7 @@ pub fn status_of(code: Code, call: Call) -> u16 {
         | Code::RoleNotPermitted
         | Code::ThresholdNotMet
         | Code::CallerNotPermitted => 403,
-        // Each is named, so that a new code does not compile without its status.
+        // Each code is named, so that a new code does not compile without its status.
         Code::UnsignedEvidence
         | Code::RuntimeStale
         | Code::EvidenceDetached

@@ -1,4 +1,4 @@
-//! Submitting envelopes: batches, and what becomes of each of them.
+//! The bodies for submitting a batch of envelopes, and the result of each envelope.
 
 use assent_proof::{Code, FieldError, Fields, Refusal, json};
 use serde::{Deserialize, Serialize};
@@ -12,17 +12,17 @@ use crate::receipt::ReceiptBody;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BatchMode {
-    /// Each stands alone.
+    /// Each envelope is accepted or refused by itself.
     #[default]
     Each,
-    /// All or nothing.
+    /// Either all envelopes are accepted, or none is.
     All,
 }
 
 /// The body of 200 for `POST /v1/envelopes:batch`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BatchResponse {
-    /// One for each envelope, in the order given.
+    /// One result for each envelope, in the order given.
     pub results: Vec<BatchResult>,
 }
 
@@ -33,34 +33,36 @@ impl BatchResponse {
     }
 }
 
-/// Most bytes of one element of a batch's answer. What it says of an envelope may quote the envelope, and what one envelope of a batch of mode
-/// `all` is refused for is said to all others too.
+/// The most bytes of one element of a batch's answer. An element may quote its envelope. In a batch of mode `all`, the
+/// refusal of one envelope is repeated for all others.
 pub const MAX_RESULT_BYTES: usize = 4096;
 
-/// Most characters of the detail and of the field of a problem in a batch's answer. Each takes 6 bytes at most, and everything else in the
-/// element less than 1200 together.
+/// The most characters of the detail and of the field of a problem in a batch's answer. Each character takes at most 6
+/// bytes, and everything else in the element takes less than 1200 bytes together.
 const DETAIL_CHARS: usize = 360;
 const FIELD_CHARS: usize = 100;
 
-/// What became of one envelope of a batch.
+/// The result of one envelope of a batch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BatchResult {
-    /// The status that it would have had alone; of a good envelope in a refused batch of mode `all`, that of the one which failed it.
+    /// The status that the envelope would have had alone. For a good envelope in a refused batch of mode `all`, it is
+    /// the status of the envelope that failed the batch.
     pub status: u16,
-    /// Whether nothing was found wrong with it, though it is not accepted: the batch is of mode `all`, and `problem.field` names the envelope
-    /// that failed it, as `envelopes[<place>]` from 0. Absent otherwise.
+    /// Whether nothing was found wrong with the envelope although it is not accepted. The batch is then of mode `all`,
+    /// and `problem.field` names the envelope that failed the batch, as `envelopes[<place>]` from 0. Absent otherwise.
     #[serde(default, skip_serializing_if = "is_false")]
     pub good: bool,
-    /// Its receipt, if it was accepted.
+    /// The envelope's receipt, if it was accepted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt: Option<ReceiptBody>,
-    /// Why not, otherwise.
+    /// Why the envelope was not accepted, otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<Problem>,
 }
 
 impl BatchResult {
-    /// Accepted: 201 if this submission did it, 200 if an earlier one had.
+    /// The result of an accepted envelope: 201 if this submission was the first one, 200 if the envelope was accepted
+    /// before.
     pub fn accepted(receipt: ReceiptBody, fresh: bool) -> Self {
         BatchResult {
             status: if fresh { 201 } else { 200 },
@@ -70,7 +72,7 @@ impl BatchResult {
         }
     }
 
-    /// Not accepted. A detail or a field that is long is cut.
+    /// The result of an envelope that was not accepted. A long detail or field is cut.
     pub fn refused(mut problem: Problem) -> Self {
         let good = problem.field.as_deref().is_some_and(Refusal::is_field_of_batch);
         cut(&mut problem.detail, DETAIL_CHARS);
@@ -81,7 +83,7 @@ impl BatchResult {
     }
 }
 
-/// Leaves so many characters of a text, the last of which then says that there were more.
+/// Cuts a text to `most` characters. The last of them then shows that there were more.
 fn cut(text: &mut String, most: usize) {
     let last = text.char_indices().nth(most.saturating_sub(1)).map(|(place, _)| place);
     if let Some(last) = last
@@ -99,7 +101,8 @@ fn is_false(value: &bool) -> bool {
 /// The body of `POST /v1/envelopes:batch`: the bytes of each envelope as they are, without white space around them.
 ///
 /// # Errors
-/// `malformed` for an envelope that is no JSON value: in the body of a batch it could pass for two of them, or for none.
+/// `malformed` for an envelope that is not a JSON value: in the body of a batch it could pass for two envelopes, or
+/// for none.
 pub fn batch_body(mode: BatchMode, envelopes: &[impl AsRef<[u8]>]) -> Result<Vec<u8>, Refusal> {
     #[derive(Serialize)]
     struct Batch<'a> {
@@ -108,7 +111,7 @@ pub fn batch_body(mode: BatchMode, envelopes: &[impl AsRef<[u8]>]) -> Result<Vec
     }
     let raw = |(place, envelope)| {
         raw_value(envelope).map_err(|error| {
-            let problem = format!("is no JSON: {error}");
+            let problem = format!("is not JSON: {error}");
             Refusal::at(Code::Malformed, format!("envelopes[{place}]"), problem)
         })
     };
@@ -125,7 +128,7 @@ fn raw_value(bytes: &[u8]) -> serde_json::Result<&RawValue> {
 /// [`MAX_BATCH_BYTES`]. The envelopes are the original bytes of each element, so that `GET` returns what was submitted.
 ///
 /// # Errors
-/// `too_large`; `malformed` with the field at fault. What is inside an envelope is judged later, one by one.
+/// `too_large`; `malformed` with the field at fault. The content of each envelope is judged later.
 pub fn parse_batch(bytes: &[u8]) -> Result<(BatchMode, Vec<Vec<u8>>), Refusal> {
     bound(bytes)?;
     let body = json::parse(bytes)?;
@@ -145,7 +148,7 @@ pub fn parse_batch(bytes: &[u8]) -> Result<(BatchMode, Vec<Vec<u8>>), Refusal> {
     Ok((mode, slices))
 }
 
-/// The bytes of each element of `envelopes`. The whole was parsed strictly before, so this reads the same.
+/// The bytes of each element of `envelopes`. The whole body was parsed strictly before, so this parser reads the same.
 fn slices(bytes: &[u8]) -> Result<Vec<Vec<u8>>, Refusal> {
     #[derive(Deserialize)]
     struct Slices<'a> {
@@ -166,7 +169,8 @@ pub(crate) fn bound(bytes: &[u8]) -> Result<(), Refusal> {
     Err(Refusal::new(Code::TooLarge, detail))
 }
 
-/// Refuses a batch of no elements, to which any answer would say that all of it went well, and one of too many.
+/// Refuses a batch without elements, since any answer to it would say that all of it was accepted, and a batch with
+/// too many.
 pub(crate) fn bound_count(count: usize, field: &str) -> Result<(), Refusal> {
     if count == 0 {
         return Err(Refusal::at(Code::Malformed, field, format!("is empty: give 1 to {MAX_BATCH} elements")));

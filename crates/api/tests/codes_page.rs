@@ -1,4 +1,4 @@
-//! `docs/codes.md` is what the enum says. To write it anew:
+//! `docs/codes.md` lists exactly the codes of the enum. To rewrite the page:
 //! `ASSENT_WRITE_DOCS=1 cargo test -p assent-api --test codes_page`.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 

@@ -9,10 +9,10 @@ use clap::Args;
 use crate::exit::{CliError, Exit};
 use crate::{files, keys};
 
-/// Which registry evidence is made for.
+/// The registry that evidence is made for.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct OriginArg {
-    /// The registry's origin, which is part of what is signed
+    /// The registry's origin, which is part of the signed statement
     #[arg(long, env = "ASSENT_ORIGIN")]
     origin: Option<String>,
 }
@@ -23,13 +23,13 @@ impl OriginArg {
         self.origin.as_deref()
     }
 
-    /// The origin; it must be known, since it is signed.
+    /// The origin. It must be known, since it is signed.
     pub(crate) fn required(&self) -> Result<String, CliError> {
         self.origin.clone().ok_or_else(|| missing("--origin", "ASSENT_ORIGIN"))
     }
 }
 
-/// Which domain is meant.
+/// The domain that a command concerns.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct DomainArg {
     /// The domain
@@ -38,26 +38,26 @@ pub(crate) struct DomainArg {
 }
 
 impl DomainArg {
-    /// The domain; it must be known.
+    /// The domain. It must be known.
     pub(crate) fn required(&self) -> Result<DomainName, CliError> {
         self.domain.clone().ok_or_else(|| missing("--domain", "ASSENT_DOMAIN"))
     }
 }
 
-/// Whose allows are believed.
+/// The keys whose allows are believed.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct TrustArgs {
-    /// The nodes' public keys, a PEM file or a folder of `.pem` files (folders in it are not read): an allow that none of them signed is not believed
-    /// (repeatable)
+    /// The nodes' public keys: a PEM file, or a folder of `.pem` files whose subfolders are not read (repeatable). An
+    /// allow is believed only if one of these keys signed it
     #[arg(long, env = "ASSENT_NODE_KEYS", value_name = "PEM")]
     trust: Vec<PathBuf>,
-    /// Believe every allow, also an unsigned one: anything that can answer in a node's place can then allow
+    /// Believe every allow, even an unsigned one: anything that can answer in place of a node can then allow
     #[arg(long)]
     unverified: bool,
 }
 
 impl TrustArgs {
-    /// The trust that the caller names; there must be one.
+    /// The trust that the caller names. The caller must name one.
     pub(crate) fn required(&self) -> Result<Trust, CliError> {
         let wrong = |detail: &str, remedy: &str| {
             Err(CliError { exit: Exit::Usage, ..CliError::new("usage", detail, remedy) })
@@ -78,14 +78,14 @@ impl TrustArgs {
     }
 }
 
-/// What evidence or a request is about.
+/// The subject of evidence or of a request.
 #[derive(Clone, Debug, Args)]
 #[group(multiple = false)]
 pub(crate) struct SubjectArg {
     /// The subject's digest
     #[arg(long, value_name = "sha256:HEX", value_parser = digest)]
     subject: Option<Sha256>,
-    /// The subject itself: a file, whose SHA-256 is taken
+    /// The subject itself: a file, whose SHA-256 is the digest
     #[arg(long, value_name = "FILE")]
     subject_file: Option<PathBuf>,
 }
@@ -100,12 +100,12 @@ impl SubjectArg {
         }
     }
 
-    /// The digest; there must be one.
+    /// The digest. The caller must name a subject.
     pub(crate) fn required(&self) -> Result<Sha256, CliError> {
         self.digest()?.ok_or_else(|| CliError::usage("give `--subject sha256:HEX` or `--subject-file FILE`"))
     }
 
-    /// The file's name, for people.
+    /// The name of the subject's file, for people.
     pub(crate) fn name(&self) -> Option<String> {
         let file = self.subject_file.as_ref()?;
         Some(file.file_name()?.to_string_lossy().into_owned())

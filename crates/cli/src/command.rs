@@ -1,4 +1,4 @@
-//! The subcommands, one file each: its arguments and what it does.
+//! The subcommands. Each has a file of its own with its arguments and what it does.
 
 pub(crate) mod authority;
 pub(crate) mod authorize;

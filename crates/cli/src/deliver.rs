@@ -1,19 +1,19 @@
-//! Sending signed envelopes, so that their bytes are never lost and every refusal says what to do.
+//! Sends signed envelopes, so that their bytes are never lost and every refusal says what to do.
 
 use std::path::Path;
 
 use assent_api::ReceiptBody;
-use assent_client::{Client, FlushStopped, Outbox, SubmitError, Submitted};
+use assent_client::{Client, ClientError, FlushStopped, Outbox, SubmitError, Submitted};
 use assent_proof::{Code, EvidenceId, History};
 
 use crate::exit::CliError;
 use crate::output::Output;
 
-/// Submits a restriction that was signed just now. Kept in `outbox` first, if there is one.
+/// Submits a restriction that was just signed. If there is an outbox, the restriction is kept there first.
 ///
 /// # Errors
-/// Without an outbox and with an unknown outcome, or a refusal that this build does not understand, the envelope is printed on stdout.
-/// If nobody takes it there, the error says so too.
+/// If there is no outbox and the outcome is unknown, or this build does not understand the refusal, the envelope is
+/// printed on stdout. If no reader takes it there, the error says so.
 pub(crate) async fn restriction(
     client: &Client,
     envelope: &[u8],
@@ -31,7 +31,7 @@ pub(crate) async fn restriction(
                     return Err(lost(refused(error), &unwritten));
                 }
                 output.say(
-                    "the signed envelope is on stdout: submit these same bytes again with `assent submit`",
+                    "the signed envelope is on stdout: submit exactly these bytes again with `assent submit`",
                 );
             }
             Err(refused(error))
@@ -39,15 +39,15 @@ pub(crate) async fn restriction(
     }
 }
 
-/// The error of a restriction whose outcome is unknown, and whose bytes nobody has any more.
+/// The error of a restriction whose outcome is unknown and whose bytes are lost.
 fn lost(error: CliError, unwritten: &CliError) -> CliError {
     let detail = format!("{}; the signed envelope is lost: {}", error.detail, unwritten.detail);
     let remedy = "run the same command again: a restriction takes no slot, so another one for the same target does no harm";
     CliError { detail, remedy: remedy.to_owned(), ..error }
 }
 
-/// Submits envelopes in order, each durable in the outbox before it is sent; what was pending there goes first, and with `resend_in`
-/// also what was delivered in another history than that one.
+/// Submits envelopes in order. Each is durable in the outbox before it is sent. What was pending there is sent first,
+/// and with `resend_in` also what was delivered in another history than that one.
 pub(crate) async fn through_outbox(
     client: &Client,
     envelopes: &[Vec<u8>],
@@ -68,14 +68,15 @@ pub(crate) async fn through_outbox(
 /// Sends what is pending in an outbox, and prints the receipts.
 ///
 /// # Errors
-/// What keeps something pending; `refused` if something was refused, which is told before.
+/// The cause, if an envelope stays pending. `refused` if an envelope was refused; the refusal itself is printed
+/// before.
 pub(crate) async fn flush(
     client: &Client,
     outbox: &mut Outbox,
     dir: &Path,
     output: Output,
 ) -> Result<(), CliError> {
-    // Whatever ended it: what it settled before is reported first.
+    // Whatever ended the flush, what it settled before is reported first.
     let report = outbox.flush(client).await;
     for (_, submitted) in &report.accepted {
         receipt(submitted, output)?;
@@ -98,19 +99,24 @@ pub(crate) async fn flush(
     ))
 }
 
-/// Why an outbox was not emptied, or was not asked whether it is.
+/// The error of a flush that stopped before its end.
 fn why_stopped(stopped: FlushStopped, dir: &Path) -> CliError {
     match stopped {
         FlushStopped::NoAnswer(error) => {
+            let remedy = if matches!(error, ClientError::Refused(_)) {
+                "run the same command again with an endpoint of the registry that the statement names"
+            } else {
+                "run the same command again"
+            };
             let error = CliError::from(error);
             let detail = format!("{}; what is pending stays in `{}`", error.detail, dir.display());
-            CliError { detail, remedy: "run the same command again".to_owned(), ..error }
+            CliError { detail, remedy: remedy.to_owned(), ..error }
         }
         FlushStopped::Outbox(error) => error.into(),
     }
 }
 
-/// Submits an envelope and answers only for its acceptance, now or before.
+/// Submits an envelope. It succeeds if the envelope is accepted now or was accepted before.
 pub(crate) async fn accepted(client: &Client, envelope: &[u8]) -> Result<(), CliError> {
     client.submit(envelope.to_vec()).await.map(|_| ()).map_err(refused)
 }
@@ -130,7 +136,7 @@ pub(crate) fn receipt(submitted: &Submitted, output: Output) -> Result<(), CliEr
     })
 }
 
-/// A refusal, with what to do about a slot that somebody else took.
+/// The error of a submission. If another statement took the slot, the remedy names the next free slot.
 pub(crate) fn refused(error: SubmitError) -> CliError {
     let slot = match &error {
         SubmitError::Refused(problem) => match problem.code {
@@ -148,7 +154,7 @@ pub(crate) fn refused(error: SubmitError) -> CliError {
 
 fn slot_remedy(head: Option<EvidenceId>, next: Option<u64>) -> String {
     let again =
-        "nothing was stored: look at the chain, then make and sign the statement anew for the free slot";
+        "nothing was stored: check the chain, then make and sign the statement again for the free slot";
     match (next, head) {
         (Some(next), Some(head)) => {
             format!("{again} (`--sequence {next} --parent {head}`, or let it be looked up)")

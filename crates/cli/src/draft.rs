@@ -1,6 +1,6 @@
-//! A statement on its way to being signed: defaults, the governance subject, the slot, early checks.
+//! A statement before it is signed: its defaults, its governance subject, its slot, and early checks.
 //!
-//! It never signs, and what it checks early the registry checks again.
+//! It never signs. The registry repeats every check that is made here.
 
 use assent_client::Client;
 use assent_proof::{
@@ -10,32 +10,32 @@ use assent_proof::{
 
 use crate::exit::CliError;
 
-/// A place in a chain: the sequence, and the evidence before it.
+/// A slot in a chain: the sequence, and the evidence before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Slot {
-    /// From 0.
+    /// The number of the slot, from 0.
     pub(crate) sequence: u64,
-    /// None exactly for the first.
+    /// The evidence before the slot. It is `None` exactly for the first slot.
     pub(crate) parent: Option<EvidenceId>,
 }
 
 impl Slot {
-    /// The first of a chain.
+    /// The first slot of a chain.
     pub(crate) const FIRST: Slot = Slot { sequence: 0, parent: None };
 
-    /// The one after this.
+    /// The slot after the one with this sequence and evidence.
     pub(crate) fn after(sequence: u64, head: EvidenceId) -> Self {
         Slot { sequence: sequence.saturating_add(1), parent: Some(head) }
     }
 }
 
-/// The domain that a kind belongs to, if the kind says it by itself.
+/// The domain of a kind whose statements all belong to one domain.
 pub(crate) fn fixed_domain(kind: EvidenceKind) -> Option<DomainName> {
     let in_root = [EvidenceKind::Root, EvidenceKind::Domain, EvidenceKind::Rules, EvidenceKind::Recovery];
     in_root.contains(&kind).then(DomainName::root)
 }
 
-/// The subject that a governance statement has: SHA-256 of the text that names its target.
+/// The subject of a governance statement: the SHA-256 of the text that names the statement's target.
 pub(crate) fn governance_subject(
     kind: EvidenceKind,
     origin: &str,
@@ -65,7 +65,7 @@ pub(crate) async fn next_slot(
     lineage: &LineageName,
     issuer: Option<&PublicKey>,
 ) -> Result<Slot, CliError> {
-    // One entry is as few as can be asked for: heads stand beside the entries.
+    // One entry is the smallest page; the heads come with every page.
     let Some(page) = client.lineage(domain, lineage, None, Some(1)).await? else { return Ok(Slot::FIRST) };
     if kind.is_execution() {
         let chain = page.issuers.iter().find(|chain| Some(&chain.issuer) == issuer);
@@ -85,7 +85,7 @@ pub(crate) async fn take_next_slot(client: &Client, statement: &mut Statement) -
     Ok(())
 }
 
-/// Refuses early what the registry would refuse for its form alone, so that nobody signs it.
+/// Refuses a statement that the registry would refuse for its form alone, before it is signed.
 pub(crate) fn check(statement: &Statement) -> Result<(), CliError> {
     Statement::parse(&statement.to_vec())?;
     Claims::parse(Rules::NEWEST, statement.kind, &statement.claims)?;

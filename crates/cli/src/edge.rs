@@ -1,4 +1,4 @@
-//! The edge of the program: the only place of this crate where the wall clock and randomness come in.
+//! The edge of the program: the only place in this crate that reads the wall clock and randomness.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

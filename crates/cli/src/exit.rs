@@ -15,26 +15,27 @@ use assent_proof::{Code, Refusal};
 pub(crate) enum Exit {
     /// 0: done, or allowed.
     Ok,
-    /// 1: it failed; the error says why.
+    /// 1: the command failed; the error says why.
     Failed,
     /// 10: denied.
     Deny,
-    /// 11: denied because the cluster cannot know; asking again later may allow.
+    /// 11: denied because the cluster cannot know. If the caller asks again later, the answer may be an allow.
     CannotKnow,
     /// 12: a watched command was stopped by a deny.
     Stopped,
     /// 13: a watched command was stopped because no node said in time that it may go on.
     StoppedUnknown,
-    /// 14: what the caller has read or delivered is of another history than the one in force, or may be, or lies beyond its ledger.
+    /// 14: what the caller has read or delivered belongs, or may belong, to another history than the one in force, or
+    /// lies beyond the ledger of the history in force.
     OtherHistory,
     /// 64: the command line is wrong.
     Usage,
-    /// A watched command's own.
+    /// The exit code of a watched command.
     Command(u8),
 }
 
 impl Exit {
-    /// The number that the system gets to see.
+    /// The exit code as a number.
     pub(crate) fn number(self) -> u8 {
         match self {
             Exit::Ok => 0,
@@ -59,14 +60,14 @@ impl Exit {
 /// What was asked of the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Called {
-    /// Whether something may execute. Without a decision it is not known, in whatever way the answers failed.
+    /// Whether something may execute. Without a decision the answer is unknown, however the calls failed.
     Question,
     /// Anything else.
     Other,
 }
 
 impl Exit {
-    /// How the program ends because of an error of the client. Every error of the client is mapped here and nowhere else.
+    /// The exit code for an error of the client. Every error of the client is mapped here and nowhere else.
     fn of_client(error: &ClientError, called: Called) -> Self {
         let unknown_to_a_question = |otherwise: Exit| match called {
             Called::Question => Exit::CannotKnow,
@@ -74,9 +75,9 @@ impl Exit {
         };
         match error {
             ClientError::Config { .. } => Exit::Usage,
-            // It says no, in whatever words.
+            // It is a deny, even if this build does not know its code.
             ClientError::DenyNotUnderstood(_) => Exit::Deny,
-            // It was not refused: asking again may bring another answer.
+            // Nothing was refused, so asking again may bring another answer.
             ClientError::Unavailable { .. } | ClientError::OutcomeUnknown { .. } => Exit::CannotKnow,
             ClientError::Refused(problem) => match called {
                 Called::Question => Exit::Failed,
@@ -102,7 +103,7 @@ impl From<Exit> for ExitCode {
 /// Why a command did not do what was asked, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CliError {
-    /// The stable code: a registry's or client's own, or one of this program.
+    /// The stable code: one of the registry, of the client, or of this program.
     pub(crate) code: String,
     /// What is wrong here: lower case, no full stop.
     pub(crate) detail: String,
@@ -113,30 +114,31 @@ pub(crate) struct CliError {
 }
 
 impl CliError {
-    /// An error that ends the program with 1.
+    /// An error that ends the program with exit code 1.
     pub(crate) fn new(code: impl Into<String>, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
         CliError { code: code.into(), detail: detail.into(), remedy: remedy.into(), exit: Exit::Failed }
     }
 
-    /// The command line asks for something that cannot be: exit code 64.
+    /// The error of a wrong command line: exit code 64.
     pub(crate) fn usage(detail: impl Into<String>) -> Self {
         let remedy = "see the command's `--help`, which has an example";
         CliError { exit: Exit::Usage, ..CliError::new("usage", detail, remedy) }
     }
 
-    /// Not one of the nodes that were asked has answered: exit code 11.
+    /// The error if none of the asked nodes has answered: exit code 11.
     pub(crate) fn nobody_answered() -> Self {
-        let remedy = "check the endpoints and that the nodes run";
+        let remedy = "check the endpoints, and check that the nodes run";
         CliError { exit: Exit::CannotKnow, ..CliError::new("unavailable", "no node answered", remedy) }
     }
 
-    /// A file that cannot be read, written or made.
+    /// The error of a file that cannot be read, written or made.
     pub(crate) fn file(step: &str, path: &Path, error: &std::io::Error) -> Self {
         let detail = format!("could not {step} `{}`: {error}", path.display());
         CliError::new("io_failed", detail, "check the path and its permissions")
     }
 
-    /// A node's problem document. Its words are a server's: on one line each, so that none looks like a line of this program.
+    /// The error that a node's problem document describes. A server wrote the texts, so each is put on one line: none
+    /// of it can look like a line of this program.
     pub(crate) fn problem(problem: &Problem) -> Self {
         let field = problem.field.as_deref().map(|field| format!("`{field}` ")).unwrap_or_default();
         let detail = format!("{field}{}", problem.detail);
@@ -176,7 +178,7 @@ impl From<ClientError> for CliError {
             other => other.to_string(),
         };
         let exit = Exit::of_client(&error, Called::Other);
-        // What a server said is in it.
+        // The texts may contain what a server said, so each is put on one line.
         CliError { exit, ..CliError::new(error.code(), one_line(&detail), one_line(&error.remedy())) }
     }
 }
@@ -187,8 +189,8 @@ impl From<SubmitError> for CliError {
     }
 }
 
-/// The error of a question without a decision: nobody knows, unless the question itself is at fault, or a node denied in words that
-/// this build does not know.
+/// The error of a question without a decision. The answer is unknown, unless the question itself is at fault or a node
+/// denied with words that this build does not know.
 pub(crate) fn unanswered(error: ClientError) -> CliError {
     CliError { exit: Exit::of_client(&error, Called::Question), ..error.into() }
 }

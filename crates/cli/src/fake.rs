@@ -1,4 +1,4 @@
-//! For tests: a clock that is told what time it is, and an allow from a server that is no node.
+//! For tests: a clock that tests set, and an allow from a server that is not a node.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -14,25 +14,25 @@ pub(crate) const LASTS: Duration = Duration::from_secs(9);
 /// When it was decided, by the server's clock.
 const DECIDED: Millis = Millis(100 * 3_600_000);
 
-/// A clock that is told what time it is: the wall clock, and the clock that goes on while the host sleeps.
+/// A clock that tests set: a wall clock, and a clock that continues while the host sleeps.
 #[derive(Debug)]
 pub(crate) struct FakeClock(Mutex<(Millis, Duration)>);
 
 impl FakeClock {
-    /// Its wall clock is an hour behind the server's.
+    /// A clock whose wall clock is an hour behind the server's.
     pub(crate) fn an_hour_slow() -> Arc<Self> {
         let wall = DECIDED.saturating_add(-3_600_000);
         Arc::new(FakeClock(Mutex::new((wall, Duration::from_secs(777)))))
     }
 
-    /// Time goes by while the host is awake.
+    /// Lets time pass while the host is awake.
     pub(crate) fn pass(&self, time: Duration) {
         self.suspend(time);
         let mut told = self.0.lock().unwrap();
         told.0 = told.0.saturating_add(i64::try_from(time.as_millis()).unwrap());
     }
 
-    /// The host sleeps, and its wall clock has not been set again yet.
+    /// Lets the host sleep for this time. Its wall clock is not set again after that.
     pub(crate) fn suspend(&self, time: Duration) {
         self.0.lock().unwrap().1 += time;
     }

@@ -1,4 +1,4 @@
-//! Reading and writing files that people name, bounded, with errors that name the file. `-` is stdin or stdout.
+//! Reads and writes the files that people name. Sizes are bounded, and errors name the file. `-` is stdin or stdout.
 
 use std::fs::{File, Metadata, Permissions};
 use std::io::{self, Read, Write};
@@ -12,7 +12,7 @@ use sha2::Digest;
 use crate::exit::CliError;
 use crate::output::Output;
 
-/// Most bytes of a file that is read as a whole.
+/// The most bytes of a file that is read as a whole.
 const BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// A file's bytes.
@@ -40,7 +40,7 @@ pub(crate) fn read_text(path: &Path) -> Result<String, CliError> {
     })
 }
 
-/// Writes bytes where a caller asked for them: to stdout for `-`, and otherwise to a file, which is replaced unless it is one of `kept`
+/// Writes bytes to stdout for `-`, and otherwise to a file. An existing file is replaced, unless it is one of `kept`
 /// or holds a key, which may be the only copy.
 pub(crate) fn hand_out(path: &Path, kept: &[&Path], bytes: &[u8], output: Output) -> Result<(), CliError> {
     if is_stdio(path) {
@@ -51,7 +51,7 @@ pub(crate) fn hand_out(path: &Path, kept: &[&Path], bytes: &[u8], output: Output
         (Ok(_) | Err(_), _) => false,
     };
     let keeps = |why: &str| {
-        let detail = format!("`{}` is there already, and {why}", path.display());
+        let detail = format!("`{}` exists already, and {why}", path.display());
         CliError::new("file_exists", detail, "choose another path")
     };
     if kept.iter().any(|other| is_same(&other)) {
@@ -63,7 +63,7 @@ pub(crate) fn hand_out(path: &Path, kept: &[&Path], bytes: &[u8], output: Output
     replace(path, bytes)
 }
 
-/// Whether a file has a PEM block among its first bytes, as many as a key file may have.
+/// Whether a file has a PEM block within the size that a key file may have.
 fn holds_pem(path: &Path) -> io::Result<bool> {
     let limit = u64::try_from(MAX_PEM_BYTES).unwrap_or(u64::MAX);
     let mut bytes = Vec::new();
@@ -77,9 +77,9 @@ pub(crate) fn is_stdio(path: &Path) -> bool {
     path == Path::new("-")
 }
 
-/// Replaces a file: after a crash it has the old bytes or the new ones. A link stays a link, and the file that it leads to is
-/// replaced. A file that is there keeps its mode and, as far as this user may give files away, its owner and group. A device or a pipe
-/// is written to as it is.
+/// Replaces a file. After a crash the file has the old bytes or the new ones. A symbolic link stays one, and its
+/// target is replaced. An existing file keeps its mode and, as far as this user may give files away, its owner and
+/// group. A device or a pipe is written to directly.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
     try_replace(path, bytes).map_err(|error| CliError::file("write", path, &error))
 }
@@ -91,11 +91,12 @@ fn try_replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(error),
     };
-    // A link that leads nowhere is an error: whether it or what it names is to be made is not for this to guess.
+    // A link without a target is an error: it is not clear whether the link or its target should be made.
     let is_link = std::fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink());
     let target = if is_link { path.canonicalize()? } else { path.to_owned() };
     let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // Until it has the mode of the file that it replaces, nobody else may read it; the umask takes its share of a new file's.
+    // Until the file has the mode of the file that it replaces, no other user may read it. The umask restricts the
+    // mode of a new file.
     let mode = if before.is_some() { 0o600 } else { 0o666 };
     let mut new = tempfile::Builder::new()
         .prefix(".assent-")
@@ -111,14 +112,14 @@ fn try_replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Gives a file the mode of the one that it replaces and, where this user may, its owner and group.
+/// Gives a file the mode of the file that it replaces and, if this user may do so, the owner and group of that file.
 fn keep(new: &File, before: &Metadata) -> io::Result<()> {
     let now = new.metadata()?;
     let owner = (now.uid() != before.uid()).then_some(before.uid());
     let group = (now.gid() != before.gid()).then_some(before.gid());
     if owner.is_some() || group.is_some() {
         // Only root may give a file to another user; a member of a group may give it to the group.
-        // What this user may not give away stays theirs.
+        // If this user may do neither, the file stays with this user.
         let _ = fchown(new, owner, group).or_else(|_| fchown(new, None, group));
     }
     new.set_permissions(before.permissions())

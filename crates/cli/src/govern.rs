@@ -1,4 +1,4 @@
-//! Signing one governance statement or restriction with the keys at hand, and sending it.
+//! Signs one governance statement or restriction with the given keys, and sends it.
 
 use std::path::PathBuf;
 
@@ -13,17 +13,18 @@ use crate::slotted::{Delivery, says_the_same};
 use crate::unsettled::{Chain, Unsettled};
 use crate::{deliver, draft, edge, keys};
 
-/// Who signs, for where, and how it is sent.
+/// The keys that sign, the registry and domain that the statement is for, and how the statement is sent.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct GovernArgs {
-    /// A key that signs (repeatable)
+    /// A private key to sign with (repeatable)
     #[arg(long = "key", value_name = "PEM", required = true)]
     keys: Vec<PathBuf>,
     #[command(flatten)]
     origin: OriginArg,
     #[command(flatten)]
     domain: DomainArg,
-    /// Keep the signed bytes in this directory before they are sent; without it, what takes a slot is kept beside the keys
+    /// Keep the signed bytes in this directory before they are sent; by default, a statement that takes a slot is kept
+    /// beside the keys
     #[arg(long, value_name = "DIR")]
     outbox: Option<PathBuf>,
     /// Print the signed envelope instead of submitting it
@@ -39,13 +40,14 @@ impl GovernArgs {
         self.domain.required()
     }
 
-    /// Whether the envelope is not sent, but printed.
+    /// Whether the envelope is printed and not sent.
     pub(crate) fn is_only_printed(&self) -> bool {
         self.print
     }
 
-    /// Makes the statement of these claims, signs it and sends it. What needs a slot takes the next free one, unless an earlier run
-    /// has signed the same and does not know what became of it: then that one is sent.
+    /// Makes the statement of these claims, signs it and sends it. A statement that needs a slot takes the next free
+    /// one. If an earlier run has signed the same statement and its outcome is unknown, that earlier statement is sent
+    /// instead.
     pub(crate) async fn send(&self, claims: &Claims, output: Output) -> Result<Exit, CliError> {
         let signers = keys::read_all_signing(&self.keys)?;
         let mut statement = drafted(claims, &signers, self.origin.required()?, self.domain.required()?)?;
@@ -66,7 +68,7 @@ impl GovernArgs {
             output.product_json(&signed(&statement, &signers)?)?;
             return Ok(Exit::Ok);
         }
-        let mut delivery = Delivery::open(&client, self.outbox.as_deref(), &self.keys, output)?;
+        let mut delivery = Delivery::open(&client, self.outbox.as_deref(), &self.keys, output).await?;
         if !delivery.settle(&chain, |kept| says_the_same(kept, &statement)).await? {
             draft::take_next_slot(&client, &mut statement).await?;
             delivery.send(&signed(&statement, &signers)?).await?;
@@ -75,7 +77,7 @@ impl GovernArgs {
     }
 }
 
-/// The statement of these claims, made now and without a slot.
+/// Makes the statement of these claims now, without a slot.
 pub(crate) fn drafted(
     claims: &Claims,
     signers: &[SigningKey],
@@ -105,7 +107,7 @@ pub(crate) fn drafted(
 /// The envelope of a statement, signed with these keys.
 ///
 /// # Errors
-/// What the registry would refuse for its form alone.
+/// The refusal of a statement that the registry would refuse for its form alone.
 pub(crate) fn signed(statement: &Statement, signers: &[SigningKey]) -> Result<Vec<u8>, CliError> {
     draft::check(statement)?;
     let mut envelope = draft::envelope(statement);

@@ -1,6 +1,6 @@
-//! Key files: PEM, private ones readable by their owner only.
+//! Key files in PEM. A private key file that this module writes is readable by its owner only.
 //!
-//! It never prints or logs private key material. Only `assent key generate --out -` prints any, which asks for just that.
+//! It never prints or logs a private key, except for `assent key generate --out -`, which asks for that.
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ use crate::exit::{CliError, Exit};
 use crate::files;
 use crate::output::Output;
 
-/// Most folders that are named.
+/// The most folders that a message names.
 const NAMED_MAX: usize = 8;
 
 /// A new key from the system's randomness.
@@ -25,11 +25,11 @@ pub(crate) fn generate() -> Result<SigningKey, CliError> {
 /// Writes a new key file with mode 0600.
 ///
 /// # Errors
-/// It is never written over a file that is there: that might be the only copy of another key.
+/// `file_exists` if the file exists. It is never overwritten, since it might be the only copy of another key.
 pub(crate) fn write_new(path: &Path, key: &SigningKey) -> Result<(), CliError> {
     key_file::write_new(path, key).map_err(|error| {
         if error.kind() == std::io::ErrorKind::AlreadyExists {
-            let detail = format!("`{}` is there already", path.display());
+            let detail = format!("`{}` exists already", path.display());
             return CliError::new("file_exists", detail, "choose another path; keys are never overwritten");
         }
         CliError::file("write", path, &error)
@@ -39,7 +39,7 @@ pub(crate) fn write_new(path: &Path, key: &SigningKey) -> Result<(), CliError> {
 /// Reads a private key; `-` is stdin.
 ///
 /// # Errors
-/// A file that everybody may read is refused: `key_exposed`. One that its group may read is read, and that is said.
+/// `key_exposed` for a file that every user may read. A file that its group may read is read, with a note on stderr.
 pub(crate) fn read_signing(path: &Path) -> Result<SigningKey, CliError> {
     if path == Path::new("-") {
         return SigningKey::from_pem(&files::read_text(path)?).map_err(|error| wrong(path, &error));
@@ -62,31 +62,32 @@ pub(crate) fn read_public(path: &Path) -> Result<PublicKey, CliError> {
     pem::public_key_of(&files::read_text(path)?).map_err(|error| wrong(path, &error))
 }
 
-/// Reads the public keys of files that hold one or several of them, one after the other. A file may be a private key; a
-/// folder stands for its `.pem` files with public keys. What lies in a folder in it is not read, as with the folders of certificates
-/// that other programs take: that is said, unless its name begins with a dot, as those have with which Kubernetes mounts secrets.
+/// Reads the public keys from files that hold one or several of them. A file may also be a private key. A folder
+/// stands for its `.pem` files with public keys. Its subfolders are not read, as with the certificate folders of other
+/// programs. A note on stderr names these subfolders, except those whose name begins with a dot: Kubernetes uses such
+/// names to mount secrets.
 ///
 /// # Errors
-/// Each file and each folder must hold a key: one that was named and holds none does not mean that any key will do.
+/// Each file and each folder must hold a key. A file or folder without a key never means that any key is trusted.
 pub(crate) fn read_trusted<P: AsRef<Path>>(paths: &[P]) -> Result<TrustedKeys, CliError> {
     trusted_of(paths, PrivateKeys::StandForTheirPublicHalf)
 }
 
-/// The same for the nodes whose allows are to be believed.
+/// Reads the public keys of the nodes whose allows are to be believed, like [`read_trusted`].
 ///
 /// # Errors
-/// Also for a file that is a private key: a caller has the nodes' public keys, so it is another one than was meant, and no allow would
-/// be believed.
+/// Also for a file that is a private key. A caller has only the nodes' public keys, so the file is a wrong one, and no
+/// allow would be believed.
 pub(crate) fn read_trusted_nodes<P: AsRef<Path>>(paths: &[P]) -> Result<TrustedKeys, CliError> {
     trusted_of(paths, PrivateKeys::AreRefused)
 }
 
-/// What a file is that was named to be trusted and holds a private key alone.
+/// How a file is treated that is named to be trusted and holds only a private key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum PrivateKeys {
-    /// The key's public half, as for who looks at what they have signed.
+    /// The file stands for the key's public half, for a caller who verifies what that key has signed.
     StandForTheirPublicHalf,
-    /// An error.
+    /// The file is an error.
     AreRefused,
 }
 
@@ -123,11 +124,11 @@ fn trusted_of<P: AsRef<Path>>(paths: &[P], private: PrivateKeys) -> Result<Trust
         let text = files::read_text(path)?;
         let found = pem::public_keys(&text)
             .map_err(|error| nothing_to_trust(format!("`{}`: {error}", path.display())))?;
-        // What it is read from is a private key where it has no public one.
+        // A file from which a key was read, and which has no public key, is a private key.
         if private == PrivateKeys::AreRefused && !pem::has_public_key(&text) {
-            let detail = format!("`{}` is a private key, and a node's public key is trusted", path.display());
-            let remedy = "give the node's public key, which `assent key show` prints of its private one; nobody but the node \
-                          needs that";
+            let detail = format!("`{}` is a private key, but a node's public key is needed", path.display());
+            let remedy = "give the node's public key, which `assent key show` prints from the private key; only the node itself \
+                          needs the private key";
             return Err(CliError { exit: Exit::Usage, ..CliError::new("key_invalid", detail, remedy) });
         }
         keys.extend(found);
@@ -135,7 +136,7 @@ fn trusted_of<P: AsRef<Path>>(paths: &[P], private: PrivateKeys) -> Result<Trust
     Ok(TrustedKeys::new(keys)?)
 }
 
-/// The first of these names.
+/// The first of these names, and how many more there are.
 fn listed(names: &[String]) -> String {
     let mut named: Vec<String> =
         names.iter().take(NAMED_MAX).map(|name| format!("`{}`", one_line(name))).collect();
@@ -145,18 +146,18 @@ fn listed(names: &[String]) -> String {
     named.join(", ")
 }
 
-/// What was named to be trusted holds no key: exit code 64.
+/// The error if a file or folder that was named to be trusted holds no key: exit code 64.
 fn nothing_to_trust(detail: String) -> CliError {
     let remedy = "give a file of `PUBLIC KEY` PEM blocks, or a folder of such `.pem` files";
     CliError { exit: Exit::Usage, ..CliError::new("key_invalid", detail, remedy) }
 }
 
-/// What is in a directory that was named to be trusted.
+/// The contents of a folder that was named to be trusted.
 #[derive(Default)]
 struct Found {
-    /// Its PEM files that hold public keys, by name.
+    /// The folder's PEM files that hold public keys, by name.
     files: Vec<PathBuf>,
-    /// The names of the directories in it, except those that begin with a dot.
+    /// The names of its subfolders, except those that begin with a dot.
     folders: Vec<String>,
 }
 
@@ -169,9 +170,9 @@ fn public_files(directory: &Path) -> Result<Found, CliError> {
         if path.is_dir() {
             found.folders.extend((!name.starts_with('.')).then_some(name));
         } else if path.extension().is_some_and(|ending| ending == "pem") {
-            // To read from a pipe could take for ever.
+            // Reading from a pipe could take for ever.
             if path.exists() && !path.is_file() {
-                return Err(nothing_to_trust(format!("`{}` is no file", path.display())));
+                return Err(nothing_to_trust(format!("`{}` is not a file", path.display())));
             }
             if pem::has_public_key(&files::read_text(&path)?) {
                 found.files.push(path);
@@ -183,7 +184,7 @@ fn public_files(directory: &Path) -> Result<Found, CliError> {
     Ok(found)
 }
 
-/// A file with a private key that is not read.
+/// The error of a private key file that cannot be read or must not be used.
 fn unread(path: &Path, error: &KeyFileError) -> CliError {
     let code = match error {
         KeyFileError::Io(error) => return CliError::file("read", path, error),

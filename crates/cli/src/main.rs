@@ -1,7 +1,7 @@
 //! The `assent` command: cluster, keys, statements, decisions.
 //!
-//! It parses the command line, runs one subcommand and turns its outcome into an exit code. What a subcommand does
-//! stands in its own file under `command`.
+//! It parses the command line, runs one subcommand and turns the outcome into an exit code. Each subcommand is in a
+//! file of its own under `command`.
 #![deny(clippy::print_stdout, clippy::print_stderr)] // They panic when the reader is gone; `Output` does not.
 
 mod args;
@@ -17,6 +17,7 @@ mod exit;
 mod fake;
 mod files;
 mod govern;
+mod key_locks;
 mod keys;
 mod log;
 mod members;
@@ -50,14 +51,14 @@ Exit code:
    0  done, or allowed
   10  denied
   11  the cluster cannot know, or cannot be reached
-  12  `watch` stopped its command: denied
-  13  `watch` stopped its command: no node said in time that it may go on
-  14  what was read or delivered belongs to another history than the one in force, or lies beyond its ledger
+  12  `watch` stopped its command because it is denied
+  13  `watch` stopped its command because no node said in time that it may go on
+  14  what was read or delivered belongs to a history that is not in force, or lies beyond the ledger in force
   64  the command line is wrong
-   1  anything else; the error says what, why and what to do
-`watch` ends with its command's own code, and so do `authorize` and `permit` if they run one.";
+   1  any other failure; the error says what failed, why, and what to do
+Otherwise `watch` ends with the exit code of its command, and so do `authorize` and `permit` if they run a command.";
 
-/// May this execute, now? Run a cluster, sign evidence, ask, revoke, verify.
+/// May this execute now? Run a cluster, sign evidence, ask for decisions, revoke keys, and verify offline.
 #[derive(Debug, Parser)]
 #[command(
     name = "assent",
@@ -148,7 +149,7 @@ fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // Clap ends with 2 by itself; help and version are no errors.
+            // Clap itself would end with 2. Help and version are not errors.
             let json = asks_for_json(std::env::args_os());
             if !error.use_stderr() {
                 let output = if json { Output::Json } else { Output::Text };
@@ -165,20 +166,20 @@ fn main() -> ExitCode {
     };
     let output = cli.output;
     if lacks_its_command(std::env::args_os()) {
-        return ended_by(&CliError::usage("nothing stands behind `--`"), output).into();
+        return ended_by(&CliError::usage("nothing follows `--`"), output).into();
     }
     let exit = run(cli).unwrap_or_else(|error| ended_by(&error, output));
     log::finish();
     exit.into()
 }
 
-/// Says what ended the program, and answers how it ends.
+/// Prints the error that ends the program, and returns its exit code.
 fn ended_by(error: &CliError, output: Output) -> Exit {
     output.error(error);
     error.exit
 }
 
-/// Whether a command line that could not be read asks for JSON. What stands behind `--` is another program's.
+/// Whether a command line that could not be parsed asks for JSON. Arguments after `--` belong to another program.
 fn asks_for_json(arguments: impl Iterator<Item = OsString>) -> bool {
     let mut names_a_form = false;
     for argument in arguments.take_while(|argument| argument != "--") {
@@ -202,8 +203,8 @@ fn told_by(error: &clap::Error) -> String {
     what.trim_start_matches("error:").split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Whether nothing stands behind the first `--`, as happens when a script's variable is empty. The command that was to be
-/// run is then missing, which differs from asking without one.
+/// Whether nothing follows the first `--`, as happens if a script's variable is empty. The command to run is then
+/// missing, which differs from a question without a command.
 fn lacks_its_command(arguments: impl Iterator<Item = OsString>) -> bool {
     let mut from_there = arguments.skip_while(|argument| argument != "--");
     from_there.next().is_some() && from_there.next().is_none()

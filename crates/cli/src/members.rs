@@ -1,4 +1,4 @@
-//! What the commands about members share: who a new node is, its promotion, and the table of the members.
+//! What the commands about members share: reading a new node's identity, promoting it, and printing the members.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::exit::CliError;
 use crate::output::Output;
 use crate::table::{Column, heads, row};
 
-/// How often a learner is asked after while it catches up.
+/// The time between two looks at a learner while it catches up.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// The table of the members.
@@ -27,9 +27,9 @@ const COLUMNS: [Column; 9] = [
     Column::left("client", 0),
 ];
 
-/// Asks the new node who it is.
+/// Asks the new node for its id, addresses, store and key.
 pub(crate) async fn introduce(endpoints: &Endpoints, node: &str) -> Result<NewMember, CliError> {
-    // To read takes no longer than any read.
+    // This only reads, so it needs no more time than any other read.
     let client = endpoints.client()?;
     let status = client.status_at(node).await?;
     let cluster = client.status().await?;
@@ -47,7 +47,7 @@ pub(crate) async fn introduce(endpoints: &Endpoints, node: &str) -> Result<NewMe
     let who = status.node.clone();
     let place = |said: &str| {
         said.parse::<MemberAddress>().map_err(|error| {
-            let detail = format!("`{node}` says that it is where no member can be: {error}");
+            let detail = format!("`{node}` reports an address that no member can have: {error}");
             let remedy =
                 "correct `peer_advertise` and `client_advertise` in that node's configuration, and start it again";
             CliError::new("malformed", detail, remedy)
@@ -62,7 +62,7 @@ pub(crate) async fn introduce(endpoints: &Endpoints, node: &str) -> Result<NewMe
     })
 }
 
-/// Waits until the learner has caught up, says how far it is, and promotes it.
+/// Waits until the learner has caught up, prints its progress, and promotes it.
 pub(crate) async fn promote(
     client: &Client,
     id: u64,
@@ -99,7 +99,7 @@ fn progress(member: &MemberBody) -> String {
     }
 }
 
-/// The members, for people.
+/// The members as a table for people.
 pub(crate) fn table(members: &MembersBody) -> String {
     let mut lines = vec![heads(&COLUMNS)];
     lines.extend(members.members.iter().map(|member| line(member, members.leader)));

@@ -1,10 +1,10 @@
-//! What is printed where: results on stdout, talk on stderr.
+//! Prints results on stdout, and notes and errors on stderr.
 //!
-//! A reader of a listing that went away (`| head`) is no failure: writing then stops quietly. What a command makes, such as a key or a
-//! signed envelope, is lost if nobody gets it: [`product`](Output::product) and its like fail then. Every command prints through
-//! [`Output`], which the lints at the head of `main.rs` see to. What terminals obey instead of showing it is escaped here, whoever wrote it: a server's
-//! words, a stranger's statement. Only [`Output::product_bytes`] prints what it is given, and not to a
-//! terminal.
+//! If the reader of a listing leaves early (`| head`), writing stops without an error. What a command makes, such as a
+//! key or a signed envelope, is lost if no reader gets it: [`product`](Output::product) and the methods like it then
+//! fail. Every command prints through [`Output`]; the lints at the head of `main.rs` enforce this. Control characters
+//! are escaped here, whether a server or a stranger's statement contains them. Only [`Output::product_bytes`] prints
+//! bytes as they are, and never to a terminal.
 
 use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind, IsTerminal, Write};
@@ -21,10 +21,10 @@ use serde::Serialize;
 use crate::exit::CliError;
 use crate::log;
 
-/// How often a command that waits looks whether somebody still reads its results.
+/// The time between two checks of a waiting command whether its results still have a reader.
 const READER_LOOK: Duration = Duration::from_millis(200);
 
-/// What to do where stdout takes nothing.
+/// The remedy if stdout cannot be written.
 const NEEDS_A_READER: &str =
     "run it again with stdout on a terminal, a file with room, or a pipe whose other end is read";
 
@@ -39,7 +39,7 @@ pub(crate) enum Output {
 }
 
 impl Output {
-    /// As it is written behind `--output`.
+    /// The name of the form, as it is written after `--output`.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Output::Text => "text",
@@ -56,7 +56,7 @@ impl Output {
         self.try_result(value, for_people).map(|_| ())
     }
 
-    /// The same for one result of many: whether somebody still reads them.
+    /// Prints one result of many, like [`result`](Self::result). Returns whether stdout still has a reader.
     pub(crate) fn try_result<T: Serialize + ?Sized>(
         self,
         value: &T,
@@ -73,10 +73,10 @@ impl Output {
         }
     }
 
-    /// The same for what the command has made, which is lost if nobody gets it.
+    /// Prints something that the command has made, and that is lost if no reader gets it.
     ///
     /// # Errors
-    /// `io_failed` if nobody reads stdout.
+    /// `io_failed` if stdout has no reader.
     pub(crate) fn product<T: Serialize + ?Sized>(
         self,
         value: &T,
@@ -86,39 +86,39 @@ impl Output {
         taken(self.try_result(value, for_people)?)
     }
 
-    /// Prints text on stdout whatever the form.
+    /// Prints text on stdout, whatever the form is.
     pub(crate) fn line(self, line: &str) -> Result<(), CliError> {
         self.try_line(&text::lines(line)).map(|_| ())
     }
 
-    /// Prints JSON on stdout whatever the form; for results that are JSON by themselves.
+    /// Prints JSON on stdout, whatever the form is. It is for results that are already JSON.
     pub(crate) fn json(self, json: &[u8]) -> Result<(), CliError> {
         self.try_line(&text::json_lines(&String::from_utf8_lossy(json))).map(|_| ())
     }
 
-    /// The same for JSON that the command has made, which is lost if nobody gets it.
+    /// Prints JSON that the command has made, and that is lost if no reader gets it.
     ///
     /// # Errors
-    /// `io_failed` if nobody reads stdout.
+    /// `io_failed` if stdout has no reader.
     pub(crate) fn product_json(self, json: &[u8]) -> Result<(), CliError> {
         self.must_be_open()?;
         taken(self.try_line(&text::json_lines(&String::from_utf8_lossy(json)))?)
     }
 
-    /// The same for text, whatever the form.
+    /// Prints text that the command has made, and that is lost if no reader gets it, whatever the form is.
     ///
     /// # Errors
-    /// `io_failed` if nobody reads stdout.
+    /// `io_failed` if stdout has no reader.
     pub(crate) fn product_line(self, line: &str) -> Result<(), CliError> {
         self.must_be_open()?;
         taken(self.try_line(&text::lines(line))?)
     }
 
-    /// Prints the bytes of something that the command has made on stdout, exactly; on a terminal as
+    /// Prints the exact bytes of something that the command has made. On a terminal it prints them as
     /// [`product_json`](Self::product_json) does.
     ///
     /// # Errors
-    /// `io_failed` if nobody reads stdout.
+    /// `io_failed` if stdout has no reader.
     pub(crate) fn product_bytes(self, bytes: &[u8]) -> Result<(), CliError> {
         if std::io::stdout().is_terminal() {
             return self.product_json(bytes);
@@ -132,7 +132,7 @@ impl Output {
         written(help.print().and_then(|()| io::stdout().flush())).map(|_| ())
     }
 
-    /// Refuses to go on where nobody can ever read stdout, since it was closed when this program was started.
+    /// Fails if stdout was closed when this program was started, so that nothing can ever read it.
     ///
     /// # Errors
     /// `io_failed`.
@@ -140,11 +140,12 @@ impl Output {
         if !is_closed() {
             return Ok(());
         }
-        let detail = "stdout is closed, or is the null device for reading and writing: nobody can read it";
+        let detail = "stdout is closed, or is the null device for reading and writing: nothing can read it";
         Err(CliError::new("io_failed", detail, NEEDS_A_READER))
     }
 
-    /// Refuses to make what nobody would get: stdout was closed when this program was started, or has no reader any more.
+    /// Fails if stdout was closed when this program was started, or has no reader any more. It is called before
+    /// something is made that would then be lost.
     ///
     /// # Errors
     /// `io_failed`.
@@ -153,25 +154,25 @@ impl Output {
         taken(!is_reader_gone())
     }
 
-    /// Prints a line on stdout, and answers whether somebody still reads them.
+    /// Prints a line on stdout, and returns whether stdout still has a reader.
     fn try_line(self, line: &str) -> Result<bool, CliError> {
         self.try_bytes(format!("{}\n", line.trim_end_matches('\n')).as_bytes())
     }
 
-    /// Prints bytes on stdout, and answers whether somebody still reads them.
+    /// Prints bytes on stdout, and returns whether stdout still has a reader.
     fn try_bytes(self, bytes: &[u8]) -> Result<bool, CliError> {
         let mut stdout = std::io::stdout().lock();
         written(stdout.write_all(bytes).and_then(|()| stdout.flush()))
     }
 
-    /// Waits until nobody can read stdout any more. A command that has nothing to print would not notice by itself.
+    /// Waits until stdout has no reader any more. A command that prints nothing would not notice this otherwise.
     pub(crate) async fn reader_gone(self) {
         while !is_reader_gone() {
             tokio::time::sleep(READER_LOOK).await;
         }
     }
 
-    /// Says something on stderr. A long-running command waits for nobody who reads it.
+    /// Prints a note on stderr. A long-running command does not wait for the reader of stderr.
     pub(crate) fn say(self, talk: &str) {
         say(&text::lines(talk));
     }
@@ -185,7 +186,7 @@ impl Output {
     }
 }
 
-/// Whether somebody still reads stdout, by how writing to it went.
+/// Whether stdout still has a reader, by the result of writing to it.
 fn written(went: io::Result<()>) -> Result<bool, CliError> {
     match went {
         Ok(()) => Ok(true),
@@ -194,19 +195,19 @@ fn written(went: io::Result<()>) -> Result<bool, CliError> {
     }
 }
 
-/// An error, unless somebody still reads stdout.
+/// Fails unless stdout still has a reader.
 fn taken(somebody_reads: bool) -> Result<(), CliError> {
     if somebody_reads { Ok(()) } else { Err(unwritten(&ErrorKind::BrokenPipe.into())) }
 }
 
-/// The error of a result that stdout has not taken.
+/// The error of a result that could not be written to stdout.
 fn unwritten(error: &io::Error) -> CliError {
     CliError::new("io_failed", format!("stdout could not be written: {error}"), NEEDS_A_READER)
 }
 
 fn say(line: &str) {
     if !log::say(line) {
-        // Nobody is left to tell when stderr is gone.
+        // If stderr is gone, the error cannot be reported.
         let _ = writeln!(std::io::stderr().lock(), "{line}");
     }
 }
@@ -214,7 +215,7 @@ fn say(line: &str) {
 /// Whether stdout is a pipe, a socket or a terminal whose other end is closed.
 fn is_reader_gone() -> bool {
     let stdout = std::io::stdout();
-    // What is asked for is nothing: the system reports these two in any case.
+    // No event is requested: the system reports the two that matter in any case.
     let mut looked_at = [PollFd::new(stdout.as_fd(), PollFlags::empty())];
     if poll(&mut looked_at, PollTimeout::ZERO).is_err() {
         return false;
@@ -223,9 +224,9 @@ fn is_reader_gone() -> bool {
     looked_at.iter().filter_map(PollFd::revents).any(|seen| seen.intersects(gone))
 }
 
-/// Whether stdout was closed when this program was started. The standard library opens the null device in its place then, for reading
-/// and writing. A shell's `>/dev/null` opens it for writing alone; some programs that start others open it for both, and are not told
-/// apart.
+/// Whether stdout was closed when this program was started. The standard library then opens the null device in its
+/// place, for reading and writing. A shell's `>/dev/null` opens the null device only for writing. Some programs that
+/// start others open it for both, which looks the same as a closed stdout.
 fn is_closed() -> bool {
     let stdout = io::stdout();
     let Ok(flags) = fcntl(stdout.as_fd(), FcntlArg::F_GETFL) else { return true };

@@ -1,18 +1,19 @@
-//! Signals that a long-running command hears, and what a service manager hears of it.
+//! The signals that a long-running command handles, and its reports to a service manager.
 
 use std::future::pending;
 
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// SIGTERM and SIGINT, from when this was made on. Where they cannot be heard, the system's defaults hold.
+/// Handles SIGTERM and SIGINT from the moment at which it is made. If they cannot be handled, the system's defaults
+/// hold.
 pub(crate) struct Signals {
     terminate: Option<Signal>,
     interrupt: Option<Signal>,
 }
 
 impl Signals {
-    /// Listens from now on: what comes before somebody waits is kept.
+    /// Listens from now on. A signal that comes before [`told_to_stop`](Self::told_to_stop) is called is kept.
     pub(crate) fn listen() -> Self {
         Self {
             terminate: signal(SignalKind::terminate()).ok(),
@@ -20,7 +21,7 @@ impl Signals {
         }
     }
 
-    /// Waits until this process is told to stop, or told again.
+    /// Waits until this process is told to stop, or is told to stop again.
     pub(crate) async fn told_to_stop(&mut self) {
         tokio::select! {
             () = heard(&mut self.terminate) => {}
@@ -39,7 +40,7 @@ async fn heard(signal: &mut Option<Signal>) {
     }
 }
 
-/// Says on each SIGHUP, whose default would end the process, that nothing is reloaded.
+/// Logs on each SIGHUP that nothing is reloaded. By default, SIGHUP would end the process.
 pub(crate) fn survive_hangups() {
     let Ok(mut hangups) = signal(SignalKind::hangup()) else { return };
     tokio::spawn(async move {
@@ -49,18 +50,18 @@ pub(crate) fn survive_hangups() {
     });
 }
 
-/// Tells the service manager that this node serves (`Type=notify`). Does nothing without `$NOTIFY_SOCKET`.
+/// Tells the service manager that this node serves (`Type=notify`). Without `$NOTIFY_SOCKET` it does nothing.
 pub(crate) fn notify_ready(status: &str) {
     notify(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
-/// Tells the service manager that this node is on its way out.
+/// Tells the service manager that this node is stopping.
 pub(crate) fn notify_stopping(status: &str) {
     notify(&[NotifyState::Stopping, NotifyState::Status(status)]);
 }
 
 fn notify(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
-        tracing::warn!(%error, "the service manager at $NOTIFY_SOCKET cannot be told");
+        tracing::warn!(%error, "could not notify the service manager at $NOTIFY_SOCKET");
     }
 }

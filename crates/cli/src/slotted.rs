@@ -1,8 +1,9 @@
-//! Sending what was signed for a slot of a chain, so that no run signs another statement for it.
+//! Sends a statement that was signed for a slot of a chain, so that no later run signs another statement for that
+//! slot.
 //!
-//! Until a node has given a definite answer, the signed bytes are on disk: in an outbox if the caller names one, and otherwise beside
-//! the keys ([`Unsettled`]). A command that signs for the same chain sends them before it looks for a free slot: if it looked
-//! first, it would find the slot that they take.
+//! Until a node has given a definite answer, the signed bytes are on disk: in an outbox if the caller names one, and
+//! otherwise beside the keys ([`Unsettled`]). A command that signs for the same chain sends these bytes before it
+//! looks for a free slot. If it looked first, it would find the slot that these bytes take.
 
 use std::path::{Path, PathBuf};
 
@@ -11,10 +12,11 @@ use assent_proof::{Envelope, Statement};
 
 use crate::deliver;
 use crate::exit::CliError;
+use crate::key_locks::KeyLocks;
 use crate::output::Output;
 use crate::unsettled::{Chain, Kept, Unsettled};
 
-/// Where signed bytes are kept.
+/// The place where signed bytes are kept.
 enum Place {
     Outbox { outbox: Outbox, dir: PathBuf },
     BesideKeys(Unsettled),
@@ -25,11 +27,14 @@ pub(crate) struct Delivery {
     client: Client,
     place: Place,
     output: Output,
+    /// No other command signs with these keys meanwhile.
+    _locks: KeyLocks,
 }
 
 impl Delivery {
-    /// With the outbox in this directory, which is held until this is dropped; without one, beside these keys.
-    pub(crate) fn open(
+    /// Keeps statements in the outbox in this directory. Without a directory, keeps them beside these keys. The outbox
+    /// and the keys are locked until this is dropped.
+    pub(crate) async fn open(
         client: &Client,
         outbox: Option<&Path>,
         keys: &[PathBuf],
@@ -39,15 +44,17 @@ impl Delivery {
             Some(dir) => Place::Outbox { outbox: Outbox::open(dir)?, dir: dir.to_owned() },
             None => Place::BesideKeys(Unsettled::beside(keys)),
         };
-        Ok(Delivery { client: client.clone(), place, output })
+        let paths: Vec<&Path> = keys.iter().map(PathBuf::as_path).collect();
+        let locks = KeyLocks::take(&paths, output).await?;
+        Ok(Delivery { client: client.clone(), place, output, _locks: locks })
     }
 
-    /// Sends what earlier runs have signed for this chain and whose outcome is not known; of an outbox, all that is pending. Answers
-    /// whether one of these statements is what is wanted now. It is accepted then, and its receipt is printed: nothing is to be
-    /// signed.
+    /// Sends the statements that earlier runs have signed for this chain and whose outcome is unknown. With an outbox,
+    /// it sends everything that is pending there. Returns whether one of these statements is the one that the caller
+    /// wants now. If so, that statement is accepted and its receipt is printed, and the caller must sign nothing.
     ///
     /// # Errors
-    /// What keeps one of them from being accepted. Nothing else must be signed then.
+    /// The cause, if one of these statements is not accepted. The caller must then sign nothing else.
     pub(crate) async fn settle(
         &mut self,
         chain: &Chain,
@@ -93,11 +100,12 @@ impl Delivery {
     }
 }
 
-/// Sends what is kept beside these keys for this chain, in order, and answers what was accepted.
+/// Sends the statements that are kept beside these keys for this chain, in order, and returns those that were
+/// accepted.
 ///
 /// # Errors
-/// What keeps one of them from being accepted. Nothing else must be signed for the chain then: one without a definite answer stays
-/// kept, and a refused one says what the chain looks like.
+/// The cause, if one of these statements is not accepted. The caller must then sign nothing else for the chain. A
+/// statement without a definite answer stays kept, and the error of a refused one describes the chain.
 pub(crate) async fn settle(
     client: &Client,
     unsettled: &Unsettled,
@@ -110,19 +118,17 @@ pub(crate) async fn settle(
                 unsettled.settle(id)?;
                 accepted.push((statement, submitted));
             }
-            Err(error @ SubmitError::Refused(_)) => {
+            Err(error) if error.is_settled() => {
                 unsettled.settle(id)?;
                 let error = deliver::refused(error);
                 let detail = format!(
-                    "`{id}`, which an earlier run has signed for this chain, was refused, and nothing else was signed: {}",
+                    "`{id}`, which an earlier run signed for this chain, was refused, and nothing else was signed: {}",
                     error.detail
                 );
                 return Err(CliError { detail, ..error });
             }
-            // One that no node takes now may have been taken before.
-            Err(error @ (SubmitError::NotTaken(_) | SubmitError::Unknown(_))) => {
-                return Err(kept(error, &path));
-            }
+            // A statement that no node accepts now, or that another service refuses, may have been accepted before.
+            Err(error) => return Err(kept(error, &path)),
         }
     }
     Ok(accepted)
@@ -141,7 +147,7 @@ pub(crate) async fn send(
     let Kept { id, path, bytes, .. } = unsettled.keep(envelope)?;
     match client.submit(bytes).await {
         Ok(submitted) => {
-            // It is accepted. If it is sent again, the answer is its first receipt.
+            // The statement is accepted. If it is sent again, the answer is its first receipt.
             if let Err(error) = unsettled.settle(id) {
                 output.say(&format!(
                     "note: {}; remove that file, since the statement is accepted",
@@ -150,15 +156,18 @@ pub(crate) async fn send(
             }
             Ok(submitted)
         }
-        Err(error @ (SubmitError::Refused(_) | SubmitError::NotTaken(_))) => {
+        // An earlier attempt of this call may have reached a node of the registry. Only the refusal of such a node is final.
+        Err(error @ (SubmitError::Refused(_) | SubmitError::Unknown(_))) if !error.is_settled() => {
+            Err(kept(error, &path))
+        }
+        Err(error) => {
             unsettled.settle(id)?;
             Err(deliver::refused(error))
         }
-        Err(error @ SubmitError::Unknown(_)) => Err(kept(error, &path)),
     }
 }
 
-/// Says that a statement of an earlier run is accepted.
+/// Prints that a statement of an earlier run is accepted.
 pub(crate) fn say_settled(submitted: &Submitted, output: Output) {
     output.say(&format!(
         "what an earlier run has signed for this chain is accepted: {}",
@@ -166,7 +175,7 @@ pub(crate) fn say_settled(submitted: &Submitted, output: Output) {
     ));
 }
 
-/// Whether two statements say the same, whenever and for whichever slot of a chain they were made.
+/// Whether two statements say the same, regardless of the time and the slot for which they were made.
 pub(crate) fn says_the_same(one: &Statement, other: &Statement) -> bool {
     let lasts = |statement: &Statement| {
         let end = statement.expires_at?;
@@ -188,9 +197,20 @@ fn statement_in(envelope: &[u8]) -> Option<Statement> {
 
 /// The error of a statement that stays kept.
 fn kept(error: SubmitError, path: &Path) -> CliError {
+    let remedy = match &error {
+        SubmitError::Refused(_) => {
+            "it was not a node of the statement's registry that judged it with what the registry holds: check the endpoint and the \
+             statement, and run the same command again; remove that file only if no node of that registry can have taken the statement"
+        }
+        SubmitError::NotTaken(_) | SubmitError::Unknown(_) => {
+            "run the same command again: it sends these same bytes, and signs nothing else for their slot before they have a definite \
+             answer"
+        }
+    };
     let error = CliError::from(error);
     let detail = format!("{}; the signed statement is kept in `{}`", error.detail, path.display());
-    let remedy = "run the same command again: it sends these same bytes, and signs nothing else for their slot before they have a \
-                  definite answer";
+    /// Keeps statements in the outbox in this directory. Without a directory, keeps them beside these keys. The outbox
+    /// and the keys are locked until this is dropped.
+    pub(crate) async fn open(
     CliError { detail, remedy: remedy.to_owned(), ..error }
 }

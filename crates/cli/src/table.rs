@@ -1,4 +1,4 @@
-//! A table for people: a line of heads and a line a row, in columns of at least a given width.
+//! A table for people: a line with the heads and one line for each row, in columns of at least a given width.
 
 /// A column: its head, its least width in characters, and on which side its cells begin.
 #[derive(Clone, Copy, Debug)]

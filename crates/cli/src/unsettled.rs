@@ -1,7 +1,7 @@
-//! What was signed for a slot and has no definite outcome yet, kept beside the keys that signed it.
+//! Statements that were signed for a slot and have no definite outcome yet, kept beside the keys that signed them.
 //!
-//! Two different statements of one issuer for one slot are an equivocation. So a statement is on disk before it is sent, and a
-//! command that would sign for the same chain finds it there. Nothing is sent here.
+//! Two different statements of one issuer for one slot are an equivocation. So a statement is on disk before it is
+//! sent, and a command that is about to sign for the same chain finds it there. This module never sends anything.
 //!
 //! ```text
 //! KEY.<evidence id's hex>.unsettled    exactly the signed bytes, beside each key file that signed them
@@ -18,10 +18,11 @@ use assent_proof::{DomainName, Envelope, EvidenceId, LineageName, Statement};
 use crate::exit::{CliError, Exit};
 use crate::files;
 
-/// How the names of these files end.
+/// The ending of the names of these files.
 const ENDING: &str = ".unsettled";
 
-/// A chain of statements, of one issuer or of a domain's governance: kept beside a key, it is that of the key.
+/// A chain of statements, of one issuer or of a domain's governance. A statement that is kept beside a key belongs to
+/// a chain of that key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Chain {
     registry: String,
@@ -35,72 +36,89 @@ impl Chain {
         Chain { registry: registry.to_owned(), domain, lineage: LineageName::governance() }
     }
 
-    /// The one that a statement belongs to.
+    /// The chain that a statement belongs to.
     pub(crate) fn of(statement: &Statement) -> Self {
         let Statement { registry, domain, lineage, .. } = statement;
         Chain { registry: registry.clone(), domain: domain.clone(), lineage: lineage.clone() }
     }
 }
 
-/// A signed statement whose outcome is not known.
+/// A signed statement whose outcome is unknown.
 #[derive(Clone, Debug)]
 pub(crate) struct Kept {
-    /// What it is.
+    /// The statement's evidence id.
     pub(crate) id: EvidenceId,
-    /// The first of its files.
+    /// The first of the statement's files.
     pub(crate) path: PathBuf,
     /// The signed bytes.
     pub(crate) bytes: Vec<u8>,
-    /// What they say.
+    /// The statement in the signed bytes.
     pub(crate) statement: Statement,
 }
 
-/// The places beside some keys.
+/// The statements that are kept beside some keys.
 #[derive(Clone, Debug)]
 pub(crate) struct Unsettled {
     keys: Vec<PathBuf>,
 }
 
 impl Unsettled {
-    /// Beside these key files. A key that comes from stdin has no place.
+    /// The places beside these key files. A key that comes from stdin has no place.
     pub(crate) fn beside<'a>(keys: impl IntoIterator<Item = &'a PathBuf>) -> Self {
         let files = keys.into_iter().filter(|key| !files::is_stdio(key));
-        // By whichever link it is named, a key has one place.
+        // A key has one place, whichever link names it.
         let keys = files.map(|key| key.canonicalize().unwrap_or_else(|_| key.clone())).collect();
         Unsettled { keys }
     }
 
-    /// Keeps signed bytes, and answers in which file. When this returns, they survive a crash.
+    /// Keeps signed bytes, and returns their file. When this returns, the bytes survive a crash.
     ///
     /// # Errors
-    /// `usage` if no key has a place; `io_failed`. Then nothing is kept, and nothing must be sent.
+    /// `usage` if no key has a place; `io_failed`. In both cases nothing is kept, and the caller must send nothing.
     pub(crate) fn keep(&self, envelope: &[u8]) -> Result<Kept, CliError> {
         let (id, statement) = read(envelope)?;
-        let Some(first) = self.keys.first() else {
-            let detail = "what a key from stdin signs for a slot has no place in which it is kept until its outcome is known";
-            let remedy = "give `--outbox DIR`, or the key in a file";
-            return Err(CliError { exit: Exit::Usage, ..CliError::new("usage", detail, remedy) });
-        };
+        let first = self.first()?;
         for key in &self.keys {
             let path = file_of(key, &id);
-            // What cannot be listed would not be found again.
+            // If the folder cannot be listed, the next run would not find the statement.
             let listed =
                 fs::read_dir(folder_of(key)).map_err(|error| CliError::file("list", folder_of(key), &error));
             if let Err(error) = listed.and_then(|_| files::replace(&path, envelope)) {
-                // It is not sent, so it must not be found by the next run.
+                // The statement is not sent, so the next run must not find it.
                 let _ = self.settle(id);
-                let remedy = "nothing was sent: have it kept elsewhere (`--outbox DIR`, where the command has that), or make the \
-                              folder of the key one that can be written";
-                return Err(CliError { remedy: remedy.to_owned(), ..error });
+                return Err(no_room(error));
             }
         }
         Ok(Kept { id, path: file_of(first, &id), bytes: envelope.to_vec(), statement })
     }
 
-    /// What is kept for this chain, in the order of the slots.
+    /// Checks that signed bytes could be kept here, before anything is sent. It leaves nothing behind.
     ///
     /// # Errors
-    /// `io_failed`; the refusal of a file that is no statement.
+    /// `usage` if no key has a place; `io_failed`.
+    pub(crate) fn must_have_room(&self) -> Result<(), CliError> {
+        self.first()?;
+        for key in &self.keys {
+            let folder = folder_of(key);
+            let tried = fs::read_dir(folder)
+                .and_then(|_| tempfile::Builder::new().prefix(".assent-").suffix(".tmp").tempfile_in(folder));
+            tried.map_err(|error| no_room(CliError::file("write to", folder, &error)))?;
+        }
+        Ok(())
+    }
+
+    fn first(&self) -> Result<&PathBuf, CliError> {
+        self.keys.first().ok_or_else(|| {
+            let detail = "a statement for a slot must be kept until its outcome is known, and there is no place for it beside a key from stdin";
+            let remedy = "give the key in a file, or give `--outbox DIR`, if the command has that option";
+            CliError { exit: Exit::Usage, ..CliError::new("usage", detail, remedy) }
+        })
+    }
+
+    /// The statements that are kept for this chain, in the order of their slots.
+    ///
+    /// # Errors
+    /// `io_failed`; the refusal of a file that is not a statement.
     pub(crate) fn of_chain(&self, chain: &Chain) -> Result<Vec<Kept>, CliError> {
         let mut found = BTreeMap::new();
         for key in &self.keys {
@@ -117,7 +135,8 @@ impl Unsettled {
         Ok(kept)
     }
 
-    /// Refuses to sign for a chain, for somebody else to send, while something is kept for it.
+    /// Fails if a statement is kept for this chain. It is called before a statement is signed that the command does
+    /// not send itself.
     ///
     /// # Errors
     /// `outcome_unknown`, exit code 11.
@@ -132,10 +151,10 @@ impl Unsettled {
         Err(CliError { exit: Exit::CannotKnow, ..CliError::new("outcome_unknown", detail, remedy) })
     }
 
-    /// Forgets a statement that has a definite outcome.
+    /// Removes the files of a statement that has a definite outcome.
     ///
     /// # Errors
-    /// `io_failed`: it is found, and sent, again.
+    /// `io_failed`: a later run finds the statement and sends it again.
     pub(crate) fn settle(&self, id: EvidenceId) -> Result<(), CliError> {
         for key in &self.keys {
             let path = file_of(key, &id);
@@ -149,13 +168,13 @@ impl Unsettled {
     }
 }
 
-/// What an envelope is, and what it says.
+/// The evidence id and the statement of an envelope.
 fn read(envelope: &[u8]) -> Result<(EvidenceId, Statement), CliError> {
     let envelope = Envelope::parse(envelope)?;
     Ok((envelope.id(), Statement::parse(&envelope.payload)?))
 }
 
-/// Where a statement is kept beside a key.
+/// The file in which a statement is kept beside a key.
 fn file_of(key: &Path, id: &EvidenceId) -> PathBuf {
     let id = id.to_string();
     let mut path = key.as_os_str().to_owned();
@@ -167,15 +186,12 @@ fn folder_of(key: &Path) -> &Path {
     key.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// All that is kept beside a key.
+/// The files of all statements that are kept beside a key.
 fn files_of(key: &Path) -> Result<Vec<PathBuf>, CliError> {
     let folder = folder_of(key);
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
-        // Nothing is kept where it could not be found again.
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => {
-            return Ok(Vec::new());
-        }
+        Err(error) if has_nothing(&error) => return Ok(Vec::new()),
         Err(error) => return Err(CliError::file("list", folder, &error)),
     };
     let mut files = Vec::new();
@@ -186,6 +202,19 @@ fn files_of(key: &Path) -> Result<Vec<PathBuf>, CliError> {
         }
     }
     Ok(files)
+}
+
+/// Whether a folder that could not be listed has nothing in it: only one that is not there. In one that may not be listed now, something
+/// may have been kept before.
+fn has_nothing(error: &io::Error) -> bool {
+    error.kind() == ErrorKind::NotFound
+}
+
+/// The error of bytes that could not be kept.
+fn no_room(error: CliError) -> CliError {
+    let remedy = "nothing was sent: have it kept elsewhere (`--outbox DIR`, where the command has that), or make the folder of the \
+                  key one that can be written";
+    CliError { remedy: remedy.to_owned(), ..error }
 }
 
 /// Whether a path is one of [`file_of`] for this key.
@@ -251,6 +280,31 @@ mod tests {
             4,
             "two keys, and the other chain's beside each"
         );
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_listed_may_have_something_in_it() {
+        assert!(has_nothing(&ErrorKind::NotFound.into()));
+        assert!(!has_nothing(&ErrorKind::PermissionDenied.into()));
+        let dir = tempfile::tempdir().unwrap();
+        let chain = Chain::of(&read(&signed("job-1", 0)).unwrap().1);
+        let missing = dir.path().join("missing/k.pem");
+        assert!(Unsettled::beside([&missing]).must_be_none_of(&chain).is_ok());
+        // What is no folder cannot be listed by any user.
+        fs::write(dir.path().join("file"), "").unwrap();
+        let unlisted = Unsettled::beside([&dir.path().join("file/k.pem")]);
+        assert_eq!(unlisted.must_be_none_of(&chain).unwrap_err().code, "io_failed");
+        assert_eq!(unlisted.must_have_room().unwrap_err().code, "io_failed");
+    }
+
+    #[test]
+    fn there_is_room_where_a_file_can_be_written_and_none_is_left_there() {
+        let dir = tempfile::tempdir().unwrap();
+        Unsettled::beside([&dir.path().join("k.pem")]).must_have_room().unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+        // No user can make a file there.
+        let unwritable = Unsettled::beside([&PathBuf::from("/proc/k.pem")]);
+        assert_eq!(unwritable.must_have_room().unwrap_err().code, "io_failed");
     }
 
     #[test]

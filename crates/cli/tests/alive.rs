@@ -1,4 +1,5 @@
-//! Nodes whose surroundings let them down, as real processes: nobody reads their log, its disk is full, or the system gives them few open files.
+//! Nodes in a bad environment, as real processes: their log has no reader, their disk is full, or the system gives
+//! them few open files.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

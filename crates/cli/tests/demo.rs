@@ -1,4 +1,4 @@
-//! The demo's story, on the real binary.
+//! The story of `assent demo`, on the real binary.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

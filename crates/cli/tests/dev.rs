@@ -1,4 +1,4 @@
-//! `assent dev` on real processes: resumed, killed, respawned, refused.
+//! `assent dev` with real processes: resumed, killed, respawned, refused.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

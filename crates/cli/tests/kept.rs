@@ -1,5 +1,5 @@
-//! What is signed for a slot is kept until its outcome is known, and nothing else is signed for that slot: `statement new --submit` and
-//! `release` against a small server that is no node.
+//! The command keeps a statement that it signed for a slot until the outcome is known, and signs nothing else for that
+//! slot. The tests run `statement new --submit` and `release` against a small server that is not a node.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -10,6 +10,7 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
@@ -29,8 +30,12 @@ enum Do {
     /// It reads it and closes the connection.
     Lose,
     Accept,
-    /// It refuses it for good.
+    /// It refuses it for good, as it was judged in its history.
     Refuse,
+    /// It refuses it as a node of another registry.
+    RefuseAsAnother,
+    /// It refuses it, and says of no history that it was judged there.
+    RefuseUnjudged,
     /// It says that it has taken nothing.
     Shed,
 }
@@ -82,7 +87,18 @@ fn serve(stream: &mut TcpStream, what: &Mutex<Do>, sent: &Mutex<Vec<Vec<u8>>>) {
     match *what.lock().unwrap() {
         Do::Lose => {}
         Do::Accept => answer(stream, "201 Created", &receipt.to_vec()),
-        Do::Refuse => answer(stream, "409 Conflict", &Problem::new(Code::HeadMoved, 409, "as told").to_vec()),
+        Do::Refuse => {
+            let problem = Problem::new(Code::HeadMoved, 409, "as told").in_history(Some(history));
+            answer(stream, "409 Conflict", &problem.to_vec());
+        }
+        Do::RefuseAsAnother => {
+            let problem = Problem::new(Code::WrongRegistry, 400, "as told").in_history(Some(history));
+            answer(stream, "400 Bad Request", &problem.to_vec());
+        }
+        Do::RefuseUnjudged => {
+            let problem = Problem::new(Code::Malformed, 400, "as told");
+            answer(stream, "400 Bad Request", &problem.to_vec());
+        }
         Do::Shed => {
             answer(stream, "503 Service Unavailable", &Problem::new(Code::NoQuorum, 503, "as told").to_vec());
         }
@@ -198,7 +214,7 @@ fn a_statement_whose_outcome_is_unknown_is_sent_before_another_one_is_signed_for
 }
 
 #[test]
-fn what_was_refused_or_certainly_not_taken_is_not_kept() {
+fn what_its_registry_refused_or_certainly_no_node_took_is_not_kept() {
     let (dir, server) = (tempfile::tempdir().unwrap(), Server::start(Do::Shed));
     let dir = dir.path();
     prepare(dir);
@@ -217,6 +233,58 @@ fn what_was_refused_or_certainly_not_taken_is_not_kept() {
     let output = statement(dir, "completed", &options);
     assert_eq!((output.status.code(), server.sent().len()), (Some(1), before), "{}", said(&output));
     assert!(said(&output).contains("head_moved") && kept(dir).is_empty(), "{}", said(&output));
+}
+
+/// The same as [`statement`], without waiting for its end.
+fn begun(dir: &Path, event: &str, options: &[&str]) -> thread::JoinHandle<Output> {
+    let (dir, event) = (dir.to_owned(), event.to_owned());
+    let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
+    thread::spawn(move || {
+        let options: Vec<&str> = options.iter().map(String::as_str).collect();
+        statement(&dir, &event, &options)
+    })
+}
+
+#[test]
+fn two_commands_at_once_with_one_key_sign_one_statement_for_a_slot() {
+    let (dir, server) = (tempfile::tempdir().unwrap(), Server::start(Do::Lose));
+    let dir = dir.path();
+    prepare(dir);
+    let options = ["--submit", "--endpoint", &server.endpoint];
+    let both = ["started", "completed"].map(|event| begun(dir, event, &options));
+    for command in both {
+        let output = command.join().unwrap();
+        assert_eq!(output.status.code(), Some(11), "{}", said(&output));
+    }
+    // The second one finds what the first one has kept, and sends that.
+    let sent: BTreeSet<Vec<u8>> = server.sent().into_iter().collect();
+    assert_eq!((sent.len(), kept(dir).len()), (1, 1));
+}
+
+#[test]
+fn what_no_node_of_its_registry_has_judged_stays_kept_though_it_is_refused() {
+    for (refused, code) in [(Do::RefuseAsAnother, "wrong_registry"), (Do::RefuseUnjudged, "malformed")] {
+        let (dir, server) = (tempfile::tempdir().unwrap(), Server::start(Do::Lose));
+        let dir = dir.path();
+        prepare(dir);
+        let options = ["--submit", "--endpoint", &server.endpoint];
+        assert_eq!(statement(dir, "started", &options).status.code(), Some(11));
+        // The next run has a wrong endpoint, or something between that refuses it.
+        let elsewhere = Server::start(refused);
+        let output = statement(dir, "started", &["--submit", "--endpoint", &elsewhere.endpoint]);
+        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+        assert!(said(&output).contains(code) && kept(dir).len() == 1, "{}", said(&output));
+        assert_eq!(elsewhere.sent(), server.sent());
+        later();
+        server.will(Do::Accept);
+        let output = statement(dir, "started", &options);
+        assert_eq!((output.status.code(), server.sent().len()), (Some(0), 1), "{}", said(&output));
+        assert!(kept(dir).is_empty());
+        // Nor is one forgotten that was just signed.
+        server.will(refused);
+        assert_eq!(statement(dir, "started", &options).status.code(), Some(1));
+        assert_eq!(kept(dir).len(), 1);
+    }
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! `assent watch` and processes that take pains to leave it: sessions of their own, double forks, deaf ears, killed guards.
+//! `assent watch` and processes that try to escape it: sessions of their own, double forks, ignored signals, killed
+//! guards.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 

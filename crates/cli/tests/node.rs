@@ -1,4 +1,4 @@
-//! `assent node` as a service manager runs it: it reports, it hears signals, it ends with the right code.
+//! `assent node` as a service manager runs it: it reports its state, obeys signals, and ends with the right exit code.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,5 +1,6 @@
-//! `member replace` against a small server that answers as a cluster whose members it was told, and is no node: no cluster with two
-//! members of one key can be founded, and one from before that was so must not lose both by the replacement of one.
+//! `member replace` against a small server that is not a node and answers as a cluster with given members. No cluster
+//! can be founded with two members of one key. If an older cluster has two such members, the replacement of one must
+//! not remove both.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -48,6 +49,8 @@ struct Grant {
     /// It reads the envelope and closes the connection.
     is_lost: AtomicBool,
     is_accepted: AtomicBool,
+    /// The old node's key is still to be revoked.
+    is_old_active: AtomicBool,
     /// The envelopes that were sent.
     sent: Mutex<Vec<Vec<u8>>>,
 }
@@ -106,7 +109,9 @@ fn serve_granting(
         path if path == format!("/v1/authorities/{}", key(4)) && !is_accepted => {
             ("404 Not Found", missing(Code::AuthorityUnknown))
         }
-        path if path == format!("/v1/authorities/{}", key(2)) => {
+        path if path == format!("/v1/authorities/{}", key(2))
+            && !grant.is_old_active.load(Ordering::SeqCst) =>
+        {
             let mut revoked = authority(&key(2).to_string());
             revoked["status"] = json!("revoked");
             ("200 OK", serde_json::to_vec(&revoked).unwrap())
@@ -281,4 +286,21 @@ fn a_grant_whose_outcome_is_unknown_is_sent_again_and_none_is_signed_anew() {
     assert!(said(&output).contains("what an earlier run has signed"), "{}", said(&output));
     assert!(grant.sent.lock().unwrap().iter().all(|sent| *sent == signed), "one grant is signed");
     assert!(kept().is_empty(), "{:?}", kept());
+}
+
+#[test]
+fn no_key_is_revoked_if_the_grant_of_the_new_one_could_not_be_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("root.pem");
+    write_key(&root, 9);
+    let grant = Arc::new(Grant { is_old_active: AtomicBool::new(true), ..Grant::default() });
+    let cluster = Told::start_with(1, [1, 2, 3], Some(Arc::clone(&grant)));
+    let new = Told::start_with(NEW, [1, 2, 3], Some(Arc::clone(&grant)));
+    // No user can make a file in that folder.
+    let options = ["--root-key", root.to_str().unwrap(), "--node-key", "/proc/node.pem"];
+    let options = [&options[..], &["--origin", "registry.example/eu-1", "--timeout", "1500"]].concat();
+    let output = replace_with(&cluster, &new, &options);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert!(said(&output).contains("could not write to `/proc`"), "{}", said(&output));
+    assert!(grant.sent.lock().unwrap().is_empty(), "nothing is sent");
 }

@@ -1,5 +1,5 @@
-//! What a shell and its scripts expect of the command: exit codes, `-`, links and modes, readers that leave, errors that a program
-//! can read.
+//! What a shell and its scripts expect of the command: exit codes, `-`, links and modes, readers that go away, and
+//! errors that a program can read.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -218,7 +218,7 @@ fn a_wrong_command_line_is_told_as_json_to_those_who_asked_for_json() {
         (&["key", "generate", "--output", "json"], "--out"),
         (&["--output", "json"], "no command is given"),
         (&["status", "--output", "json"], "no endpoint is given"),
-        (&["authorize", "--output", "json", "--action", "run", "--"], "nothing stands behind `--`"),
+        (&["authorize", "--output", "json", "--action", "run", "--"], "nothing follows `--`"),
     ] {
         let output = run(dir.path(), args);
         assert_eq!(output.status.code(), Some(64), "{args:?}");

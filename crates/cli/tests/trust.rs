@@ -1,4 +1,5 @@
-//! Whose allow runs a command, and for how long: `authorize`, `permit` and `watch` against a server that is no node.
+//! Whose allow lets a command run, and for how long: `authorize`, `permit` and `watch` against a server that is not a
+//! node.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

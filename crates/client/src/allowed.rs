@@ -1,9 +1,10 @@
-//! How long an allow may be relied on. The only place that decides it.
+//! How long an allow may be relied on. This is the only place that decides it.
 //!
-//! The node says by its own clock when it decided and until when that holds. The caller's wall clock may differ from the
-//! node's by any amount, so the end is not looked up on it. What is counted is the length, `validUntil − evaluatedAt`,
-//! from before the question was sent: the node cannot have decided earlier. It is counted on a clock that goes on while
-//! the host sleeps. The wall clock can only bring the end forward.
+//! A node states by its own clock when it decided and until when the decision holds. The caller's wall clock may
+//! differ from the node's clock by any amount, so it cannot tell when the allow ends. Instead, the client counts the
+//! length of the allow, `validUntil − evaluatedAt`, from the moment before it sent the request: the node cannot have
+//! decided earlier. It counts on a clock that continues while the host sleeps. The wall clock can only make the allow
+//! end earlier.
 
 use assent_proof::Millis;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use crate::clock::Clock;
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
     clock: Arc<dyn Clock>,
-    /// By the clock that goes on while the host sleeps.
+    /// The moment by the clock that continues while the host sleeps.
     boot: Option<Duration>,
 }
 
@@ -26,7 +27,8 @@ impl Asked {
     }
 }
 
-/// An allow, for as long as it may be relied on. A caller asks it again right before it acts on the allow.
+/// An allow and the time for which it may be relied on. A caller must check it again right before it acts on the
+/// allow.
 #[derive(Clone, Debug)]
 pub struct Allowed {
     clock: Arc<dyn Clock>,
@@ -60,19 +62,19 @@ impl Allowed {
         Ok(allowed)
     }
 
-    /// How much longer it may be relied on; nothing once it is over.
+    /// How much longer the allow may be relied on; zero once it is over.
     pub fn left(&self) -> Duration {
         let Some(boot) = self.clock.boot() else { return Duration::ZERO };
         let by_wall = milliseconds(self.until_wall.since(self.clock.wall()));
         self.until_boot.saturating_sub(boot).min(by_wall)
     }
 
-    /// Whether it may be relied on no longer.
+    /// Whether the allow may no longer be relied on.
     pub fn is_over(&self) -> bool {
         self.left().is_zero()
     }
 
-    /// For how long it has been over; nothing while it may be relied on.
+    /// For how long the allow has been over; zero while it may be relied on.
     pub fn over_for(&self) -> Duration {
         let Some(boot) = self.clock.boot() else { return Duration::MAX };
         let by_wall = milliseconds(self.clock.wall().since(self.until_wall));

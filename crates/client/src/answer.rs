@@ -1,13 +1,16 @@
-//! What an answer says: a problem, whether asking again can help, and whether it is the API's at all. The only place of this crate
-//! that decides whether to ask again, by the one table of `assent_api`.
+//! The meaning of an answer: whether it is a problem, whether asking again can help, and whether it is an answer of
+//! the API at all. This is the only place in this crate that decides whether to ask again, by the table of
+//! `assent_api`.
 //!
-//! A newer node's deny and refusal, with a code that this build does not know, are told by their shape ([`AnswerShape`]): they are a node's
-//! word, and end the call like any other. Only what has neither shape is not the API's. It comes from a wrong service behind an
-//! endpoint's address, and says nothing of what was asked, so it counts as no answer: the other endpoints are asked. A call's error
-//! names it only if no endpoint gave an answer.
+//! A deny or a refusal of a newer node, with a code that this build does not know, is recognized by its shape
+//! ([`AnswerShape`]). It is a node's answer, and ends the call like any other. An answer with neither shape is not an
+//! answer of the API. It comes from a wrong service at an endpoint's address and says nothing about what was asked. So
+//! it counts as no answer, and the other endpoints are asked. A call's error names it only if no endpoint gave an
+//! answer.
 //!
-//! An allow that cannot be relied on counts as no answer too, and never as an allow. One node whose key the caller lacks, or one wrong
-//! service, must not keep the others from being asked. If nothing better comes, it is the call's error.
+//! An allow that cannot be relied on also counts as no answer, and never as an allow. A single node whose key the
+//! caller lacks, or a single wrong service, must not prevent the other endpoints from being asked. If no better answer
+//! comes, that allow becomes the call's error.
 
 use assent_api::{Call, DecisionBody, Problem, Retry, Verdict};
 use http::uri::Authority;
@@ -19,19 +22,21 @@ use crate::error::ClientError;
 use crate::transport::{Answer, Failure};
 
 impl Answer {
-    /// Whether the same call can be made again, and where; `Final` also for every answer that did what was asked.
+    /// Whether the same call can be made again, and where. It is `Final` also for every answer that did what was
+    /// asked.
     pub(crate) fn retry(&self) -> Retry {
         retry_said(self.call, self.status, &self.body)
     }
 }
 
-/// What an answer to a call says about making it again. Its code says it; the status alone decides only where there is none
-/// that can be read, as of a proxy's answer, or a newer node's. What such a final answer is, [`refused`] says.
+/// What an answer to a call says about making the call again. The answer's code decides. The status alone decides only
+/// if there is no code that this build can read, as in the answer of a proxy or of a newer node. [`refused`] turns
+/// such a final answer into an error.
 pub(crate) fn retry_said(call: Call, status: u16, body: &[u8]) -> Retry {
     if (200..300).contains(&status) {
         return Retry::Final;
     }
-    // A status that says that nothing was judged is believed against any body: to ask again does no harm.
+    // A status that says that nothing was judged is believed whatever the body says: asking again does no harm.
     let unjudged = status >= 500 || matches!(status, 408 | 425 | 429);
     match code_said(call, status, body) {
         Some(retry @ (Retry::Here | Retry::Elsewhere)) => retry,
@@ -42,10 +47,11 @@ pub(crate) fn retry_said(call: Call, status: u16, body: &[u8]) -> Retry {
 
 fn code_said(call: Call, status: u16, body: &[u8]) -> Option<Retry> {
     match (decision_body(body), problem(body)) {
-        // 403 says that it was judged, whatever the reasons are: another endpoint's allow must not take this deny's place.
+        // 403 means that the request was judged, whatever the reasons are. No allow of another endpoint may replace
+        // this deny.
         (Some(decision), _) if is_judged(decision.decision, status) => Some(Retry::Final),
         (Some(decision), _) => Some(decision.retry()),
-        // A deny that cannot be read in full stays one, whatever else its body says.
+        // A deny that cannot be read in full is still a deny, whatever else its body says.
         (None, Some(_)) if matches!(call, Call::Authorize) && AnswerShape::of(body).is_deny_under(status) => {
             None
         }
@@ -53,8 +59,8 @@ fn code_said(call: Call, status: u16, body: &[u8]) -> Option<Retry> {
     }
 }
 
-/// Whether a decision under this status is a deny that was judged. Under 403 it is, also with a reason that says that the node cannot
-/// know.
+/// Whether a decision with this status is a deny that was judged. With 403 it is, even if a reason says that the node
+/// cannot know.
 pub(crate) fn is_judged(decision: Verdict, status: u16) -> bool {
     decision == Verdict::Deny && status == 403
 }
@@ -69,26 +75,28 @@ pub(crate) fn decision_body(body: &[u8]) -> Option<DecisionBody> {
     serde_json::from_slice(body).ok()
 }
 
-/// Why an answer does not say what was asked for. Only this module turns it into an error, so that no call can take a wrong service
-/// for the cluster.
+/// Why an answer is not the one that was asked for. Only this module turns it into an error, so that no call can
+/// mistake a wrong service for the cluster.
 #[derive(Debug)]
 pub(crate) enum Unread {
-    /// It is not the API's, for this reason: it counts as no answer.
+    /// It is not an answer of the API, for this reason. It counts as no answer.
     Foreign(String),
-    /// It is a node's that cannot say it now, for this reason: another endpoint is asked.
+    /// It is the answer of a node that cannot answer now, for this reason. Another endpoint is asked.
     Cannot(String),
-    /// It is an allow that must not be relied on, for this reason: it counts as no answer, and is the call's error if none comes.
+    /// It is an allow that must not be relied on, for this reason. It counts as no answer, and becomes the call's
+    /// error if no other answer comes.
     Untrusted(String),
-    /// It is a node's word, which ends the call.
+    /// It is a node's refusal or deny, which ends the call.
     Said(ClientError),
 }
 
-/// An answer that is not the API's, and why.
+/// The verdict on an answer that is not an answer of the API, with the reason.
 pub(crate) fn not_the_api(answer: &Answer, what: impl Display) -> Unread {
     Unread::Foreign(format!("status {}, {what}", answer.status))
 }
 
-/// An answer that is not what was asked for, and why: a deny all the same, or not the API's.
+/// The verdict on an answer that cannot be read as the one that was asked for: it is still a deny, or it is not an
+/// answer of the API.
 pub(crate) fn unreadable(answer: &Answer, what: impl Display) -> Unread {
     match denied(answer) {
         Some(deny) => Unread::Said(ClientError::DenyNotUnderstood(Box::new(deny))),
@@ -111,8 +119,8 @@ pub(crate) fn json<T: DeserializeOwned>(answer: &Answer) -> Result<T, Unread> {
     serde_json::from_slice(&answer.body).map_err(|error| not_the_api(answer, error))
 }
 
-/// An answer that is no success: the node's refusal or deny, also in words that this build does not know, or something that is not
-/// the API.
+/// The verdict on an answer that is not a success: a node's refusal or deny, even one that this build cannot read in
+/// full, or an answer that is not the API's.
 pub(crate) fn refused(answer: &Answer) -> Unread {
     if let Some(deny) = denied(answer) {
         return Unread::Said(ClientError::DenyNotUnderstood(Box::new(deny)));
@@ -122,7 +130,7 @@ pub(crate) fn refused(answer: &Answer) -> Unread {
         Some(_) | None => return refused_in_other_words(answer),
     };
     Unread::Said(match answer.retry() {
-        // `Here` was asked again for as long as the call could take: the cluster's word stands.
+        // After `Here`, the call was repeated for as long as it could take, so the refusal holds.
         Retry::Final | Retry::Here => ClientError::Refused(Box::new(problem)),
         Retry::Elsewhere => {
             ClientError::Unavailable { detail: problem.detail.clone(), problem: Some(Box::new(problem)) }
@@ -130,7 +138,7 @@ pub(crate) fn refused(answer: &Answer) -> Unread {
     })
 }
 
-/// The same, of neither a deny nor a problem document that this build can read.
+/// The verdict on such an answer if it is neither a deny nor a problem document that this build can read.
 fn refused_in_other_words(answer: &Answer) -> Unread {
     let Some(refusal) = AnswerShape::of(&answer.body).into_refusal(answer.status) else {
         return not_the_api(answer, "without a decision or a problem document");
@@ -145,19 +153,19 @@ fn refused_in_other_words(answer: &Answer) -> Unread {
 #[derive(Debug, Default)]
 pub(crate) struct NoAnswer {
     details: Vec<String>,
-    /// The first answer that was not the API's: from where, and what was wrong with it.
+    /// The first answer that was not the API's: its endpoint, and what was wrong with it.
     foreign: Option<(Authority, String)>,
-    /// The allows that must not be relied on: from where, and why.
+    /// The allows that must not be relied on: the endpoint of each, and why.
     untrusted: Vec<String>,
     /// Whether anything else came back as well.
     otherwise: bool,
-    /// Whether an endpoint may have done what was asked all the same.
+    /// Whether an endpoint may nevertheless have done what was asked.
     maybe_done: bool,
-    /// The last answer that said so.
+    /// The last answer of a node that said that it cannot answer.
     pub(crate) last: Option<Answer>,
 }
 
-/// Most details that an error lists.
+/// The most details that an error lists.
 const DETAILS_MAX: usize = 8;
 
 impl NoAnswer {
@@ -166,16 +174,16 @@ impl NoAnswer {
         self.cannot(endpoint, failure.detail());
     }
 
-    /// Notes a node that cannot say now what was asked.
+    /// Notes a node that cannot answer now.
     pub(crate) fn cannot(&mut self, endpoint: &Authority, what: &str) {
         self.otherwise = true;
         self.note(endpoint, what);
     }
 
-    /// Notes an answer that counts as none.
+    /// Notes an answer that counts as no answer.
     ///
     /// # Errors
-    /// The node's word, if it is one.
+    /// The node's refusal or deny, if the answer is one.
     pub(crate) fn unread(&mut self, endpoint: &Authority, unread: Unread) -> Result<(), ClientError> {
         match unread {
             Unread::Said(error) => return Err(error),
@@ -190,7 +198,8 @@ impl NoAnswer {
     /// Notes an allow that must not be relied on.
     fn untrusted(&mut self, endpoint: &Authority, what: &str) {
         self.otherwise = true;
-        // No endpoint is asked for a decision twice, unless it says so; a caller may have named very many.
+        // An endpoint is asked for a decision only once, unless it says to ask again. A caller may have named many
+        // endpoints.
         if self.untrusted.len() < DETAILS_MAX {
             self.untrusted.push(format!("`{endpoint}`: {what}"));
         }
@@ -202,12 +211,12 @@ impl NoAnswer {
             None => format!("status {}{}", answer.status, AnswerShape::of(&answer.body).codes()),
         };
         self.cannot(&answer.endpoint, &said);
-        // One that could not do it in time may still do it.
+        // A node that could not do it in time may still do it later.
         self.maybe_done = true;
         self.last = Some(answer);
     }
 
-    /// Whether an endpoint may have done what was asked, though its answer was lost or counts as none.
+    /// Whether an endpoint may have done what was asked although its answer was lost or counts as none.
     pub(crate) fn is_maybe_done(&self) -> bool {
         self.maybe_done
     }
@@ -221,14 +230,14 @@ impl NoAnswer {
         }
     }
 
-    /// Whether nothing but answers that were not the API's came back: then each endpoint that was asked is a wrong one.
+    /// Whether only answers that were not the API's came back. Each endpoint that was asked is then a wrong one.
     pub(crate) fn is_all_foreign(&self) -> bool {
         self.foreign.is_some() && !self.otherwise
     }
 
     fn note(&mut self, endpoint: &Authority, what: &str) {
         let detail = format!("`{endpoint}`: {what}");
-        // A call that retries for long says the same again and again.
+        // A call that retries for a long time gets the same detail again and again.
         if self.details.len() < DETAILS_MAX && !self.details.contains(&detail) {
             self.details.push(detail);
         }
@@ -246,12 +255,12 @@ impl NoAnswer {
 
     /// The error of the call.
     pub(crate) fn error(&self) -> ClientError {
-        // What the others said is in it: they gave nothing to act on either.
+        // The error also says what the other endpoints said, since they gave nothing to act on either.
         if !self.untrusted.is_empty() {
             return ClientError::Untrusted { detail: self.detail() };
         }
         if let (Some((endpoint, what)), false) = (&self.foreign, self.otherwise) {
-            // The others, if there are some, were no better.
+            // The other answers, if there are any, were no better.
             let others = self.details.iter().map(|detail| format!("; {detail}")).collect::<String>();
             return ClientError::Answer { endpoint: endpoint.to_string(), detail: format!("{what}{others}") };
         }
@@ -259,7 +268,7 @@ impl NoAnswer {
         ClientError::Unavailable { detail: self.detail(), problem }
     }
 
-    /// The error of one answer, where there is no other endpoint to ask.
+    /// The error for one answer if there is no other endpoint to ask.
     pub(crate) fn only(answer: &Answer, unread: Unread) -> ClientError {
         let mut no_answer = NoAnswer::default();
         match no_answer.unread(&answer.endpoint, unread) {

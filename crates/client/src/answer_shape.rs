@@ -1,53 +1,54 @@
-//! A newer node's words: a deny or a refusal that this build cannot read in full.
+//! The answers of newer nodes: denies and refusals that this build cannot read in full.
 //!
-//! Codes get added, so a node may be newer than its client. What it says is told by the shape of its answer, before that is called no
-//! answer of the API's. Such a deny is a deny: if it were dropped, another endpoint could be asked, and its allow taken instead.
+//! A node may be newer than its client and use codes that the client does not know. Such an answer is recognized by
+//! its shape, before it is taken for an answer that is not the API's. A deny that is recognized in this way is a deny.
+//! If the client dropped it, it could ask another endpoint and take that endpoint's allow instead.
 
 use bytes::Bytes;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 use std::fmt::{self, Formatter};
 
-/// A verdict as every node writes it, in whatever it stands.
+/// The verdict `deny` as every node writes it.
 const DENY: &[u8] = b"\"deny\"";
 
-/// Most characters of one word or sentence of an answer that an error repeats.
+/// The most characters of one code or sentence of an answer that an error repeats.
 const TOLD_MAX: usize = 200;
 
-/// Most reasons that an error names.
+/// The most reasons that an error names.
 const REASONS_MAX: usize = 8;
 
-/// A deny in words that this build does not know: a reason with a newer code, a field of another form, or a decision that is neither
-/// `allow` nor `deny`.
+/// A deny that this build cannot read in full: it has a reason with a newer code, a field of another form, or a
+/// decision that is neither `allow` nor `deny`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a node denied it in words that this build does not know: {detail}")]
 pub struct UnreadDeny {
-    /// What of it can be told, for people.
+    /// What this build can read of it, for people.
     pub detail: String,
     /// The exact bytes of the decision.
     pub bytes: Bytes,
 }
 
-/// A node's refusal in words that this build does not know, such as a newer code.
+/// A node's refusal that this build cannot read in full, for example because its code is newer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a node refused it in words that this build does not know: status {status}, `{code}`: {detail}")]
 pub struct UnreadRefusal {
     /// The HTTP status.
     pub status: u16,
-    /// The node's code; at most 200 characters of it.
+    /// The node's code, at most 200 characters of it.
     pub code: String,
-    /// What the node says about it, for people; at most 200 characters of it.
+    /// The node's explanation for people, at most 200 characters of it.
     pub detail: String,
 }
 
-/// What an answer's body says, as far as it has the shape of a decision or of a problem document.
+/// What an answer's body says if it is read as a decision or a problem document.
 #[derive(Debug, Default)]
 pub(crate) struct AnswerShape {
-    /// It has a decision: the field `decision` with a text.
+    /// Whether the body has a decision: the field `decision` with a text.
     decides: bool,
-    /// It has a decision that does not say `allow`. One in a body that says `allow` as well counts.
+    /// Whether the body has a decision that does not say `allow`. It counts even if the body says `allow` as well.
     denies: bool,
-    /// The word of a deny stands somewhere in the body.
+    /// Whether the word `deny` stands somewhere in the body.
     names_deny: bool,
     code: Option<String>,
     detail: Option<String>,
@@ -56,7 +57,7 @@ pub(crate) struct AnswerShape {
 }
 
 impl AnswerShape {
-    /// What this body says. One that breaks off, or is no JSON further on, has said what stands before.
+    /// Reads a body. If it breaks off, or is not JSON from some point on, what stands before that point counts.
     pub(crate) fn of(body: &[u8]) -> Self {
         let names_deny = body.windows(DENY.len()).any(|bytes| bytes == DENY);
         let mut shape = AnswerShape { names_deny, ..AnswerShape::default() };
@@ -64,24 +65,25 @@ impl AnswerShape {
         shape
     }
 
-    /// Whether it denies, whatever the status is.
+    /// Whether the answer denies, whatever its status is.
     pub(crate) fn is_deny(&self) -> bool {
         self.denies
     }
 
-    /// Whether it denies under this status. 403 denies with any decision.
+    /// Whether the answer denies with this status. With 403, every decision denies.
     pub(crate) fn is_deny_under(&self, status: u16) -> bool {
         self.denies || (self.decides && status == 403)
     }
 
-    /// Whether it denies if it cannot be read. Then the word of a deny somewhere in it is enough, as in a batch that breaks off or names
-    /// its decisions twice, or in a deny with something before it or around it. It may stand for something else there, such as an action
-    /// of that name. Then more is denied than was.
+    /// Whether the answer denies if it cannot be read. The word `deny` anywhere in the body is then enough: the body
+    /// may be a batch that breaks off or names its decisions twice, or a deny with something before it or around it.
+    /// The word may mean something else there, such as an action of that name. In that case the client denies more
+    /// than the node did.
     pub(crate) fn is_deny_if_unread(&self) -> bool {
         self.denies || self.names_deny
     }
 
-    /// The deny that it is.
+    /// The answer as a deny.
     pub(crate) fn into_deny(self, bytes: &Bytes) -> UnreadDeny {
         let detail = if self.reasons.is_empty() {
             "no reason of it can be read".to_owned()
@@ -91,13 +93,13 @@ impl AnswerShape {
         UnreadDeny { detail, bytes: bytes.clone() }
     }
 
-    /// The refusal that it is under this status: a problem document has a text as its `code`.
+    /// The answer as a refusal with this status, if it is one: a problem document has a text as its `code`.
     pub(crate) fn into_refusal(self, status: u16) -> Option<UnreadRefusal> {
         let code = self.code?;
         (status >= 400).then(|| UnreadRefusal { status, code, detail: self.detail.unwrap_or_default() })
     }
 
-    /// The codes in it, to be written after a status; nothing where there are none.
+    /// The codes in the answer, as text to put after a status; empty if there are none.
     pub(crate) fn codes(&self) -> String {
         let code = self.code.iter().map(|code| format!(", `{code}`"));
         code.chain(self.reasons.iter().map(|reason| format!(", {reason}"))).collect()

@@ -1,12 +1,13 @@
 //! How the time of one call is shared among its endpoints.
 //!
-//! An attempt gets its share of what is left of the deadline, so that an endpoint that accepts and never answers leaves time
-//! for those after it. What may be asked twice without a trace (a single authorize, a read) is also asked of a second endpoint
-//! while the first one is silent. What spends something (a permit), changes something, or costs a node much (a batch) is
-//! asked of one endpoint at a time. An endpoint that says `Retry-After` is left alone for so long.
+//! An attempt gets its share of the time that is left until the deadline. So an endpoint that accepts a connection and
+//! never answers leaves time for the other endpoints. A call that leaves no trace (a single authorize, a read) is also
+//! made at a second endpoint while the first one is silent. A call that uses something up (a permit), changes
+//! something, or costs a node much (a batch) is made at one endpoint at a time. An endpoint that answers with
+//! `Retry-After` is not asked during that time.
 //!
-//! An answer that is not the API's counts as none, and so does an allow that cannot be relied on: the next endpoint is asked, and
-//! this one is not stayed with.
+//! An answer that is not the API's counts as no answer, and so does an allow that cannot be relied on. The next
+//! endpoint is then asked, and the client does not prefer this one.
 
 use assent_api::Retry;
 use futures_util::StreamExt;
@@ -19,18 +20,19 @@ use crate::client::Client;
 use crate::error::ClientError;
 use crate::transport::{Answer, Ask, Failure};
 
-/// Shortest share of an attempt, however many endpoints there are, unless less is left.
+/// The shortest share of an attempt, however many endpoints there are, unless less time is left.
 const SHARE_MIN: Duration = Duration::from_millis(250);
 
-/// Most endpoints that one call waits for at the same time.
+/// The most endpoints that one call waits for at the same time.
 const UNDER_WAY_MAX: usize = 2;
 
-/// The pause before a node is asked again that says to ask it again and not when.
+/// The pause before a node is asked again, if it says to ask again and does not say when.
 const PAUSE_HERE: Duration = Duration::from_millis(250);
 
 impl Client {
-    /// Asks the endpoints until one gives a final answer that `read` can read: each once, and one that says to be asked again
-    /// ([`Retry::Here`]) until the deadline. Only for what may be asked twice.
+    /// Asks the endpoints until one gives a final answer that `read` can read. Each endpoint is asked once, but one
+    /// that says to ask it again ([`Retry::Here`]) is asked until the deadline. This is only for calls that may be
+    /// made twice.
     pub(crate) async fn ask<T>(
         &self,
         ask: &Ask,
@@ -43,8 +45,8 @@ impl Client {
         }
     }
 
-    /// The same; none if no endpoint gave an answer. What came back without being one is noted in `no_answer`, also of the endpoints
-    /// before the one that gave an answer.
+    /// Asks the endpoints like [`ask`](Self::ask). It returns `None` if no endpoint gave an answer. Everything that
+    /// came back and is not an answer is noted in `no_answer`, even if a later endpoint gave an answer.
     pub(crate) async fn ask_all<T>(
         &self,
         ask: &Ask,
@@ -85,7 +87,8 @@ impl Client {
                                 },
                             };
                             if matches!(read, Err(ClientError::Untrusted { .. })) {
-                                // As in a batch with a deny, which ends the call: the next call may do better elsewhere.
+                                // A batch with a deny ends the call like this. The next call may do better at another
+                                // endpoint.
                                 self.endpoints().turn_from(place);
                             } else {
                                 self.endpoints().prefer(place);
@@ -132,32 +135,33 @@ impl Client {
         later(self.config().deadline)
     }
 
-    /// How long one attempt may take, if so many endpoints, this one among them, are still to be asked before `until`.
+    /// How long one attempt may take if `endpoints` endpoints, this one included, are still to be asked before
+    /// `until`.
     pub(crate) fn share(&self, until: Instant, endpoints: usize) -> Duration {
         share_of(until.saturating_duration_since(Instant::now()), endpoints, self.config().attempt_timeout)
     }
 
-    /// When a second endpoint is asked, if the one that is asked now for `share` is silent.
+    /// When a second endpoint is asked if the first one, which has `share` to answer, is silent.
     fn hedge_at(&self, share: Duration, until: Instant) -> Instant {
         let quarter = share.checked_div(4).unwrap_or(share);
         later(self.config().hedge_after.unwrap_or(quarter)).min(until)
     }
 }
 
-/// The share of one of so many endpoints in the time that is left.
+/// The share of one endpoint in the time that is left for `endpoints` endpoints.
 pub(crate) fn share_of(left: Duration, endpoints: usize, attempt_timeout: Duration) -> Duration {
     let endpoints = u32::try_from(endpoints).unwrap_or(u32::MAX);
     left.checked_div(endpoints).unwrap_or(left).max(SHARE_MIN).min(attempt_timeout).min(left)
 }
 
-/// A point in time that far from now.
+/// The point in time that is `duration` from now.
 pub(crate) fn later(duration: Duration) -> Instant {
     let now = Instant::now();
     // A duration that overflows is longer than any program runs.
     now.checked_add(duration).unwrap_or_else(|| now + Duration::from_secs(365 * 24 * 3600))
 }
 
-/// Until when each endpoint is left alone, since it said `Retry-After`. Lasts for one call.
+/// Until when each endpoint is not asked, because it answered with `Retry-After`. It lasts for one call.
 #[derive(Debug)]
 pub(crate) struct Rests(Vec<Instant>);
 
@@ -167,14 +171,14 @@ impl Rests {
         Rests(vec![Instant::now(); endpoints])
     }
 
-    /// Notes what the endpoint at this place said.
+    /// Notes the `Retry-After` of the endpoint at this place.
     pub(crate) fn note(&mut self, place: usize, answer: &Answer) {
         if let (Some(rest), Some(said)) = (self.0.get_mut(place), answer.retry_after) {
             *rest = later(said);
         }
     }
 
-    /// Leaves the endpoint at this place alone for the rest of the call: what stands there is no node.
+    /// Excludes the endpoint at this place for the rest of the call, because it is not a node.
     pub(crate) fn for_good(&mut self, place: usize) {
         if let Some(rest) = self.0.get_mut(place) {
             *rest = later(Duration::MAX);
@@ -186,7 +190,7 @@ impl Rests {
         self.0.get(place).is_none_or(|rest| *rest <= Instant::now())
     }
 
-    /// When the first of them may be asked.
+    /// When the first endpoint may be asked.
     pub(crate) fn first_over(&self) -> Instant {
         self.0.iter().min().copied().unwrap_or_else(Instant::now)
     }

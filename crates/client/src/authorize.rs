@@ -1,4 +1,4 @@
-//! Asking whether something may execute.
+//! Asks the cluster whether something may execute: one request, or a batch of requests.
 
 use assent_api::{Call, authorize_batch_body};
 use assent_proof::AuthorizeRequest;
@@ -15,29 +15,30 @@ use crate::error::ClientError;
 use crate::transport::{Answer, Ask};
 
 impl Client {
-    /// Asks whether `request` may execute. The allow's time counts from this call on, however many endpoints are asked:
-    /// one that is over when it comes is none.
+    /// Asks whether `request` may execute. The time of an allow counts from the start of this call, however many
+    /// endpoints are asked. An allow that is over when it arrives is not an allow.
     ///
-    /// Give each request a fresh `nonce`. It ties a signed allow to this very question: without one, an earlier allow for
-    /// the same request could be played back, and its time would count anew.
+    /// Give each request a fresh `nonce`. It ties a signed allow to this request. Without a nonce, an earlier allow
+    /// for the same request could be replayed, and its time would count again from the start.
     ///
-    /// Each endpoint is asked at most once, until one knows; while one is silent, a second one is asked too
-    /// ([`ClientConfig::hedge_after`](crate::ClientConfig::hedge_after)). When none knows, the last one's deny comes back if
-    /// there is one ([`Decision::is_cannot_know`]). An answer that is not the API's counts as none, and so does an allow that cannot
-    /// be relied on, as of a node whose key is not among the trusted ones.
-    /// A deny is obeyed as it comes, also one that this build cannot read in full: no other endpoint is asked after it.
+    /// Each endpoint is asked at most once, until one of them knows. While one endpoint is silent, a second one is
+    /// asked too ([`ClientConfig::hedge_after`](crate::ClientConfig::hedge_after)). If no endpoint knows, the last
+    /// deny is returned if there is one ([`Decision::is_cannot_know`]). An answer that is not the API's counts as no
+    /// answer. So does an allow that cannot be relied on, for example because the node's key is not trusted. A deny is
+    /// final, even one that this build cannot read in full: no other endpoint is asked after it.
     ///
     /// # Errors
-    /// `DenyNotUnderstood` for a deny of a newer node; `Refused` for a malformed request; `Untrusted` if an allow that cannot be relied
-    /// on came, and nothing better from any endpoint; `Answer` if all that answered is no node; otherwise `Unavailable`. **An error is
-    /// never an allow.**
+    /// `DenyNotUnderstood` for a deny of a newer node; `Refused` for a malformed request; `Untrusted` if an allow came
+    /// that cannot be relied on, and no better answer from any endpoint; `Answer` if no endpoint that answered is a
+    /// node; otherwise `Unavailable`. **An error is never an allow.**
     pub async fn authorize(&self, request: &AuthorizeRequest) -> Result<Decision, ClientError> {
         let ask = Ask::post(Call::Authorize, "/v1/authorize", request.to_json().to_vec());
-        // A question leaves no trace: it may be asked twice.
+        // An authorize leaves no trace, so it may be asked twice.
         self.decide(Ask { hedged: true, ..ask }, request, Wanted::Allow, &mut NoAnswer::default()).await
     }
 
-    /// Asks for a decision on `request`. What came back from the endpoints without being an answer is noted in `no_answer`.
+    /// Asks for a decision on `request`. Everything that came back from an endpoint and is not an answer is noted in
+    /// `no_answer`.
     pub(crate) async fn decide(
         &self,
         ask: Ask,
@@ -45,7 +46,7 @@ impl Client {
         wanted: Wanted,
         no_answer: &mut NoAnswer,
     ) -> Result<Decision, ClientError> {
-        // Before the first endpoint is asked: whichever of them answers, it has decided later.
+        // This is the moment before the first endpoint is asked. Whichever endpoint answers, it has decided later.
         let asked = Asked::now(&self.config().clock);
         let expected = |status: u16| self.expectation(request, &asked, status, wanted);
         let read = |answer: &Answer| decision(answer, expected(answer.status));
@@ -56,12 +57,13 @@ impl Client {
         read(answer).map_err(|unread| NoAnswer::only(answer, unread))
     }
 
-    /// Asks about 1 to 1000 requests at once, answered on one state. The decisions come in the order asked. One that is a deny in words
-    /// that this build does not know is an [`UnreadDeny`] in its place, and is to be obeyed like any other deny.
+    /// Asks about 1 to 1000 requests at once. A node answers all of them on the same state. The decisions come in the
+    /// order of the requests. A deny that this build cannot read in full is an [`UnreadDeny`] in its place, and the
+    /// caller must obey it like any other deny.
     ///
     /// # Errors
-    /// As for [`Client::authorize`]; with one allow that cannot be relied on the whole answer counts as none. If there is a deny in it,
-    /// that is `Untrusted`, and no other endpoint is asked.
+    /// The errors of [`Client::authorize`]. If one allow cannot be relied on, the whole answer counts as no answer. If
+    /// the answer also has a deny, the error is `Untrusted`, and no other endpoint is asked.
     pub async fn authorize_batch(
         &self,
         requests: &[AuthorizeRequest],
@@ -109,27 +111,27 @@ impl Client {
     }
 }
 
-/// The decision in an answer. A deny is one under every status: whatever made them differ, a deny was said.
+/// The decision in an answer. A deny counts with every status, even if the status contradicts it.
 fn decision(answer: &Answer, expected: Expectation<'_>) -> Result<Decision, Unread> {
     if answer.broke_off {
         return Err(unreadable(answer, "which broke off"));
     }
     match Decision::check(answer.body.clone(), expected) {
         Ok(decision) if !decision.is_allow() || answer.status == 200 => Ok(decision),
-        // An allow under another status is none, and 403 denies.
+        // An allow with another status is not an allow, and 403 denies.
         Ok(_) => Err(unreadable(answer, "which contradicts the decision in the body")),
         Err(error) => Err(error.of(answer)),
     }
 }
 
-/// The last deny among answers that say that the node cannot know, which tells the caller why.
+/// The last deny among the answers of nodes that cannot know. It tells the caller why.
 fn deny_of(no_answer: &NoAnswer) -> Result<&Answer, ClientError> {
     let deny = no_answer.last.as_ref().filter(|answer| decision_body(&answer.body).is_some());
     deny.ok_or_else(|| no_answer.error())
 }
 
-/// What a batch is of which not everything can be read and relied on: `otherwise`. With a deny in it, it is a node's word: another
-/// endpoint, whose allow could stand in the deny's place, is not asked.
+/// The verdict on a batch of which not everything can be read and relied on. Without a deny it is `otherwise`. With a
+/// deny, the batch ends the call: another endpoint, whose allow could replace the deny, is not asked.
 fn in_part(answer: &Answer, bodies: &[Bytes], otherwise: Unread, what: &str) -> Unread {
     if !bodies.iter().any(|body| is_deny(body)) {
         return otherwise;
@@ -141,7 +143,7 @@ fn in_part(answer: &Answer, bodies: &[Bytes], otherwise: Unread, what: &str) -> 
     Unread::Said(ClientError::Untrusted { detail })
 }
 
-/// Whether an element of a batch is a deny, also one that cannot be read.
+/// Whether an element of a batch is a deny, even one that cannot be read.
 fn is_deny(body: &[u8]) -> bool {
     let shape = AnswerShape::of(body);
     shape.is_deny() || (decision_body(body).is_none() && shape.is_deny_if_unread())

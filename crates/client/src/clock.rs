@@ -6,13 +6,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::time::{ClockId, clock_gettime};
 
-/// What a client needs to know of time. Tests give a clock of their own.
+/// The clocks that a client reads. Tests replace them.
 pub trait Clock: Debug + Send + Sync {
     /// The wall clock. It may be wrong and it may jump, so it can only shorten an allow.
     fn wall(&self) -> Millis;
 
-    /// The time since some fixed moment, on a clock that nothing sets and that goes on while the host sleeps. `None` if
-    /// the system has no such clock: then no allow can be relied on.
+    /// The time since some fixed moment, on a clock that is never set and that continues while the host sleeps. `None`
+    /// if the system has no such clock: then no allow can be relied on.
     fn boot(&self) -> Option<Duration>;
 }
 
@@ -20,8 +20,8 @@ pub trait Clock: Debug + Send + Sync {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SystemClock;
 
-/// The clock that goes on while the host sleeps. `std::time::Instant` reads `CLOCK_MONOTONIC` on Linux, which stands
-/// still then.
+/// The clock that continues while the host sleeps. `std::time::Instant` reads `CLOCK_MONOTONIC`, which on Linux stops
+/// while the host sleeps.
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "openbsd"))]
 const BOOT: Option<ClockId> = Some(ClockId::CLOCK_BOOTTIME);
 /// On Apple's systems `CLOCK_MONOTONIC` goes on while the host sleeps.

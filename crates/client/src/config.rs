@@ -1,4 +1,4 @@
-//! What a client needs to know.
+//! The configuration of a client.
 
 use http::uri::{Authority, Scheme, Uri};
 use std::sync::Arc;
@@ -9,37 +9,37 @@ use crate::endpoints::{Endpoints, FirstEndpoint};
 use crate::error::ClientError;
 use crate::trust::Trust;
 
-/// Most endpoints of one client.
+/// The most endpoints of one client.
 const ENDPOINTS_MAX: usize = 64;
 
-/// What a client needs to know. [`ClientConfig::new`] fills in what has a default.
+/// The configuration of a client. [`ClientConfig::new`] fills in the fields that have a default.
 #[derive(Clone, Debug)]
 pub struct ClientConfig {
     /// The nodes' client addresses, such as `http://127.0.0.1:7400`: 1 to 64. Any voter answers any call.
     pub endpoints: Vec<String>,
-    /// How long a call may take, over all its attempts. Default 10 s.
+    /// How long a call may take with all its attempts. Default 10 s.
     pub deadline: Duration,
     /// Which endpoint is asked first. Default: a random one.
     pub first_endpoint: FirstEndpoint,
-    /// How long one attempt at one endpoint may take at most. Default 3 s. It gets no more than its share of what is left of the
-    /// deadline: as much as each endpoint that is still to be asked, but at least 250 ms.
+    /// The longest time for one attempt at one endpoint. Default 3 s. An attempt gets no more than its share of the
+    /// time that is left until the deadline: as much as each endpoint that is still to be asked, but at least 250 ms.
     pub attempt_timeout: Duration,
-    /// How long a single authorize or a read waits for a silent endpoint before it asks a second one too, and takes the first
-    /// final answer. Default: a quarter of the attempt's share. With `deadline` or more it never does. Permits, submissions,
-    /// batches and changes never do.
+    /// How long a single authorize or a read waits for a silent endpoint before it also asks a second one and takes
+    /// the first final answer. Default: a quarter of the attempt's share. With `deadline` or more, no second endpoint
+    /// is asked. Permits, submissions, batches and changes never ask a second endpoint in this way.
     pub hedge_after: Option<Duration>,
     /// How long it may take to connect. Default 1 s.
     pub connect_timeout: Duration,
-    /// Whose allows are believed. There is no default.
+    /// The keys whose allows are believed. There is no default.
     pub trust: Trust,
-    /// What tells the client how long an allow may be relied on. Default: the system's clocks.
+    /// The clock by which the client counts how long an allow may be relied on. Default: the system's clocks.
     pub clock: Arc<dyn Clock>,
-    /// Longest answer that is read, in bytes. Default 16 MiB.
+    /// The longest answer that is read, in bytes. Default 16 MiB.
     pub response_bytes_max: usize,
 }
 
 impl ClientConfig {
-    /// The defaults, for these endpoints and this trust.
+    /// The default configuration for these endpoints and this trust.
     pub fn new(endpoints: impl IntoIterator<Item = impl Into<String>>, trust: Trust) -> Self {
         ClientConfig {
             endpoints: endpoints.into_iter().map(Into::into).collect(),

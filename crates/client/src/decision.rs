@@ -1,4 +1,4 @@
-//! The decision that a caller may act on. The only place in this crate where an allow is made.
+//! The decision that a caller may act on. This is the only place in this crate that makes an allow.
 
 use assent_api::{DecisionBody, Verdict};
 use assent_proof::{AuthorizeRequest, PublicKey, json, verify_decision};
@@ -11,27 +11,27 @@ use crate::error::ClientError;
 use crate::transport::Answer;
 use crate::trust::Trust;
 
-/// A decision that was checked. Nothing outside this module can make one, so no error, timeout or default elsewhere can
-/// turn into an allow.
+/// A decision that was checked. Only this module can make one, so no error, timeout or default elsewhere can become an
+/// allow.
 #[derive(Clone, Debug)]
 pub struct Decision {
     allowed: Option<Allowed>,
     body: DecisionBody,
     bytes: Bytes,
     signer: Option<PublicKey>,
-    /// Whether the status under which it came says that it was judged.
+    /// Whether the status of its answer says that the request was judged.
     judged: bool,
 }
 
-/// What a decision is held against.
+/// What a decision is checked against.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Expectation<'a> {
     pub(crate) request: &'a AuthorizeRequest,
-    /// The moment before the question was sent.
+    /// The moment before the request was sent.
     pub(crate) asked: &'a Asked,
-    /// Whose allows are believed.
+    /// The keys whose allows are believed.
     pub(crate) trust: &'a Trust,
-    /// The status of the answer that it stands in.
+    /// The status of the answer that contains the decision.
     pub(crate) status: u16,
     /// Which allow was asked for.
     pub(crate) wanted: Wanted,
@@ -42,24 +42,25 @@ pub(crate) struct Expectation<'a> {
 pub(crate) enum Wanted {
     /// Any allow.
     Allow,
-    /// One that is recorded: it has the receipt of its permit.
+    /// An allow that is recorded: it has the receipt of its permit.
     Permit,
 }
 
 impl Decision {
-    /// Whether it allowed when it came. It holds for seconds: [`Decision::allowed`] says whether it still does.
+    /// Whether the decision was an allow when it came. An allow holds for seconds; [`Decision::allowed`] tells whether
+    /// it still holds.
     pub fn is_allow(&self) -> bool {
         self.allowed.is_some()
     }
 
-    /// How long the allow may be relied on; `None` for a deny. To be asked right before what was allowed begins, and
-    /// while it goes on.
+    /// How long the allow may be relied on; `None` for a deny. A caller must check it right before it begins what was
+    /// allowed, and while that goes on.
     pub fn allowed(&self) -> Option<&Allowed> {
         self.allowed.as_ref()
     }
 
-    /// Whether it denies because the registry cannot know: asking again later may allow. A deny that came with the status 403 was
-    /// judged, whatever its reasons are.
+    /// Whether the decision denies because the registry cannot know. If the caller asks again later, the answer may be
+    /// an allow. A deny that came with the status 403 was judged, whatever its reasons are.
     pub fn is_cannot_know(&self) -> bool {
         !self.is_allow() && !self.judged && self.body.status() == 503
     }
@@ -74,20 +75,21 @@ impl Decision {
         &self.bytes
     }
 
-    /// The trusted node key that signed it; none where allows are believed unverified, or for a deny that does not
-    /// verify.
+    /// The trusted node key that signed the decision. It is `None` if allows are believed unverified, or for a deny
+    /// that does not verify.
     pub fn signer(&self) -> Option<PublicKey> {
         self.signer
     }
 
-    /// Checks what a node answered. A deny is believed as it comes: to believe a false one only keeps something from
-    /// running. An allow is believed only if nothing speaks against it.
+    /// Checks what a node answered. A deny is believed without a check: a false deny only keeps something from
+    /// running. An allow is believed only if every check passes.
     ///
     /// # Errors
-    /// `Denied` for a deny that cannot be read in full, which is to be obeyed as well; `Untrusted` for an allow that must not be relied
-    /// on; the text of what is wrong for bytes that are no decision.
+    /// `Denied` for a deny that cannot be read in full, which the caller must obey as well; `Untrusted` for an allow
+    /// that must not be relied on; `NoDecision` with what is wrong for bytes that are not a decision.
     pub(crate) fn check(bytes: Bytes, expected: Expectation<'_>) -> Result<Decision, CheckError> {
-        // Strictly first: a key twice, or an array for an object, could be read differently by the receipt's verifier.
+        // The strict parser comes first: the receipt's verifier could read a repeated key, or an array for an object,
+        // differently.
         let strict = json::parse(&bytes).map_err(|error| error.to_string());
         let read = strict
             .and_then(|_| serde_json::from_slice::<DecisionBody>(&bytes).map_err(|error| error.to_string()));
@@ -105,7 +107,7 @@ impl Decision {
     }
 }
 
-/// The trusted key that signed a decision, and whether that is enough to believe an allow; if not, why.
+/// The trusted key that signed a decision, and whether an allow can be believed, or why not.
 fn believed(bytes: &[u8], trust: &Trust) -> (Option<PublicKey>, Result<(), String>) {
     match trust {
         Trust::Keys(keys) => match verify_decision(bytes, keys.as_slice()) {
@@ -118,8 +120,9 @@ fn believed(bytes: &[u8], trust: &Trust) -> (Option<PublicKey>, Result<(), Strin
     }
 }
 
-/// Checks that an allow answers what was asked, has no reason against it, has a permit's receipt if a permit was asked for, and is not
-/// over. The receipt is in the signed bytes like every field of the decision, which [`believed`] holds against them.
+/// Checks that an allow answers the request, names no reason to deny, has a permit's receipt if a permit was asked
+/// for, and is not over. The permit's receipt is part of the signed bytes, like every field of the decision.
+/// [`believed`] checks the signature.
 fn check_allow(body: &DecisionBody, expected: Expectation<'_>) -> Result<Allowed, CheckError> {
     if !body.request.same_as(&expected.request.to_json()) {
         return Err(CheckError::Untrusted("it answers another request".to_owned()));
@@ -128,17 +131,17 @@ fn check_allow(body: &DecisionBody, expected: Expectation<'_>) -> Result<Allowed
         return Err(CheckError::Untrusted("it names reasons to deny".to_owned()));
     }
     if expected.wanted == Wanted::Permit && body.permit.is_none() {
-        // Something on the way may have sent the request to `/v1/authorize`.
+        // A proxy on the way may have sent the request to `/v1/authorize`.
         let detail = "it answers a permit without the permit's receipt, as a node answers an authorize";
         return Err(CheckError::Untrusted(detail.to_owned()));
     }
     Allowed::new(expected.asked, body.evaluated_at, body.valid_until).map_err(CheckError::Untrusted)
 }
 
-/// Why an answer is no decision to act on.
+/// Why an answer is not a decision that a caller may act on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum CheckError {
-    /// It is a deny in words that this build does not know.
+    /// It is a deny that this build cannot read in full.
     Denied(UnreadDeny),
     /// It is not a decision at all.
     NoDecision(String),
@@ -147,7 +150,7 @@ pub(crate) enum CheckError {
 }
 
 impl CheckError {
-    /// What bytes are that cannot be read as a decision.
+    /// The error of bytes that cannot be read as a decision.
     fn unread(bytes: &Bytes, error: String) -> Self {
         let shape = AnswerShape::of(bytes);
         if shape.is_deny_if_unread() {
@@ -157,8 +160,8 @@ impl CheckError {
         }
     }
 
-    /// What this says of the answer that was checked. A deny ends the call. An allow that must not be relied on counts as no answer,
-    /// and so does what is neither a decision nor a problem document.
+    /// The verdict on the answer that was checked. A deny ends the call. An allow that must not be relied on counts as
+    /// no answer, and so does an answer that is neither a decision nor a problem document.
     pub(crate) fn of(self, answer: &Answer) -> Unread {
         match self {
             CheckError::Denied(deny) => Unread::Said(ClientError::DenyNotUnderstood(Box::new(deny))),

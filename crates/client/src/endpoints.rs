@@ -1,7 +1,7 @@
 //! The endpoints, and which of them a call asks first.
 //!
-//! A client begins at a random one, so that many clients with the same list do not all load, or all wait for, its first
-//! node. It stays with the one that answered last.
+//! A client begins with a random endpoint, so that many clients with the same list do not all load the first node, or
+//! all wait for it. It then prefers the endpoint that answered last.
 
 use http::uri::Authority;
 use std::hash::{BuildHasher, RandomState};
@@ -10,9 +10,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// Which endpoint a client asks first. Afterwards it is the one that answered last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FirstEndpoint {
-    /// A random one, so that clients with the same list spread over the nodes, and do not all wait for the same one.
+    /// A random endpoint, so that clients with the same list spread over the nodes, and do not all wait for the same
+    /// one.
     Random,
-    /// The first of the list, as where it is the nearest.
+    /// The first endpoint of the list, for example because it is the nearest.
     AsListed,
 }
 
@@ -21,7 +22,7 @@ pub enum FirstEndpoint {
 pub(crate) struct Endpoints {
     first: Authority,
     others: Vec<Authority>,
-    /// Place of the one to ask first; a hint, so relaxed ordering will do.
+    /// The place of the endpoint to ask first. It is only a hint, so relaxed ordering is enough.
     preferred: AtomicUsize,
 }
 
@@ -71,7 +72,7 @@ impl Endpoints {
         self.preferred.store(place, Ordering::Relaxed);
     }
 
-    /// Turns away from one that could not answer, unless another call already did.
+    /// Stops preferring an endpoint that could not answer, unless another call has already done so.
     pub(crate) fn turn_from(&self, place: usize) {
         let next = self.after(place);
         let _ = self.preferred.compare_exchange(place, next, Ordering::Relaxed, Ordering::Relaxed);

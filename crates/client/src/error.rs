@@ -1,4 +1,4 @@
-//! Why a call did not do what was asked, and what to do then.
+//! The error of a call: why it did not do what was asked, its stable code, and its remedy.
 
 use assent_api::Problem;
 use assent_proof::{Cursor, History};
@@ -8,13 +8,13 @@ use crate::answer_shape::{UnreadDeny, UnreadRefusal};
 /// Why a call did not do what was asked. No variant means that something may execute.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClientError {
-    /// The client cannot be used like this.
+    /// The client was configured wrongly.
     #[error("{detail}")]
     Config {
         /// What is wrong.
         detail: String,
     },
-    /// No endpoint could do it within the deadline. Nothing was submitted.
+    /// No endpoint could carry out the call within the deadline. Nothing was submitted.
     #[error("no endpoint could answer: {detail}")]
     Unavailable {
         /// What each endpoint said.
@@ -22,24 +22,27 @@ pub enum ClientError {
         /// What the last node that answered said.
         problem: Option<Box<Problem>>,
     },
-    /// A node refused it: for good, or for as long as the call could take (`membership_busy`).
+    /// A node refused the call: finally, or for as long as the call could take (`membership_busy`).
     #[error("{}: {}{}", .0.code, .0.field.as_deref().map(|f| format!("`{f}` ")).unwrap_or_default(), .0.detail)]
     Refused(Box<Problem>),
-    /// A node refused it in words that this build does not know, as a newer one may. Of a submission it is no definite refusal.
+    /// A node refused the call with a code or in a form that this build does not know, as a newer node may. For a
+    /// submission this is not a definite refusal.
     #[error("{0}")]
     RefusalNotUnderstood(Box<UnreadRefusal>),
-    /// A node denied in words that this build does not know, as a newer one may. It is a deny, and is obeyed.
+    /// A node denied with a code or in a form that this build does not know, as a newer node may. It is a deny, and
+    /// the caller must obey it.
     #[error("{0}")]
     DenyNotUnderstood(Box<UnreadDeny>),
-    /// The envelope was sent and no node could say in time whether it was accepted. It may or may not be, also where all that answered
-    /// was no node: that may have passed it on.
+    /// The envelope was sent, and no node could say in time whether it was accepted. It may or may not be accepted.
+    /// This holds even if no node answered but another service did, which may have passed the envelope on.
     #[error("the outcome of the submission is unknown: {detail}")]
     OutcomeUnknown {
         /// What happened on the way.
         detail: String,
     },
-    /// All that answered is not what the API says: it may be no Assent node. Where another endpoint gave an answer, that counts; where
-    /// another one gave none, the error is `Unavailable`, and says what stood at which endpoint. Of a submission it is
+    /// No endpoint gave an answer of the API, so there may be no Assent node at these endpoints. If one endpoint gives
+    /// an answer of the API, that answer counts instead. If one endpoint gives no answer at all, the error is
+    /// `Unavailable` instead, and says what answered at which endpoint. For a submission, the error is
     /// `OutcomeUnknown` instead.
     #[error("`{endpoint}` gave an answer that is not the API's: {detail}")]
     Answer {
@@ -48,11 +51,12 @@ pub enum ClientError {
         /// What is wrong with it, and with the answers of other endpoints.
         detail: String,
     },
-    /// The cursor is of another history than the one that a quorum has confirmed to be in force: the cluster was recovered, or it
-    /// is another cluster.
+    /// The cursor belongs to another history than the one that a quorum has confirmed to be in force: the cluster was
+    /// recovered, or it is another cluster.
     #[error("{0}")]
     HistoryChanged(Box<HistoryChange>),
-    /// The cursor lies beyond the ledger that a quorum has confirmed: in this very history less was written than the caller has read.
+    /// The cursor lies beyond the ledger that a quorum has confirmed: in this history, less was written than the
+    /// caller has read.
     #[error(
         "`{cursor}` lies beyond the ledger, which a quorum has confirmed to end at revision {ledger_revision}"
     )]
@@ -62,17 +66,17 @@ pub enum ClientError {
         /// The ledger's size.
         ledger_revision: u64,
     },
-    /// An allow that must not be relied on: its receipt does not verify, it answers another question, it answers a permit and has no
-    /// receipt of one, or it is over. No endpoint gave anything better.
+    /// An allow that must not be relied on: its receipt does not verify, it answers another request, it answers a
+    /// request for a permit and has no permit's receipt, or it has run out. No endpoint gave a better answer.
     #[error("an allow that cannot be relied on: {detail}")]
     Untrusted {
-        /// From which endpoints such allows came, what is wrong with each, and what the others said.
+        /// The endpoints that gave such allows, what is wrong with each allow, and what the other endpoints said.
         detail: String,
     },
 }
 
 impl ClientError {
-    /// The stable code: a node's own for what it refused, otherwise one of this client.
+    /// The stable code: the node's code if a node refused the call, otherwise a code of this client.
     pub fn code(&self) -> &'static str {
         match self {
             ClientError::Config { .. } => "config_invalid",
@@ -112,7 +116,7 @@ impl ClientError {
             }
             ClientError::HistoryChanged(change) => change.remedy(),
             ClientError::BeyondLedger { .. } => {
-                "find out whether the cluster was founded anew or its disks were put back; then read again from the beginning"
+                "find out whether the cluster was founded again or its disks were restored; then read again from the beginning"
                     .to_owned()
             }
             ClientError::Untrusted { .. } => {
@@ -138,13 +142,13 @@ impl ClientError {
         }
     }
 
-    /// Whether a node has said that these bytes were not taken: for a submission, for good.
+    /// Whether a node has definitely refused these bytes. For a submission this is final.
     pub fn is_definite(&self) -> bool {
         matches!(self, ClientError::Refused(_))
     }
 }
 
-/// Where a caller was, and which history is in force instead.
+/// The place at which a caller was, and the history that is in force instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{cursor}` is of another history than `{in_force}`, which is in force")]
 pub struct HistoryChange {
@@ -152,19 +156,21 @@ pub struct HistoryChange {
     pub cursor: Cursor,
     /// The history that a quorum has confirmed to be in force.
     pub in_force: History,
-    /// The revision up to and with which both are the same; 0 for another cluster, none where the cluster has not come to the
-    /// cursor's epoch.
+    /// The last revision that both histories have in common; 0 for another cluster, `None` if the cluster has not come
+    /// to the cursor's epoch.
     pub shared_revision: Option<u64>,
 }
 
 impl HistoryChange {
-    /// From where to read on in the history in force: where the caller was, or where the two histories part, if that is earlier.
+    /// The place from which to continue in the history in force: the place at which the caller was, or the place at
+    /// which the two histories part if that is earlier.
     pub fn resume_at(&self) -> Cursor {
         let shared = self.shared_revision.unwrap_or(0);
         Cursor { history: self.in_force, revision: shared.min(self.cursor.revision) }
     }
 
-    /// Whether it is a later life of the same cluster: root has recovered it, and no earlier one comes back.
+    /// Whether the history in force is a later epoch of the same cluster. Root has then recovered the cluster, and no
+    /// earlier epoch comes back.
     pub fn is_later(&self) -> bool {
         let before = self.cursor.history;
         self.in_force.cluster() == before.cluster() && self.in_force.epoch() > before.epoch()

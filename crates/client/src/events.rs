@@ -1,11 +1,12 @@
-//! Following the ledger: everything that entered it after a revision, from whichever node answers.
+//! Follows the ledger: everything that entered it after a revision, from whichever node answers.
 //!
-//! A follower asks by long polls and remembers the history, and the revision in it up to which it has been told everything, so it goes
-//! on behind a broken connection, a restart or on another node without gap or repeat. When another history is in force, or the
-//! ledger ends before that revision, it says so and goes no further by itself. What a node answers is held against that: an
-//! answer that goes back, leaves something out or breaks off counts as none. After each wait in vain the next endpoint is
-//! asked, so that a node that is cut off, and hears of nothing, keeps the follower waiting only once a round. A call ends at its
-//! deadline, whatever its endpoints do: an attempt, the wait at a node included, is cut to what is left.
+//! A follower asks by long polls. It remembers its cursor: the history, and the revision in that history up to which
+//! it has received everything. So it continues after a broken connection, after a restart or at another node, without
+//! a gap or a repetition. If another history is in force, or if the ledger ends before the cursor, the follower
+//! returns an error and goes no further by itself. Every answer is checked against the cursor: an answer that goes
+//! back, leaves something out or breaks off counts as no answer. After each wait in vain, the next endpoint is asked,
+//! so that a node that is cut off delays the follower only once a round. A call ends at its deadline, whatever its
+//! endpoints do: each attempt, with its wait at the node, is limited to the time that is left.
 
 use assent_api::{EventBody, EventLine, MAX_PAGE, Problem, Retry};
 use assent_proof::{Code, Cursor, DomainName, EvidenceKind, LineageName};
@@ -25,16 +26,16 @@ const WAIT: Duration = Duration::from_secs(5);
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// What of the ledger to follow. An empty list takes everything; each takes at most 32 names.
+/// The part of the ledger to follow. An empty list matches everything. Each list has at most 32 names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EventsFilter {
-    /// Of these kinds.
+    /// Only statements of these kinds.
     pub kinds: Vec<EvidenceKind>,
-    /// In these domains.
+    /// Only statements in these domains.
     pub domains: Vec<DomainName>,
-    /// In these lineages.
+    /// Only statements in these lineages.
     pub lineages: Vec<LineageName>,
-    /// Equivocations too, whatever their lineage.
+    /// Also equivocations, whatever their lineage is.
     pub equivocations: bool,
 }
 
@@ -44,64 +45,68 @@ impl EventsFilter {
     }
 }
 
-/// One stretch of the ledger.
+/// A page of the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventsPage {
-    /// What the filter takes, by revision. Empty when nothing came within a wait.
+    /// The events that match the filter, by revision. Empty if none came within a wait.
     pub events: Vec<EventBody>,
-    /// Everything up to here has been looked at.
+    /// The place up to which the ledger has been read.
     pub cursor: Cursor,
     /// The ledger's size at the node that answered.
     pub ledger_revision: u64,
 }
 
-/// Follows the ledger. Dropping a call of it loses nothing: the next one asks for the same again.
+/// A follower of the ledger. Dropping one of its calls loses nothing: the next call asks for the same again.
 #[derive(Debug)]
 pub struct EventFollower {
     client: Client,
     filter: EventsFilter,
-    /// None until the first answer says in which history it begins.
+    /// `None` until the first answer names the history in which the follower begins.
     cursor: Option<Cursor>,
-    /// The endpoint to ask, by its place; the follower's own choice, since it wanders.
+    /// The place of the endpoint to ask. Each follower has its own, since it moves from endpoint to endpoint.
     place: usize,
 }
 
 impl Client {
-    /// Follows what enters the ledger after `after`; without it, from the beginning of whichever history is in force.
+    /// Follows what entered and enters the ledger after `after`, or by default from the beginning of the history in
+    /// force.
     pub fn follow_events(&self, filter: EventsFilter, after: Option<Cursor>) -> EventFollower {
         EventFollower { client: self.clone(), filter, cursor: after, place: self.endpoints().preferred() }
     }
 }
 
 impl EventFollower {
-    /// Everything up to here has been given out. Another follower can go on after it, also in another process: a cursor is written
-    /// and read as text. None before the first answer of a follower that begins at the beginning.
+    /// The place up to which this follower has returned everything. Another follower can continue after it, even in
+    /// another process: a cursor is written and read as text. `None` before the first answer of a follower that starts
+    /// at the beginning.
     pub fn cursor(&self) -> Option<Cursor> {
         self.cursor
     }
 
-    /// Goes on after `cursor` from now on, as after [`ClientError::HistoryChanged`].
+    /// Continues after `cursor` from now on, for example after [`ClientError::HistoryChanged`].
     pub fn go_to(&mut self, cursor: Cursor) {
         self.cursor = Some(cursor);
     }
 
-    /// What comes next; waits up to 5 s for it, and no longer than half of what a call may take, and then answers an empty page.
+    /// The next page. It waits up to 5 s for events, but no longer than half of the time that a call may take, and
+    /// then returns an empty page.
     ///
     /// # Errors
-    /// `Unavailable` when no endpoint gave an answer for as long as a call may take, and `Answer` when all that answered is no node;
-    /// `Refused` for a filter that no node
-    /// takes; `HistoryChanged` and `BeyondLedger` when a quorum has confirmed that the follower's place is not in its ledger. Unless
-    /// it is a later epoch of the same cluster, every other endpoint is asked once before. The follower stays where it is and can be
-    /// asked again.
+    /// `Unavailable` if no endpoint gave an answer for as long as a call may take. `Answer` if no endpoint that
+    /// answered is a node. `Refused` for a filter that no node accepts. `HistoryChanged` or `BeyondLedger` if a quorum
+    /// has confirmed that the follower's place is not in its ledger; unless the other history is a later epoch of the
+    /// same cluster, every other endpoint is asked once before this error is returned. After an error the follower
+    /// stays at its place, and can be called again.
     pub async fn next(&mut self) -> Result<EventsPage, ClientError> {
         self.page(WAIT, false).await
     }
 
-    /// What there is by now, without waiting: with everything that was acknowledged before the call, which takes a
-    /// quorum. It is all there once the revision of a page's cursor reaches the first page's `ledger_revision`.
+    /// The next page, without a wait for events. Together the pages have everything that was acknowledged before the
+    /// call, which takes a quorum. They are complete once the revision of a page's cursor reaches the first page's
+    /// `ledger_revision`.
     ///
     /// # Errors
-    /// As for [`EventFollower::next`].
+    /// The errors of [`EventFollower::next`].
     pub async fn next_confirmed(&mut self) -> Result<EventsPage, ClientError> {
         self.page(Duration::ZERO, true).await
     }
@@ -115,7 +120,7 @@ impl EventFollower {
         let mut elsewhere: Option<(ClientError, usize)> = None;
         loop {
             let (asked, wait_here) = match &elsewhere {
-                // It is looked at, and not waited at.
+                // This endpoint is asked without a wait.
                 Some((_, asked)) => (*asked, Duration::ZERO),
                 None => (failures.checked_rem(endpoints).unwrap_or(0), wait),
             };
@@ -131,7 +136,8 @@ impl EventFollower {
                 Ok(answer) if answer.status == 200 => match self.read(&answer.body) {
                     Ok(page) => {
                         self.cursor = Some(page.cursor);
-                        // One that still has the place, when another has not, is stayed with.
+                        // If this endpoint still has the place and another one has not, the follower stays with this
+                        // one.
                         if page.events.is_empty() && !wait.is_zero() && elsewhere.is_none() {
                             self.turn();
                         }
@@ -156,12 +162,13 @@ impl EventFollower {
                         rests.note(self.place, &answer);
                         no_answer.answered(answer);
                     }
-                    // What root has recovered is in force for good; whoever answers otherwise has not heard of it.
+                    // A history that root has recovered is finally in force. A node that answers otherwise has not
+                    // heard of it.
                     Some(ClientError::HistoryChanged(change)) if change.is_later() => {
                         return Err(ClientError::HistoryChanged(change));
                     }
                     Some(error) => {
-                        // Another endpoint may still have the place: each is asked once, without a wait.
+                        // Another endpoint may still have the place, so each is asked once without a wait.
                         elsewhere = elsewhere.or(Some((error, 0_usize)));
                     }
                 },
@@ -197,7 +204,7 @@ impl EventFollower {
         self.place = self.client.endpoints().after(self.place);
     }
 
-    /// Path and query; names, kinds and histories are of characters that need no escape.
+    /// The path and query. Names, kinds and histories have only characters that need no escape.
     fn path(&self, wait: Duration, confirmed: bool) -> String {
         let mut path = match self.cursor {
             None => format!("/v1/events?limit={MAX_PAGE}"),
@@ -240,7 +247,7 @@ impl EventFollower {
         }
     }
 
-    /// Reads an answer, which must go on exactly where the follower is.
+    /// Reads an answer, which must continue exactly at the follower's place.
     fn read(&self, body: &[u8]) -> Result<EventsPage, Unjoined> {
         let first = body.split_inclusive(|byte| *byte == b'\n').next().unwrap_or_default();
         if !is_of_a_feed(first) {
@@ -249,7 +256,7 @@ impl EventFollower {
         self.joined(body).map_err(Unjoined::Broken)
     }
 
-    /// The same for a feed; what is wrong with it otherwise.
+    /// Reads a feed, which must continue exactly at the follower's place. Otherwise it returns what is wrong with it.
     fn joined(&self, body: &[u8]) -> Result<EventsPage, String> {
         let mut events: Vec<EventBody> = Vec::new();
         let mut last = self.cursor.map_or(0, |cursor| cursor.revision);
@@ -289,25 +296,25 @@ impl EventFollower {
     }
 }
 
-/// What the times of one attempt follow from.
+/// The values from which the times of one attempt are computed.
 struct Attempt {
     /// What is left of the call's time.
     left: Duration,
-    /// How many endpoints, this one among them, are to be asked in that time.
+    /// The number of endpoints, this one included, that are still to be asked in that time.
     to_ask: usize,
     /// Whether no attempt of the call has failed.
     is_first: bool,
 }
 
 impl Attempt {
-    /// How long to have the node wait, `wait` at most, and how long the attempt may take with that.
+    /// How long the node is asked to wait, at most `wait`, and how long the attempt may take with that wait.
     fn times(&self, wait: Duration, attempt_timeout: Duration) -> (Duration, Duration) {
         let half = |time: Duration| time.checked_div(2).unwrap_or(time);
         if wait.is_zero() {
             return (wait, share_of(self.left, self.to_ask, attempt_timeout));
         }
         if self.is_first {
-            // Where nothing fails, no other endpoint needs a share of the wait.
+            // As long as nothing fails, no other endpoint needs a share of the wait.
             let wait = wait.min(half(self.left));
             let answer = share_of(self.left.saturating_sub(wait), self.to_ask, attempt_timeout);
             return (wait, wait.saturating_add(answer));
@@ -320,13 +327,15 @@ impl Attempt {
 
 /// Why an answer of 200 is no page to go on with.
 enum Unjoined {
-    /// It is a feed, and breaks off, ends, or does not join what was read before: the node may do better when it is asked again.
+    /// It is a feed, but it breaks off, ends, or does not continue what was read before. The node may do better if it
+    /// is asked again.
     Broken(String),
-    /// It is no feed: what stands there is no node.
+    /// It is not a feed, so the endpoint is not a node.
     NoFeed,
 }
 
-/// Whether a line has the shape of a feed's, whatever this build can make of it, or is the beginning of one that was cut off.
+/// Whether a line has the shape of a feed's line, even if this build cannot read it, or is the beginning of such a
+/// line that was cut off.
 fn is_of_a_feed(line: &[u8]) -> bool {
     match serde_json::from_slice::<Map<String, Value>>(line) {
         Ok(line) => ["revision", "heartbeat", "end"].iter().any(|name| line.contains_key(*name)),

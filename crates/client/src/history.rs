@@ -1,7 +1,7 @@
-//! Which history the registry is in: a cluster and its epoch.
+//! Asks which history the registry is in: a cluster and its epoch.
 //!
-//! What a caller keeps of an earlier time, receipts and revisions, counts in one history. A caller that has nothing to send, and so
-//! gets no answer that would name the history in force, asks for it.
+//! The receipts and revisions that a caller keeps count in one history. A caller that has nothing to send gets no
+//! answer that would name the history in force, so it asks for that history here.
 
 use assent_api::EventLine;
 use assent_proof::History;
@@ -18,7 +18,8 @@ impl Client {
     /// The history in force, as a quorum has just confirmed it to the node that answers.
     ///
     /// # Errors
-    /// `Unavailable` when no endpoint passed a read barrier within the deadline; `Answer` when all that answers is no node.
+    /// `Unavailable` if no endpoint passed a read barrier within the deadline; `Answer` if no endpoint that answered
+    /// is a node.
     pub async fn history_in_force(&self) -> Result<History, ClientError> {
         self.ask(&Ask::read(ASKED), history).await
     }

@@ -1,10 +1,13 @@
 //! Async client of an Assent cluster: submit signed evidence, ask whether something may execute, read the registry.
 //!
-//! What it owns: the choice of endpoint, the sharing of a deadline among the endpoints, resending, checking decisions, and the
-//! [`Outbox`] that keeps signed bytes safe until their outcome is known. It never signs, reads clocks only in its `clock.rs`,
-//! and **never turns an error into an allow**: the only way to a [`Decision`] that allows is an answer of 200 that says so,
-//! for the request that was asked, not over, and signed by a node key that the caller trusts, with the receipt of the permit if
-//! one was asked for. A caller that wants to believe unsigned allows must say [`Trust::Unverified`].
+//! This crate owns the choice of endpoint, the sharing of a deadline among the endpoints, resending, checking
+//! decisions, and the [`Outbox`] that keeps signed bytes safe until their outcome is known. It never signs, and reads
+//! clocks only in its `clock.rs`.
+//!
+//! It **never turns an error into an allow**. The only way to a [`Decision`] that allows is an answer with the status
+//! 200 that says `allow`. The answer must be for the request that was made, must not be over, and must be signed by a
+//! node key that the caller trusts. If a permit was asked for, it must have the permit's receipt. A caller that wants
+//! to believe unsigned allows must choose [`Trust::Unverified`].
 //!
 //! ```no_run
 //! # async fn example(request: assent_proof::AuthorizeRequest, node_keys: Vec<assent_proof::PublicKey>)

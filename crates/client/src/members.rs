@@ -1,5 +1,5 @@
-//! The cluster's members: who they are, and changing that. Every change may be asked for again: what is as asked for
-//! stays so. While another change is under way (`membership_busy`), a change is asked for again until the call's deadline.
+//! Lists and changes the cluster's members. Every change may be repeated: a change that is already made stays as it
+//! is. While another change is under way (`membership_busy`), the client repeats a change until the call's deadline.
 
 use assent_api::{Call, ClockBody, ConfirmClock, MemberAddresses, MembersBody, NewMember, transfer_body};
 use assent_proof::Seconds;
@@ -13,12 +13,13 @@ use crate::transport::Ask;
 const MEMBERS: &str = "/v1/cluster/members";
 
 impl Client {
-    /// The members, as the leader sees them; as the node that answers does if no leader answers it.
+    /// The members as the leader sees them. If no leader answers the node that is asked, the members as that node sees
+    /// them.
     pub async fn members(&self) -> Result<MembersBody, ClientError> {
         self.change(Ask::read(MEMBERS)).await
     }
 
-    /// Adds a node, which waits to be added, as a learner. Answers the members afterwards.
+    /// Adds a waiting node as a learner. Returns the members afterwards.
     ///
     /// # Errors
     /// `member_exists` for an id, store, key or address that was used before; `authority_unknown` for a key that is not
@@ -35,7 +36,7 @@ impl Client {
         self.change(Ask::post(Call::Manage, format!("{MEMBERS}/{id}/promote"), Vec::new())).await
     }
 
-    /// Has the membership say where a member is now; what is left out stays as it is.
+    /// Changes the addresses of a member. An address that is left out stays as it is.
     ///
     /// # Errors
     /// `member_unknown`; `member_exists` for an address that another member has; `malformed` for one address for both;
@@ -44,7 +45,7 @@ impl Client {
         self.change(Ask::new(Call::Manage, Method::PATCH, format!("{MEMBERS}/{id}"), to.to_vec())).await
     }
 
-    /// Takes a member out for good: neither its id nor its store ever comes back.
+    /// Removes a member permanently. Neither its id nor its store can ever be used again.
     ///
     /// # Errors
     /// `member_unknown`, `quorum_at_risk`, `membership_busy`, `no_quorum`.
@@ -52,7 +53,7 @@ impl Client {
         self.change(Ask::new(Call::Manage, Method::DELETE, format!("{MEMBERS}/{id}"), Vec::new())).await
     }
 
-    /// Hands leadership to the voter `to`, or to the one that is furthest.
+    /// Hands leadership to the voter `to`, or by default to the voter whose log is furthest ahead.
     ///
     /// # Errors
     /// `member_unknown`, `member_behind`, `quorum_at_risk`, `no_quorum`.
@@ -60,12 +61,13 @@ impl Client {
         self.change(Ask::post(Call::Manage, "/v1/cluster/leader", transfer_body(to))).await
     }
 
-    /// Says that a node's clock, which shows `time`, is right, however far it is ahead of registry time, and also if it was set back. The
-    /// other nodes follow the one that takes it, except back: each of those has to be told. Answers how that one stands with its clock.
+    /// Confirms that a node's clock, which shows `time`, is right, however far it is ahead of registry time, and even
+    /// if it was set back. The other nodes follow the node that takes the confirmation, but never back: each node
+    /// whose clock was set back must be confirmed separately. Returns how sure that node is of its clock.
     ///
     /// # Errors
-    /// `times_invalid` if `time` is not within a minute of the node's clock; `clock_uncertain` if no quorum agrees with it, or it is
-    /// behind registry time.
+    /// `times_invalid` if `time` is not within a minute of the node's clock; `clock_uncertain` if no quorum agrees
+    /// with the clock, or the clock is behind registry time.
     pub async fn confirm_clock(&self, time: Seconds) -> Result<ClockBody, ClientError> {
         let ask = Ask::post(Call::Clock, "/v1/clock/confirm", ConfirmClock { time }.to_vec());
         self.ask(&ask, json).await

@@ -1,16 +1,18 @@
-//! Asking for a permit, and what a caller has to be told if its outcome is unknown.
+//! Asks for a permit, and tells the caller if a permit may have been recorded without an allow.
 //!
-//! A permit may be recorded, and take a use, though the caller never gets the allow: an endpoint's answer is lost, or cannot be relied
-//! on, and then no endpoint answers or another one denies. Only the same request with the same nonce finds that permit again, so the
-//! error carries the nonce.
+//! A permit may be recorded, and take a use, although the caller never gets the allow: an endpoint's answer is lost or
+//! cannot be relied on, and then no endpoint answers or another one denies. Only the same request with the same nonce
+//! finds that permit again, so the error carries the nonce.
 //!
-//! An allow of a permit has the receipt of the permit, in the bytes that the node signed. An allow without it cannot be relied on: a node
-//! answers an authorize like that, and records nothing. A proxy may have sent the request there.
+//! An allow for a permit has the receipt of the permit, in the bytes that the node signed. An allow without this
+//! receipt cannot be relied on: a node answers an authorize in this way and records nothing. A proxy may have sent the
+//! request to `/v1/authorize`.
 
 use assent_api::Call;
 use assent_proof::AuthorizeRequest;
 
 use crate::answer::NoAnswer;
+use crate::answer_shape::AnswerShape;
 use crate::client::Client;
 use crate::decision::{Decision, Wanted};
 use crate::error::ClientError;
@@ -40,9 +42,9 @@ pub struct MaybeRecorded {
 /// What a call ended with after which a permit may have been recorded.
 #[derive(Clone, Debug)]
 pub enum PermitEnd {
-    /// With a deny, which is obeyed.
+    /// The call ended with a deny, which the caller must obey.
     Denied(Box<Decision>),
-    /// Without a decision.
+    /// The call ended without a decision.
     Failed(ClientError),
 }
 
@@ -110,16 +112,17 @@ impl PermitError {
 }
 
 impl Client {
-    /// Asks for a permit: an allow that is recorded in the ledger, and that consumes a use where uses are counted. The
-    /// request needs a lineage and a nonce; asked again with the same ones, and at any node, it consumes nothing more. It is asked
-    /// of one endpoint at a time all the same.
+    /// Asks for a permit: an allow that is recorded in the ledger, and that consumes a use if uses are counted. The
+    /// request needs a lineage and a nonce. A request with the same lineage and nonce consumes nothing more, at
+    /// whichever node it is made. Still, only one endpoint is asked at a time.
     ///
-    /// An allow without the receipt of its permit ([`DecisionBody::permit`](assent_api::DecisionBody::permit)) cannot be relied on, and
-    /// counts as no answer.
+    /// An allow without the receipt of its permit ([`DecisionBody::permit`](assent_api::DecisionBody::permit)) cannot
+    /// be relied on, and counts as no answer.
     ///
     /// # Errors
-    /// `NotRecorded` as for [`Client::authorize`]. `MaybeRecorded`, also for a deny, if an endpoint may have recorded a permit whose
-    /// allow did not come: ask again with the same request and nonce. A deny that comes as a [`Decision`] has recorded nothing.
+    /// `NotRecorded` with an error of [`Client::authorize`]. `MaybeRecorded`, even for a deny, if an endpoint may have
+    /// recorded a permit whose allow did not arrive: the caller must ask again with the same request and nonce. A deny
+    /// that is returned as a [`Decision`] was judged; the same request and nonce take no further use.
     pub async fn permit(&self, request: &AuthorizeRequest) -> Result<Decision, PermitError> {
         let ask = Ask::post(Call::Authorize, "/v1/permits", request.to_json().to_vec());
         let mut no_answer = NoAnswer::default();
@@ -128,7 +131,7 @@ impl Client {
     }
 }
 
-/// What the caller is told, where an endpoint before the last answer may have recorded a permit if `maybe_before`.
+/// The result for the caller. With `maybe_before`, an endpoint before the last answer may have recorded a permit.
 fn concluded(
     decided: Result<Decision, ClientError>,
     maybe_before: bool,
@@ -138,7 +141,7 @@ fn concluded(
     // Without a nonce no node records a permit.
     match (decided, nonce.filter(|_| maybe)) {
         (Ok(decision), None) => Ok(decision),
-        // The permit that another endpoint has recorded is this very one.
+        // The permit that another endpoint may have recorded is this same permit.
         (Ok(decision), Some(_)) if decision.is_allow() => Ok(decision),
         (Ok(deny), Some(nonce)) => Err(maybe_recorded(nonce, PermitEnd::Denied(Box::new(deny)))),
         (Err(error), None) => Err(PermitError::NotRecorded(error)),
@@ -154,14 +157,16 @@ fn maybe_recorded(nonce: &str, ended: PermitEnd) -> PermitError {
 fn may_have_recorded(decided: &Result<Decision, ClientError>) -> bool {
     match decided {
         Ok(decision) => decision.is_cannot_know(),
-        // Of a newer node's refusal it is not known what it refused.
+        // It is not known what a newer node's refusal refused.
         Err(ClientError::RefusalNotUnderstood(_) | ClientError::OutcomeUnknown { .. }) => true,
-        // Only an allow is recorded. Of the others the attempts have noted what may have been sent.
+        // An allow that breaks off counts as a deny if it names one somewhere.
+        Err(ClientError::DenyNotUnderstood(deny)) => !AnswerShape::of(&deny.bytes).is_deny(),
+        // A refusal records nothing. For the other errors, the attempts have noted whether the request may have been
+        // sent.
         Err(
             ClientError::Config { .. }
             | ClientError::Unavailable { .. }
             | ClientError::Refused(_)
-            | ClientError::DenyNotUnderstood(_)
             | ClientError::Answer { .. }
             | ClientError::HistoryChanged(_)
             | ClientError::BeyondLedger { .. }

@@ -1,5 +1,5 @@
-//! Reading the registry. What does not exist is `None`; pages go on with the `next` of the page before. While an endpoint is
-//! silent, a second one is asked too. An answer that is not the API's counts as none.
+//! Reads the registry. Something that does not exist is `None`. A page continues with the `next` of the page before.
+//! While an endpoint is silent, a second one is asked too. An answer that is not the API's counts as no answer.
 
 use assent_api::{
     AuthoritiesBody, AuthorityBody, DigestBody, DomainsBody, LineageBody, PolicyBodyView, StatusBody,
@@ -15,11 +15,11 @@ use crate::config::authority;
 use crate::error::ClientError;
 use crate::transport::{Answer, Ask};
 
-/// What a node answers that is ready.
+/// The answer of a node that is ready.
 const READY: &[u8] = b"ok";
 
 impl Client {
-    /// An accepted envelope, exactly as it was submitted. It is checked to be the one that the id names.
+    /// An accepted envelope, exactly as it was submitted. The client checks that it is the one that the id names.
     pub async fn envelope(&self, id: &EvidenceId) -> Result<Option<Bytes>, ClientError> {
         let read = |answer: &Answer| match Envelope::parse(&answer.body) {
             Ok(envelope) if envelope.id() == *id => Ok(answer.body.clone()),
@@ -35,7 +35,7 @@ impl Client {
     /// A lineage with the page of its entries after this ledger index of this history.
     ///
     /// # Errors
-    /// `history_mismatch` when another history is in force: begin with the first page again.
+    /// `history_mismatch` if another history is in force: the caller must begin with the first page again.
     pub async fn lineage(
         &self,
         domain: &DomainName,
@@ -90,21 +90,21 @@ impl Client {
         self.get_json(&format!("/v1/policies/{domain}"), Code::PolicyMissing).await
     }
 
-    /// How the cluster looks to whichever node answers.
+    /// The cluster as the node that answers sees it.
     pub async fn status(&self) -> Result<StatusBody, ClientError> {
         self.must_get("/v1/cluster/status").await
     }
 
-    /// How the cluster looks to one node, which need not be among the client's endpoints.
+    /// The cluster as one node sees it. The node need not be among the client's endpoints.
     pub async fn status_at(&self, endpoint: &str) -> Result<StatusBody, ClientError> {
         self.at(endpoint, "/v1/cluster/status", json).await
     }
 
-    /// A digest of all that one node has applied, which need not be among the client's endpoints. It is that node's own
-    /// word and takes as long as reading every row.
+    /// A digest of everything that one node has applied. The node need not be among the client's endpoints. Only that
+    /// node vouches for the digest, and making it takes as long as reading every row.
     ///
     /// # Errors
-    /// `overloaded` while the node makes another digest.
+    /// `overloaded` while the node is making another digest.
     pub async fn digest_at(&self, endpoint: &str) -> Result<DigestBody, ClientError> {
         self.at(endpoint, "/v1/cluster/digest", json).await
     }
@@ -138,7 +138,7 @@ impl Client {
         }
     }
 
-    /// `missing` is the code with which a node says that there is no such thing.
+    /// Reads a JSON document. `missing` is the code with which a node says that it does not exist.
     async fn get_json<T: DeserializeOwned>(
         &self,
         path: &str,
@@ -152,8 +152,8 @@ impl Client {
     }
 }
 
-/// What an answer of 200 says, or nothing where a node says that it does not exist. It says so with the code `missing` alone: that there
-/// is nothing at the path (`target_unknown`) is said by a node that does not have this call.
+/// The document in an answer of 200, or `None` if a node says that it does not exist. Only the code `missing` says
+/// that. A node that does not have this call says that there is nothing at the path (`target_unknown`).
 fn there_is<T>(
     answer: &Answer,
     missing: Code,
@@ -166,7 +166,7 @@ fn there_is<T>(
     }
 }
 
-/// Whether an answer is a node's that is ready: whatever else answers 200 at this path is no node.
+/// Checks that an answer comes from a node that is ready. Anything else that answers 200 at this path is not a node.
 fn ok(answer: &Answer) -> Result<(), Unread> {
     match answer.status {
         200 if answer.body.trim_ascii() == READY => Ok(()),
@@ -193,24 +193,25 @@ fn paged(mut path: String, after: Option<impl Display>, limit: Option<usize>) ->
     path
 }
 
-/// A lineage page by page. Each page carries the lineage's status and heads as they were when it was read.
+/// A lineage page by page. Each page has the lineage's status and heads at the time at which the page was read.
 #[derive(Debug)]
 pub struct LineagePages {
     client: Client,
     domain: DomainName,
     lineage: LineageName,
-    /// `None` when done; otherwise what to start after.
+    /// `None` after the last page; otherwise the place after which the next page starts.
     next: Option<Option<(History, u64)>>,
 }
 
 impl LineagePages {
-    /// The next page; `None` after the last, or at once where the lineage does not exist. After an error the same page
-    /// is asked for again. A page of another history is never joined to one before it: that is `history_mismatch`.
+    /// The next page; `None` after the last page, or at once if the lineage does not exist. After an error, the next
+    /// call asks for the same page again. A page of another history never follows a page before it: that is
+    /// `history_mismatch`.
     pub async fn next(&mut self) -> Result<Option<LineageBody>, ClientError> {
         let Some(after) = self.next else { return Ok(None) };
         let page =
             self.client.lineage(&self.domain, &self.lineage, after, Some(assent_api::MAX_PAGE)).await?;
-        // A node that answers the same place for ever must not keep us for ever.
+        // A node that always names the same next place must not keep the caller for ever.
         let next = page.as_ref().and_then(|page| Some((page.history, page.next?)));
         let next = next.filter(|(_, next)| after.is_none_or(|(_, after)| *next > after));
         self.next = next.map(Some);

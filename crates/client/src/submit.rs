@@ -1,22 +1,23 @@
-//! Submitting signed envelopes.
+//! Submits signed envelopes.
 //!
-//! A submission whose answer is lost is *unknown*, not failed. The same bytes are then sent again, to the next endpoint,
-//! until a node gives a definite answer: an envelope that was accepted answers its first receipt, however often it is
-//! sent. What a node refuses for good is not sent again ([`retry_of`](assent_api::retry_of)). A node that names a
-//! `Retry-After` is left alone for so long. Only at the deadline the outcome stays unknown, and the caller submits the same
-//! bytes later ([`Outbox`]).
+//! If the answer to a submission is lost, the outcome is *unknown*, not failed. The client then sends the same bytes
+//! to the next endpoint, until a node gives a definite answer. A node answers an accepted envelope with its first
+//! receipt, however often it is sent. An envelope that a node has definitely refused is not sent again
+//! ([`retry_of`](assent_api::retry_of)). A node that names a `Retry-After` is not asked during that time. If the
+//! deadline passes, the outcome stays unknown, and the caller must submit the same bytes later ([`Outbox`]).
 //!
-//! A refusal in words that this client does not know, as a newer node may give, ends the call like any other (`answer_shape.rs`), but is
-//! not definite: the bytes are to be kept.
+//! A refusal of a newer node that this client cannot read in full ends the call like any other (`answer_shape.rs`). It
+//! is not definite, so the caller must keep the bytes.
 //!
-//! An answer that is not the API's counts as none: what stands at that address is not asked again in the call, and the other
-//! endpoints are. That is safe, since an envelope is accepted once, by its hash, however often and wherever it is sent; and it is not
-//! known to be untaken, since something between may have passed it on: the outcome is unknown, also where nothing else answered.
+//! An answer that is not the API's counts as no answer. Its endpoint is not asked again in the call, and the other
+//! endpoints are. This is safe, since an envelope is accepted once, by its hash, however often and wherever it is
+//! sent. But something between may have passed the envelope on. So the outcome is unknown, even if nothing else
+//! answered.
 //!
 //! [`Outbox`]: crate::Outbox
 
 use assent_api::{BatchMode, BatchResponse, Call, Problem, ReceiptBody, Retry, batch_body, status_of};
-use assent_proof::{Envelope, EvidenceId, Statement};
+use assent_proof::{Code, Envelope, EvidenceId, History, Statement};
 use bytes::Bytes;
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
@@ -37,26 +38,27 @@ const PAUSE_MAX: Duration = Duration::from_millis(800);
 pub struct Submitted {
     /// Proof of acceptance.
     pub receipt: ReceiptBody,
-    /// Whether this very request did it (201) and not an earlier one (200).
+    /// Whether this request was the first one to submit the envelope (201), and not a repetition (200).
     pub fresh: bool,
-    /// Whether the receipt is another statement's: a restriction that adds nothing to one standing by the same issuers
-    /// is answered with that one's receipt.
+    /// Whether the receipt belongs to another statement. If a restriction adds nothing to one that the same issuers
+    /// have in force, the node answers with the receipt of the one in force.
     pub in_force_already: bool,
 }
 
-/// Why a submission was not accepted, by what a caller may do then.
+/// Why a submission was not accepted. The variants differ in what the caller may do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SubmitError {
-    /// A node refused it for good.
+    /// A node definitely refused it.
     Refused(Box<Problem>),
     /// It is certain that no node has taken it, and that none will.
     NotTaken(ClientError),
-    /// It may or may not be accepted: keep the bytes, send them again, and sign nothing else for the same slot.
+    /// It may or may not be accepted. The caller must keep the bytes, send them again, and sign nothing else for the
+    /// same slot.
     Unknown(ClientError),
 }
 
 impl SubmitError {
-    /// The stable code: a node's own for what it refused, otherwise one of this client.
+    /// The stable code: the node's code if a node refused the submission, otherwise a code of this client.
     pub fn code(&self) -> &'static str {
         match self {
             SubmitError::Refused(problem) => problem.code.as_str(),
@@ -80,9 +82,43 @@ impl SubmitError {
         }
     }
 
-    /// Whether a node has refused it for good.
+    /// Whether a node has definitely refused it.
     pub fn is_definite(&self) -> bool {
         matches!(self, SubmitError::Refused(_))
+    }
+
+    /// Whether a node of the statement's registry refused it, so that no node of that registry accepts these bytes now.
+    ///
+    /// A refusal without a history is such a node's too, unless a service that is not a node of that registry also gives
+    /// its code: a node of another registry (`wrong_registry`), or a gateway (`malformed`, `too_large`,
+    /// `encoding_unsupported`, `target_unknown`).
+    pub fn is_settled(&self) -> bool {
+        let by_others = |code: Code| {
+            matches!(
+                code,
+                Code::WrongRegistry
+                    | Code::Malformed
+                    | Code::TooLarge
+                    | Code::EncodingUnsupported
+                    | Code::TargetUnknown
+            )
+        };
+        match self {
+            SubmitError::Refused(problem) => self.judged_in().is_some() || !by_others(problem.code),
+            SubmitError::NotTaken(_) | SubmitError::Unknown(_) => false,
+        }
+    }
+
+    /// The history in which a node of the statement's registry has judged it and refused it for good.
+    ///
+    /// There is none for a refusal that says nothing of what that registry has taken: `wrong_registry`, which a node of another
+    /// registry gives, and one without a history, which a service between may give. If such a refusal follows an unknown outcome,
+    /// the outcome is still unknown.
+    pub fn judged_in(&self) -> Option<History> {
+        match self {
+            SubmitError::Refused(problem) if problem.code != Code::WrongRegistry => problem.history,
+            SubmitError::Refused(_) | SubmitError::NotTaken(_) | SubmitError::Unknown(_) => None,
+        }
     }
 }
 
@@ -104,7 +140,7 @@ impl From<ClientError> for SubmitError {
             error @ (ClientError::Config { .. } | ClientError::Unavailable { .. }) => {
                 SubmitError::NotTaken(error)
             }
-            // Of a newer node's refusal it is not known what it says of the bytes.
+            // It is not known what a newer node's refusal means for the bytes.
             error @ (ClientError::RefusalNotUnderstood(_)
             | ClientError::OutcomeUnknown { .. }
             | ClientError::DenyNotUnderstood(_)
@@ -129,11 +165,11 @@ impl Client {
     /// Submits one signed envelope and waits for its definite outcome.
     ///
     /// # Errors
-    /// `Refused` with the node's problem; `Unknown` when the deadline passed and it may have been accepted, when all that answered is
-    /// no node, which may have passed it on, and for a newer node's refusal, which is not definite; `NotTaken` when the deadline passed
-    /// and nothing was taken.
-    /// A refusal that comes after a lost answer (as for a gap in the chain) says what the node found then: whoever holds signed bytes
-    /// can submit them again at any time.
+    /// `Refused` with the node's problem. `Unknown` if the deadline passed and the envelope may have been accepted, if
+    /// no endpoint that answered is a node (it may have passed the envelope on), and for a newer node's refusal, which
+    /// is not definite. `NotTaken` if the deadline passed and no node has taken the envelope. A refusal that comes
+    /// after a lost answer, for example for a gap in the chain, describes what the node found at that time. A caller
+    /// that holds signed bytes can submit them again at any time.
     pub async fn submit(&self, envelope: impl Into<Bytes>) -> Result<Submitted, SubmitError> {
         let envelope = envelope.into();
         let parsed = Envelope::parse(&envelope).ok();
@@ -153,8 +189,9 @@ impl Client {
     /// Submits up to 1000 signed envelopes, at most 1 MiB together, applied in the order given.
     ///
     /// # Errors
-    /// As for [`Client::submit`]; `Refused` here is a refusal of the batch as a whole. A batch with an envelope that is no JSON is refused
-    /// with `malformed` before it is sent. What became of each envelope is in the results, where 503 and 504 are not definite.
+    /// The errors of [`Client::submit`], where `Refused` is a refusal of the whole batch. A batch with an envelope
+    /// that is not JSON is refused with `malformed` before it is sent. The outcome of each envelope is in the results,
+    /// where 503 and 504 are not definite.
     pub async fn submit_batch(
         &self,
         mode: BatchMode,
@@ -177,8 +214,8 @@ impl Client {
         Ok(self.insist(&ask, read).await?)
     }
 
-    /// Sends the same bytes until an endpoint gives a definite answer that `read` can read, or the deadline passes, or nothing but
-    /// wrong services have answered.
+    /// Sends the same bytes until an endpoint gives a definite answer that `read` can read, the deadline passes, or
+    /// every endpoint has turned out to be a wrong service.
     async fn insist<T>(
         &self,
         ask: &Ask,
@@ -218,7 +255,7 @@ impl Client {
                                 no_answer.foreign(endpoint, what);
                             }
                         },
-                        // The same bytes can be sent anywhere: `Here` needs no waiting for this very endpoint.
+                        // The same bytes can be sent to any endpoint, so `Here` does not require waiting for this one.
                         Retry::Here | Retry::Elsewhere => {
                             maybe_taken |= may_have_taken(&answer);
                             rests.note(place, &answer);
@@ -245,8 +282,8 @@ impl Client {
     }
 }
 
-/// Whether a node that answered that it cannot may have taken the envelope all the same: it says so, or it is not the
-/// node that answered but something between.
+/// Whether the envelope may have been taken although the answer says that the node cannot take it: the node says that
+/// it may, or the answer came from something between.
 fn may_have_taken(answer: &Answer) -> bool {
     answer.status == 504 || problem(&answer.body).is_none_or(|problem| problem.is_outcome_unknown())
 }
@@ -256,7 +293,7 @@ fn gave_up(maybe_taken: bool, no_answer: NoAnswer) -> ClientError {
         return no_answer.into();
     }
     let detail = no_answer.detail();
-    // Where no node has answered, the endpoints are what is wrong: the error says so too.
+    // If no node has answered, the endpoints are wrong, and the error says so too.
     let detail = if no_answer.is_all_foreign() {
         format!(
             "check the endpoints, since none gave an answer of an Assent node, and one may have passed it on: {detail}"
@@ -272,7 +309,7 @@ fn is_restriction(envelope: &Envelope) -> bool {
     Statement::parse(&envelope.payload).is_ok_and(|statement| statement.kind.is_restriction())
 }
 
-/// The receipt in an answer; it must be for this envelope, where one is named.
+/// The receipt in an answer. If `id` is given, the receipt must be for that envelope.
 fn receipt(answer: &Answer, id: Option<EvidenceId>) -> Result<ReceiptBody, Unread> {
     let receipt: ReceiptBody =
         serde_json::from_slice(&answer.body).map_err(|error| not_the_api(answer, error))?;

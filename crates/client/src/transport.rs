@@ -1,7 +1,8 @@
 //! One attempt at one endpoint: pooled HTTP/1.1 connections, a time limit, a bounded answer.
 //!
-//! It says whether a failed attempt can have reached the node, which decides whether a submission's outcome is unknown. An answer that
-//! does not come to its end is a failure, except one that has said a deny: that is kept, so that no other endpoint's allow takes its place.
+//! A failure tells whether the attempt can have reached the node, which decides whether a submission's outcome is
+//! unknown. An answer that breaks off is a failure, unless it already says a deny: a deny is kept, so that no other
+//! endpoint's allow can replace it.
 
 use assent_api::Call;
 use bytes::Bytes;
@@ -19,16 +20,17 @@ use crate::answer_shape::AnswerShape;
 /// How long an idle connection is kept.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What is asked, of whichever endpoint.
+/// A request that can be made at any endpoint.
 #[derive(Clone, Debug)]
 pub(crate) struct Ask {
-    /// What kind of call it is, which says what a code in its answer means.
+    /// The kind of call, which determines what a code in its answer means.
     pub(crate) call: Call,
     pub(crate) method: Method,
     /// Path and query; names in it are of characters that need no escape.
     pub(crate) path: String,
     pub(crate) body: Bytes,
-    /// Whether a second endpoint may be asked while the first one is silent: only what leaves no trace, and costs a node little.
+    /// Whether a second endpoint may be asked while the first one is silent. This is only for calls that leave no
+    /// trace and cost a node little.
     pub(crate) hedged: bool,
 }
 
@@ -61,14 +63,14 @@ pub(crate) struct Answer {
     /// The kind of call that it answers.
     pub(crate) call: Call,
     pub(crate) status: u16,
-    /// For how long the endpoint wants to be left alone, if it says so.
+    /// How long the endpoint asks not to be called, if it says so.
     pub(crate) retry_after: Option<Duration>,
     pub(crate) body: Bytes,
-    /// It did not come to its end. What came of it says a deny.
+    /// Whether the answer broke off. The part that came says a deny.
     pub(crate) broke_off: bool,
 }
 
-/// What has come of an answer; nothing at first.
+/// The part of an answer that has come so far.
 #[derive(Debug, Default)]
 struct Begun {
     status: u16,
@@ -77,7 +79,7 @@ struct Begun {
 }
 
 impl Begun {
-    /// Whether it says a deny so far, in answer to a question.
+    /// Whether the part that has come says a deny, in answer to an authorize or a permit.
     fn is_deny(&self, call: Call) -> bool {
         let shape = AnswerShape::of(&self.body);
         matches!(call, Call::Authorize) && (shape.is_deny_under(self.status) || shape.is_deny_if_unread())
@@ -89,7 +91,7 @@ impl Begun {
 pub(crate) enum Failure {
     /// Nothing left this machine.
     NotSent(String),
-    /// The node may have read and acted on it.
+    /// The node may have read the request and acted on it.
     MaybeSent(String),
 }
 
@@ -172,7 +174,8 @@ impl Transport {
     }
 }
 
-/// What `Retry-After` says, in seconds, which is what nodes send. A date would rest on two wall clocks, and is not read.
+/// The value of `Retry-After` in seconds, which is the form that nodes send. A date depends on two wall clocks, so it
+/// is ignored.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?;
     text.trim().parse().ok().map(Duration::from_secs)

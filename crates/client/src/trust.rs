@@ -1,4 +1,4 @@
-//! Whose allows a client believes.
+//! The keys whose allows a client believes.
 //!
 //! There is no default, and no list whose emptiness would mean "believe every answer": a list of trusted keys cannot be
 //! empty, and believing unverified allows has a name of its own.
@@ -7,7 +7,7 @@ use assent_proof::PublicKey;
 
 use crate::error::ClientError;
 
-/// Whose allows a client believes. A deny is believed as it comes: to believe a false one only keeps something from
+/// The keys whose allows a client believes. A deny is believed without a check: a false deny only keeps something from
 /// running.
 ///
 /// A client cannot be made without saying this:
@@ -16,7 +16,7 @@ use crate::error::ClientError;
 /// let config = assent_client::ClientConfig::new(["http://127.0.0.1:7400"]);
 /// ```
 ///
-/// There is nothing that it is by default:
+/// It has no default:
 ///
 /// ```compile_fail,E0599
 /// let trust = assent_client::Trust::default();
@@ -25,9 +25,10 @@ use crate::error::ClientError;
 pub enum Trust {
     /// An allow is believed if one of these node keys signed it.
     Keys(TrustedKeys),
-    /// No allow is believed. For clients that submit and read, and ask for no decision.
+    /// No allow is believed. This is for clients that submit and read, and never ask for a decision.
     NoAllow,
-    /// Every allow is believed as it comes, so anything that can answer in a node's place can allow. For experiments.
+    /// Every allow is believed without a check, so anything that can answer in place of a node can allow. This is for
+    /// experiments.
     Unverified,
 }
 

@@ -1,5 +1,5 @@
-//! Which endpoint is asked, when, and for how long: the table of what can be asked again, an attempt's share of the deadline,
-//! a second question while the first one is open, and `Retry-After`.
+//! Which endpoint the client asks, when, and for how long: the table of what can be asked again, an attempt's share of
+//! the deadline, a second attempt while the first one is still open, and `Retry-After`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

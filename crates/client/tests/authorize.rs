@@ -1,4 +1,4 @@
-//! What the client makes of decisions: only one that nothing speaks against allows.
+//! How the client judges decisions: only a decision with no contradiction allows.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,4 +1,4 @@
-//! Denies that are hard to read: each of them ends the call, and no other endpoint's allow takes its place.
+//! Denies that are hard to read: each ends the call, and no allow of another endpoint replaces it.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

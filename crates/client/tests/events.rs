@@ -1,4 +1,5 @@
-//! Following the ledger: on from where it was, on any node, and never over an answer that does not join.
+//! Following the ledger: the client continues where it stopped, on any node, and never past an answer that does not
+//! join.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

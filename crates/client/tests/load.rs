@@ -1,4 +1,4 @@
-//! The load generator counts what happened, and only what happened.
+//! The load generator counts everything that happened, and nothing else.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,4 +1,5 @@
-//! The outbox: durable before sent, sent until the outcome is known, whatever dies in between.
+//! The outbox: an envelope is durable before it is sent, and is sent until its outcome is known, whatever process dies
+//! meanwhile.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -107,6 +108,24 @@ async fn a_refusal_of_a_newer_node_settles_nothing() {
     let report = outbox.flush(&client(&server.endpoint)).await;
     assert_eq!(report.stopped.unwrap().code(), "refusal_not_understood");
     assert_eq!((outbox.pending().count(), report.refused.len()), (1, 0));
+}
+
+#[tokio::test]
+async fn a_refusal_by_a_node_of_another_registry_settles_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    for judged_in in [None, Some(history(2))] {
+        let wrong = Problem::new(Code::WrongRegistry, 400, "as told").in_history(judged_in);
+        let server = Server::start(vec![Do::Answer(400, wrong.to_vec())]).await;
+        let mut outbox = Outbox::open(dir.path()).unwrap();
+        outbox.put(&envelope(1)).unwrap();
+        let report = outbox.flush(&client(&server.endpoint)).await;
+        assert_eq!(report.stopped.unwrap().code(), "wrong_registry");
+        assert_eq!((outbox.pending().count(), report.refused.len(), outbox.history()), (1, 0, None));
+    }
+    // The registry that it is for has the last word.
+    let server = Server::start(vec![Do::Accept(200)]).await;
+    let mut outbox = Outbox::open(dir.path()).unwrap();
+    assert_eq!(outbox.flush(&client(&server.endpoint)).await.accepted.len(), 1);
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! What a caller is told of a permit whose allow did not come, or came without the receipt of the permit.
+//! What the client tells its caller if the allow of a permit did not come, or came without the permit's receipt.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -109,6 +109,18 @@ async fn a_permit_that_no_endpoint_can_have_recorded_names_no_nonce() {
     let error = self::client(&[&dead]).permit(&asked()).await.unwrap_err();
     assert_eq!((error.nonce(), error.code()), (None, "unavailable"));
     assert_eq!(error.into_end().unwrap_err().code(), "unavailable");
+}
+
+#[tokio::test]
+async fn a_permit_whose_allow_breaks_off_is_obeyed_as_a_deny_if_it_names_one_and_the_error_names_its_nonce() {
+    // The action of that name is in the allow, and a deny that cannot be read has that word too.
+    let asked = AuthorizeRequest { nonce: Some(NONCE.to_owned()), ..request("deny") };
+    let mut allow = signed(&permitted(asked.to_json()), &node_key());
+    allow.pop();
+    let a = Server::start(vec![Do::Answer(200, allow)]).await;
+    let error = client(&[&a.endpoint]).permit(&asked).await.unwrap_err();
+    assert_eq!((error.code(), error.nonce()), ("deny_not_understood", Some(NONCE)), "{error}");
+    assert!(error.remedy().contains("ask again with `--nonce run-17`"), "{}", error.remedy());
 }
 
 /// Allows without the receipt of a permit in the bytes that count, and whether the caller believes unsigned allows.

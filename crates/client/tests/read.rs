@@ -1,4 +1,4 @@
-//! Reads: what does not exist, pages, and answers that are not the API's.
+//! Reads: things that do not exist, pages, and answers that are not the API's.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

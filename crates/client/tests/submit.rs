@@ -1,4 +1,4 @@
-//! Submissions: the same bytes again until the outcome is known, and honest about it when it is not.
+//! Submissions: the client sends the same bytes again until the outcome is known, and says so if it is not known.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

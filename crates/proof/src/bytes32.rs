@@ -1,10 +1,10 @@
-//! Serde for the 32-byte types: text where people read it, raw bytes where they don't.
+//! Serde for the 32-byte types: text in human readable formats, raw bytes in all others.
 
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 use serde::ser::Serializer;
 use std::fmt::{Display, Formatter};
 
-/// A 32-byte value with a text form; both ways in validate.
+/// A 32-byte value with a text form. Each type decides what its two readers validate.
 pub(crate) trait Bytes32: Sized + Display {
     /// What a message calls the value, with its article.
     const WHAT: &'static str;
@@ -25,7 +25,7 @@ pub(crate) fn serialize<T: Bytes32, S: Serializer>(value: &T, serializer: S) -> 
     }
 }
 
-/// Deserializes what [`serialize`] wrote, validating again.
+/// Deserializes what [`serialize`] wrote, through the type's own reader of that form.
 pub(crate) fn deserialize<'de, T: Bytes32, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
     if deserializer.is_human_readable() {
         deserializer.deserialize_str(TextOrBytes(std::marker::PhantomData))

@@ -1,8 +1,8 @@
 //! Checkpoints of the ledger: its origin, size and root hash, signed by the registry and cosigned by its nodes
 //! (`c2sp.org/tlog-checkpoint`, `c2sp.org/tlog-cosignature`).
 //!
-//! [`verify_checkpoint`] is the only way to a [`VerifiedCheckpoint`]. Whether two checkpoints belong to one ledger is
-//! for [`verify_consistency`](crate::merkle::verify_consistency) to say.
+//! [`verify_checkpoint`] is the only way to a [`VerifiedCheckpoint`]. Whether two checkpoints belong to one
+//! ledger is for [`verify_consistency`](crate::merkle::verify_consistency) to say.
 
 use crate::base64::encode_base64;
 use crate::code::Code;
@@ -20,26 +20,28 @@ pub use crate::cosignature::Cosignature;
 
 /// What a checkpoint says, signed or not.
 ///
-/// As text three lines: origin, size in decimal, root hash in base64. Extension lines are refused.
+/// Its text is three lines: the origin, the size in decimal, and the root hash in base64. Extension lines are
+/// refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// The identity of the ledger, which is the name of the registry's key as well; see [`is_key_name`].
+    /// The identity of the ledger. It is also the name of the registry's key; see [`is_key_name`].
     pub origin: String,
     /// The number of leaves.
     pub size: u64,
-    /// The RFC 6962 root hash of the first `size` leaves; that of no leaves is SHA-256 of nothing.
+    /// The RFC 6962 root hash of the first `size` leaves. If `size` is 0, it is the SHA-256 of the empty
+    /// string.
     pub root: [u8; 32],
 }
 
 impl Checkpoint {
-    /// Reads the text of a checkpoint. Proves nothing.
+    /// Reads the text of a checkpoint. This verifies nothing.
     ///
     /// What is accepted is written back byte for byte by [`to_text`](Self::to_text).
     ///
     /// # Errors
-    /// `malformed` with the line at fault: an origin that is no key name, a size with leading zeros or of more than 64
-    /// bits, a root that is not 32 bytes in padded standard base64 or, of size 0, not that of the empty tree, fewer or
-    /// more lines than three.
+    /// `malformed` with the line at fault: if the origin is not a valid name of a key; if the size has
+    /// leading zeros or does not fit into 64 bits; if the root is not 32 bytes in padded standard base64, or
+    /// is not that of the empty tree although the size is 0; or if there are not exactly three lines.
     pub fn parse(text: &str) -> Result<Checkpoint, Refusal> {
         let lines: Vec<&str> = text.split('\n').take(5).collect();
         let [origin, size, root, ""] = lines.as_slice() else {
@@ -55,8 +57,8 @@ impl Checkpoint {
         let Some(root) = strict_base64(root).and_then(|bytes| <[u8; 32]>::try_from(bytes).ok()) else {
             return bad("root", "must be 32 bytes in padded standard base64");
         };
-        // There is one ledger without leaves. Any other root would be a promise about nothing, and later sizes are not
-        // compared with it.
+        // There is exactly one tree without leaves. A checkpoint of size 0 with another root would commit to
+        // nothing, because later checkpoints are not compared with it.
         if size == 0 && root != Sha256::of(b"").0 {
             return bad("root", "of size 0 must be the hash of the empty tree");
         }
@@ -71,8 +73,8 @@ impl Checkpoint {
 
 /// Cosigns the text of a checkpoint as the key `name`, at `seconds` since 1970-01-01T00:00:00Z.
 ///
-/// The caller has checked that the checkpoint is consistent with the last one that it cosigned. Nobody verifies a
-/// cosignature of 2^63 seconds or more.
+/// The caller must have checked that the checkpoint is consistent with the last one that it cosigned. No
+/// verifier accepts a cosignature whose time is 2^63 seconds or more.
 pub fn cosign(checkpoint_text: &str, name: &str, key: &SigningKey, seconds: u64) -> NoteSignature {
     let signature = key.sign(message(seconds, checkpoint_text).as_bytes());
     NoteSignature {
@@ -100,18 +102,18 @@ impl VerifiedCheckpoint {
         &self.checkpoint
     }
 
-    /// The nodes that cosigned, and when each did last, in seconds since 1970-01-01T00:00:00Z. No clock was asked
-    /// whether that lies in the future.
+    /// The nodes that cosigned, each with the time of its last cosignature in seconds since
+    /// 1970-01-01T00:00:00Z. This time was compared with no clock, so it may lie in the future.
     pub fn cosigned(&self) -> &BTreeMap<PublicKey, u64> {
         &self.cosigned
     }
 }
 
-/// Verifies a checkpoint of the registry `origin`: its own signature, and the cosignatures of more than half of the
-/// distinct `node_keys`.
+/// Verifies a checkpoint of the registry `origin`: its own signature, and the cosignatures of more than half
+/// of the distinct `node_keys`.
 ///
-/// Lines by other keys, even under a known name, are ignored; several lines by one key count once. Without any node key
-/// there is no majority. So far this is the same under all rules.
+/// Lines by other keys, even under a known name, are ignored. Several lines by one key count once. If there
+/// is no node key, there is no majority. All versions of the rules verify checkpoints in the same way.
 ///
 /// Rule R118 (RFC-EG-033 §2, synchronization continuity proofs): The checkpoint of a
 /// `synchronization-continuity` names the peer of its trust (`wrong_registry`), has at most 64 signature
@@ -119,8 +121,9 @@ impl VerifiedCheckpoint {
 /// keys (`unsigned_evidence`, `signature_invalid`).
 ///
 /// # Errors
-/// `too_large` or `malformed` for the form; `wrong_registry` for another origin; `signature_invalid` when any line by a
-/// known key does not verify; `unsigned_evidence` when the registry's signature or a majority is missing.
+/// `too_large` or `malformed` for the form; `wrong_registry` for another origin; `signature_invalid` when any
+/// line by a known key does not verify; `unsigned_evidence` when the registry's signature or a majority is
+/// missing.
 pub fn verify_checkpoint(
     _: Rules,
     note: &[u8],
@@ -140,8 +143,8 @@ pub fn verify_checkpoint(
     }
     let nodes: BTreeSet<&PublicKey> = node_keys.iter().collect();
     let mut cosigned = BTreeMap::new();
-    // All nodes, not just until there is a majority: one bad line by a known key rejects the note. At most 64 lines are
-    // verified, once for each node whose name and id they bear.
+    // All nodes, not just until there is a majority: one bad line by a known key rejects the note. At most 64
+    // lines are verified, once for each node whose name and id they bear.
     for node in &nodes {
         let key = NoteKey::cosigner(cosigner_name(origin, node), **node)?;
         let blobs = key.verified_signatures(&note)?;

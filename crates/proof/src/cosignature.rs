@@ -1,15 +1,17 @@
-//! A timestamped cosignature of a checkpoint (`c2sp.org/tlog-cosignature`): its bytes, and the message that it is over.
+//! A timestamped cosignature of a checkpoint (`c2sp.org/tlog-cosignature`): its bytes, and the message that
+//! it signs.
 //!
-//! Notes, which hold cosignatures, and checkpoints, which need them, both look down to this module.
+//! Notes hold cosignatures and checkpoints need them. Both use this module, and it uses neither.
 
 use crate::code::Code;
 use crate::key::PublicKey;
 use crate::refusal::Refusal;
 
-/// How a text begins that is a cosignature's message; no note's own signature may be over one.
+/// The first bytes of every cosignature's message. A note's own signature over a text that begins with them
+/// is refused.
 pub(crate) const COSIGNATURE_HEADER: &str = "cosignature/v1\ntime ";
 
-/// What stands behind the key id of a cosignature's line: u64 big-endian seconds, then an Ed25519 signature.
+/// The bytes after the key id in a cosignature's line: u64 big-endian seconds, then an Ed25519 signature.
 ///
 /// The signature is over `cosignature/v1\ntime <seconds>\n` and the checkpoint's text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +23,7 @@ pub struct Cosignature {
 }
 
 impl Cosignature {
-    /// Reads the 72 bytes. Proves nothing.
+    /// Reads the 72 bytes. This verifies nothing.
     ///
     /// # Errors
     /// `malformed` for another length or a time of 2^63 seconds or more.
@@ -43,7 +45,7 @@ impl Cosignature {
         [self.time.to_be_bytes().as_slice(), &self.signature].concat()
     }
 
-    /// Whether this is `key`'s cosignature of this checkpoint text at its time.
+    /// Whether this is `key`'s cosignature of this checkpoint text at the time in it.
     pub fn verify(&self, checkpoint_text: &str, key: &PublicKey) -> bool {
         key.verify(message(self.time, checkpoint_text).as_bytes(), &self.signature)
     }

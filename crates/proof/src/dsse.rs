@@ -1,7 +1,8 @@
 //! The DSSE envelope: pre-authentication encoding, strict reading, writing, adding signatures.
 //!
-//! What an envelope's signatures are worth is decided in [`verify`](mod@crate::verify), never here. Unknown fields of the
-//! envelope are ignored, as DSSE v1.0 asks for; a `keyid` is a hint and decides nothing.
+//! [`verify`](mod@crate::verify) decides whether an envelope's signatures are valid; this module never does.
+//! Unknown fields of the envelope are ignored, as DSSE v1.0 demands. A `keyid` is a hint, and no decision
+//! depends on it.
 
 use crate::base64::{decode_base64, encode_base64, what_is_no_base64};
 use crate::code::Code;
@@ -31,7 +32,7 @@ pub fn pae(payload_type: &str, payload: &[u8]) -> Vec<u8> {
 pub struct Envelope {
     /// The signed bytes.
     pub payload: Vec<u8>,
-    /// What kind of payload that is; signed as well.
+    /// The type of the payload. The signatures cover it too.
     pub payload_type: String,
     /// The signatures, at most [`MAX_SIGNATURES`].
     pub signatures: Vec<EnvelopeSignature>,
@@ -42,7 +43,7 @@ pub struct Envelope {
 pub struct EnvelopeSignature {
     /// A hint at the key; unauthenticated.
     pub keyid: Option<String>,
-    /// The signature, of whatever algorithm.
+    /// The signature, of any algorithm.
     pub sig: Vec<u8>,
 }
 
@@ -106,7 +107,7 @@ impl Envelope {
         self.to_json().to_vec()
     }
 
-    /// The bytes that its signatures sign.
+    /// The bytes that are signed.
     pub fn pae(&self) -> Vec<u8> {
         pae(&self.payload_type, &self.payload)
     }
@@ -116,7 +117,8 @@ impl Envelope {
         EvidenceId::of_pae(&self.pae())
     }
 
-    /// Signs with `key`, with securesystemslib's keyid; a signature of that key that is already there is replaced.
+    /// Signs with `key` and adds securesystemslib's key id. A signature of that key that is already there is
+    /// replaced.
     pub fn sign_with(&mut self, key: &SigningKey) {
         let message = self.pae();
         self.put(&message, &key.public(), key.sign(&message));

@@ -1,8 +1,10 @@
-//! A history: one cluster in one of its lives, and a place in its ledger.
+//! Histories and cursors. A history is one cluster in one epoch; a cursor is a place in the ledger of a
+//! history.
 //!
-//! A revision, a ledger index or a head says something only about the history that it was read in. A recovery begins a new
-//! history with the ledger of one node that is left, and goes on with the same numbers; so does a cluster that is founded anew
-//! at the same addresses. Every number that points into a ledger therefore travels with the name of its history.
+//! A revision, a ledger index or a head means something only in the history that it was read in. A recovery
+//! begins a new history: it takes over the ledger of one remaining node and continues with the same numbers.
+//! A cluster that is founded anew at the same addresses begins a new history too. Therefore every number that
+//! points into a ledger travels with the name of its history.
 
 use crate::json::FieldError;
 use crate::lower_hex::from_lower_hex;
@@ -10,12 +12,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt::{Debug, Display, Formatter};
 use std::str::FromStr;
 
-/// The largest epoch: every reader of JSON has integers exactly up to here.
+/// The largest epoch: up to here every JSON reader represents integers exactly.
 pub const EPOCH_MAX: u64 = (1 << 53) - 1;
 
-/// Which cluster, and in which of its lives: `blake3:<64 lower-case hex digits of the genesis file's digest>/e<epoch>`.
+/// A cluster in one of its epochs: `blake3:<64 lower-case hex digits of the genesis file's digest>/e<epoch>`.
 ///
-/// The epoch is 1 as founded, and one more after each recovery. Serde uses the text everywhere.
+/// A cluster is founded in epoch 1, and each recovery adds 1. Serde uses the text in all formats.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct History {
     cluster: [u8; 32],
@@ -23,12 +25,12 @@ pub struct History {
 }
 
 impl History {
-    /// The history of this cluster in this epoch; none if the epoch does not lie from 1 to [`EPOCH_MAX`].
+    /// The history of this cluster in this epoch; `None` if the epoch is not from 1 to [`EPOCH_MAX`].
     pub fn new(cluster: [u8; 32], epoch: u64) -> Option<Self> {
         (1..=EPOCH_MAX).contains(&epoch).then_some(History { cluster, epoch })
     }
 
-    /// The first history of this cluster: as it was founded.
+    /// The first history of this cluster, in which it is founded.
     pub fn founded(cluster: [u8; 32]) -> Self {
         History { cluster, epoch: 1 }
     }
@@ -38,7 +40,7 @@ impl History {
         &self.cluster
     }
 
-    /// Which life of the cluster it is, from 1.
+    /// The epoch, from 1.
     pub fn epoch(&self) -> u64 {
         self.epoch
     }
@@ -59,7 +61,7 @@ impl Debug for History {
 impl FromStr for History {
     type Err = FieldError;
 
-    /// Reads the one way in which a history is written.
+    /// Reads a history in its only spelling.
     fn from_str(text: &str) -> Result<Self, FieldError> {
         let read = || {
             let (cluster, epoch) = text.strip_prefix("blake3:")?.split_once("/e")?;
@@ -73,12 +75,13 @@ impl FromStr for History {
     }
 }
 
-/// A place in a ledger: everything up to this revision of this history. Written `<history>:<revision>`; serde uses that text.
+/// A place in a ledger: everything up to this revision of this history. Written `<history>:<revision>`; serde
+/// uses that text.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Cursor {
     /// The history that the revision was read in.
     pub history: History,
-    /// The ledger's size there; 0 is its beginning.
+    /// The ledger's size at this place; 0 is its beginning.
     pub revision: u64,
 }
 
@@ -97,7 +100,7 @@ impl Debug for Cursor {
 impl FromStr for Cursor {
     type Err = FieldError;
 
-    /// Reads the one way in which a cursor is written.
+    /// Reads a cursor in its only spelling.
     fn from_str(text: &str) -> Result<Self, FieldError> {
         let read = || {
             let (history, revision) = text.rsplit_once(':')?;
@@ -109,7 +112,7 @@ impl FromStr for Cursor {
     }
 }
 
-/// A number in its one spelling: digits alone, and no 0 before others.
+/// Reads a number in its only spelling: digits alone, without leading zeros.
 fn decimal(text: &str) -> Option<u64> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let one_spelling = text.len() == 1 || !text.starts_with('0');

@@ -12,10 +12,11 @@ pub fn blake3_256(bytes: &[u8]) -> [u8; 32] {
     *blake3::hash(bytes).as_bytes()
 }
 
-/// The name of one piece of evidence: BLAKE3-256 of its envelope's PAE bytes, written `blake3:<64 lower-case hex>`.
+/// The name of one piece of evidence: BLAKE3-256 of its envelope's PAE bytes, written `blake3:<64 lower-case
+/// hex>`.
 ///
-/// Re-encoding or re-signing an envelope does not change it (RFC-EG-033 §6, immutable evidence identifiers). Serde
-/// uses the text in human readable formats and the 32 bytes elsewhere.
+/// Re-encoding or re-signing an envelope does not change it (RFC-EG-033 §6, immutable evidence identifiers).
+/// Serde uses the text in human readable formats and the 32 bytes elsewhere.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EvidenceId(pub [u8; 32]);
 
@@ -68,7 +69,8 @@ impl Bytes32 for EvidenceId {
 }
 serde_bytes32!(EvidenceId);
 
-/// A subject's SHA-256 digest, written as 64 lower-case hex digits. Serde as for [`EvidenceId`].
+/// A subject's SHA-256 digest, written as 64 lower-case hex digits. Serde uses the text in human readable
+/// formats and the 32 bytes elsewhere.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sha256(pub [u8; 32]);
 

@@ -1,7 +1,9 @@
-//! Ed25519 keys: public keys as authorities' ids, signing keys, and both as the PEM files that openssl writes.
+//! Ed25519 keys: public keys, which are the ids of authorities, and signing keys, both also as the PEM files
+//! that openssl writes.
 //!
-//! Verification is strict everywhere (RFC 8032 with canonical S, no small-order point, no cofactor), so that every
-//! node and every offline verifier agrees on each signature. Keys are made from a seed that the caller draws.
+//! Verification is strict everywhere (RFC 8032 with canonical S, no small-order point, no cofactor), so that
+//! every node and every offline verifier agrees on each signature. Keys are made from a seed that the caller
+//! draws.
 
 use crate::bytes32::{Bytes32, serde_bytes32};
 use crate::id::Sha256;
@@ -33,28 +35,29 @@ pub enum KeyError {
     /// The text is not `ed25519:` and 64 lower-case hex digits.
     #[error("must be a public key, `ed25519:` and 64 lower-case hex digits")]
     Text,
-    /// The PEM text has a key of another algorithm alone.
+    /// The PEM text holds only keys of other algorithms.
     #[error("not an Ed25519 {expected} PEM file: it holds {found}, and only Ed25519 keys sign here")]
     Algorithm {
-        /// What was asked for.
+        /// The kind of key that was asked for.
         expected: &'static str,
-        /// What is there, with its article.
+        /// The key that the text holds, with its article.
         found: &'static str,
     },
     /// The PEM text is not the kind of key that was asked for.
     #[error("not an Ed25519 {expected} PEM file: {problem}")]
     Pem {
-        /// What was asked for.
+        /// The kind of key that was asked for.
         expected: &'static str,
-        /// What is wrong, as far as known; never key material.
+        /// What is wrong, as far as it is known; never key material.
         problem: String,
     },
 }
 
-/// An Ed25519 public key, and so an authority's id. Written `ed25519:<64 lower-case hex>`.
+/// An Ed25519 public key, which is also an authority's id. Written `ed25519:<64 lower-case hex>`.
 ///
-/// A value of this type is a canonically encoded point of the curve that has no low order, wherever it came from.
-/// Serde uses the text in human readable formats and the 32 bytes elsewhere, and checks again on the way in.
+/// A key from text, PEM or [`from_bytes`](Self::from_bytes) is a canonically encoded point of the curve that
+/// has no low order. Serde uses the text in human readable formats, and the 32 bytes elsewhere, which are
+/// taken unchecked as by [`from_stored_bytes`](Self::from_stored_bytes).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PublicKey([u8; 32]);
 
@@ -62,7 +65,7 @@ impl PublicKey {
     /// The key with this encoding (RFC 8032 §5.1.2).
     ///
     /// # Errors
-    /// Refuses non-canonical encodings, what is no point of the curve, and points of low order.
+    /// Refuses non-canonical encodings, encodings of no point of the curve, and points of low order.
     pub fn from_bytes(bytes: &[u8; 32]) -> Result<Self, KeyError> {
         if !is_canonical(bytes) {
             return Err(KeyError::NotCanonical);
@@ -75,9 +78,9 @@ impl PublicKey {
         Ok(PublicKey(*bytes))
     }
 
-    /// The key with this encoding, which [`from_bytes`](Self::from_bytes) accepted before it was stored: looking at
-    /// the curve again on every read of a row would cost more than the read. Were the bytes no key after all,
-    /// [`verify`](Self::verify) would accept no signature by them.
+    /// The key with this encoding, without a check. [`from_bytes`](Self::from_bytes) accepted the bytes
+    /// before they were stored, and checking the curve again on every read of a row would cost more than the
+    /// read. If the bytes are not a key after all, [`verify`](Self::verify) accepts no signature by them.
     pub fn from_stored_bytes(bytes: [u8; 32]) -> Self {
         PublicKey(bytes)
     }
@@ -92,7 +95,8 @@ impl PublicKey {
         pem("PUBLIC KEY", &SPKI_PREFIX, &self.0)
     }
 
-    /// The key id that securesystemslib gives this key, in hex: SHA-256 of its canonical JSON. It decides nothing here.
+    /// The key id that securesystemslib gives this key, in hex: SHA-256 of its canonical JSON. It decides
+    /// nothing here.
     pub fn keyid(&self) -> String {
         let key = Json::object([
             ("keytype", Json::text("ed25519")),
@@ -145,7 +149,7 @@ impl Bytes32 for PublicKey {
         text.parse().map_err(|e: KeyError| e.to_string())
     }
     fn from_raw(bytes: [u8; 32]) -> Result<Self, String> {
-        // The binary form is for our own store and replicas; what comes from outside is text.
+        // The binary form is for our own store and replicas. Input from outside is text.
         Ok(PublicKey::from_stored_bytes(bytes))
     }
     fn raw(&self) -> &[u8; 32] {
@@ -159,12 +163,12 @@ serde_bytes32!(PublicKey);
 pub struct SigningKey(ed25519_dalek::SigningKey);
 
 impl SigningKey {
-    /// The key of this seed: 32 bytes from a cryptographic random source, which is the caller's.
+    /// The key of this seed. The caller takes the 32 bytes from a cryptographic random source.
     pub fn from_seed(seed: [u8; 32]) -> Self {
         SigningKey(ed25519_dalek::SigningKey::from_bytes(&seed))
     }
 
-    /// The key that another decoder read.
+    /// Wraps a key that another module decoded.
     pub(crate) fn from_dalek(key: ed25519_dalek::SigningKey) -> Self {
         SigningKey(key)
     }
@@ -176,8 +180,8 @@ impl SigningKey {
 
     /// The public half.
     pub fn public(&self) -> PublicKey {
-        // A key made from a seed is a multiple of the base point by a clamped scalar: never of low order, and dalek
-        // encodes canonically.
+        // A key made from a seed is a multiple of the base point by a clamped scalar: never of low order, and
+        // dalek encodes canonically.
         PublicKey(self.0.verifying_key().to_bytes())
     }
 

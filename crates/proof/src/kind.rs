@@ -9,9 +9,9 @@ string_enum! {
         ExecutionAuthorization = "execution-authorization",
         /// What a verifier measured on a runtime (§2, runtime attestation evidence).
         RuntimeAttestation = "runtime-attestation",
-        /// The verdict of a policy check outside (§2, policy validation proofs).
+        /// The verdict of a policy check outside the registry (§2, policy validation proofs).
         PolicyValidation = "policy-validation",
-        /// What the runtime measured while running (§2, runtime integrity verification).
+        /// What a runtime measured while running (§2, runtime integrity verification).
         RuntimeIntegrity = "runtime-integrity",
         /// An audit event (§2, audit lineage evidence).
         AuditLineage = "audit-lineage",
@@ -25,7 +25,7 @@ string_enum! {
         Rules = "rules",
         /// The root keys and their threshold.
         Root = "root",
-        /// Continuation after the loss of a quorum, by a node that is left.
+        /// The cluster goes on after the loss of a quorum, with a node that is left.
         Recovery = "recovery",
         /// A domain and its governance keys.
         Domain = "domain",
@@ -33,9 +33,9 @@ string_enum! {
         AuthorityGrant = "authority-grant",
         /// What a domain requires before an execution.
         Policy = "policy",
-        /// Which of two equivocating statements stands (§2, distributed governance reconciliation).
+        /// Which half of an equivocation is chosen (§2, distributed governance reconciliation).
         Reconciliation = "reconciliation",
-        /// Lifts one quarantine or isolation.
+        /// Lifts one quarantine or isolation, or one negative statement of a revoked key.
         Release = "release",
         /// Ends an authority (§7, revoke).
         Revocation = "revocation",
@@ -44,7 +44,7 @@ string_enum! {
     }
 }
 
-/// What stands before the kind in a predicate type.
+/// The prefix of the kind in a predicate type.
 const PREDICATE_TYPE_PREFIX: &str = "urn:egpep:v1:";
 
 impl EvidenceKind {
@@ -58,7 +58,8 @@ impl EvidenceKind {
         text.strip_prefix(PREDICATE_TYPE_PREFIX)?.parse().ok()
     }
 
-    /// Which slot a statement of this kind takes. The three questions below follow from it.
+    /// Which slot a statement of this kind takes. `is_execution`, `is_restriction` and `takes_slot` follow
+    /// from it.
     fn takes(self) -> Takes {
         use EvidenceKind::*;
         match self {
@@ -77,7 +78,8 @@ impl EvidenceKind {
         }
     }
 
-    /// Whether this is evidence about one execution or runtime: it has exactly one issuer, and a policy can require it.
+    /// Whether this is evidence about one execution or runtime: it has exactly one issuer, and a policy can
+    /// require it.
     pub fn is_execution(self) -> bool {
         match self.takes() {
             Takes::IssuersSlot => true,
@@ -85,7 +87,8 @@ impl EvidenceKind {
         }
     }
 
-    /// Whether this only ever restricts: it takes no slot and is accepted in any state of the domain.
+    /// Whether a statement of this kind only restricts: it takes no slot and is accepted in any state of the
+    /// domain.
     pub fn is_restriction(self) -> bool {
         match self.takes() {
             Takes::NoSlotAndRestricts => true,
@@ -93,7 +96,8 @@ impl EvidenceKind {
         }
     }
 
-    /// Whether this stands in a slot of a chain. What does not leaves `sequence` and `parent` null, and moves no head.
+    /// Whether a statement of this kind takes a slot of a chain. If not, its `sequence` and `parent` are
+    /// null, and it moves no head.
     pub fn takes_slot(self) -> bool {
         match self.takes() {
             Takes::IssuersSlot | Takes::SharedSlot => true,
@@ -104,13 +108,13 @@ impl EvidenceKind {
 
 /// Which slot a statement takes.
 enum Takes {
-    /// The next one of its issuer's own chain in a lineage: execution evidence.
+    /// The next slot of its issuer's own chain in a lineage: execution evidence.
     IssuersSlot,
-    /// The next one of the chain that all of `_governance` shares.
+    /// The next slot of the chain that all of `_governance` shares.
     SharedSlot,
-    /// None, since it only ever restricts.
+    /// No slot, because it only restricts.
     NoSlotAndRestricts,
-    /// None.
+    /// No slot.
     NoSlot,
 }
 

@@ -1,11 +1,13 @@
-//! What a proof is: signed envelopes, their ids, keys, statements and claims, strict parsing, and offline verification.
+//! The formats of proofs: signed envelopes, their ids, keys, statements and claims, strict parsing, and
+//! offline verification.
 //!
-//! This crate owns the formats that come from outside (DSSE, in-toto Statement v1, PEM keys, RFC 6962 inclusion
-//! and consistency proofs, C2SP signed notes, checkpoints and cosignatures) and the one enum of codes. Everything in it
-//! is a pure function of its arguments: it never reads a clock, never draws a random number, never does IO, and never
-//! decides whether an execution may run.
+//! This crate owns the formats that come from outside (DSSE, in-toto Statement v1, PEM keys, RFC 6962
+//! inclusion and consistency proofs, C2SP signed notes, checkpoints and cosignatures) and the one enum of
+//! codes. Everything in it is a pure function of its arguments: it never reads a clock, never draws a random
+//! number, never does IO, and never decides whether an execution may run.
 //!
-//! [`verify`](verify::verify) is the only way to a [`VerifiedEnvelope`], which is all that the registry takes.
+//! [`verify`](verify::verify) is the only way to a [`VerifiedEnvelope`], and the registry accepts nothing
+//! else.
 //!
 //! ```
 //! use assent_proof::*;
@@ -32,7 +34,7 @@
 //! assert_eq!(verified.statement(), &statement);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
-// A new variant of an enum must not be harmless by accident: every match says what it does with each.
+// A new variant of an enum must not be ignored by accident, so every match lists all variants.
 #![deny(clippy::wildcard_enum_match_arm, clippy::match_wildcard_for_single_variants)]
 
 mod base64;

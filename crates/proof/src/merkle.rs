@@ -21,8 +21,8 @@ pub fn node_hash(left: &[u8; 32], right: &[u8; 32]) -> [u8; 32] {
 /// A whole tree over a batch of leaves, kept level by level so that each proof costs only its own length.
 #[derive(Clone, Debug)]
 pub struct BatchTree {
-    // The leaves first, the root alone in the last level. A node without a sibling moves up unchanged, which is the
-    // same tree as RFC 6962's split at the largest power of two.
+    // The leaves first, the root alone in the last level. A node without a sibling moves up unchanged, which
+    // is the same tree as RFC 6962's split at the largest power of two.
     levels: Vec<Vec<[u8; 32]>>,
 }
 
@@ -39,13 +39,14 @@ impl BatchTree {
         BatchTree { levels }
     }
 
-    /// The root hash; that of no leaves is SHA-256 of nothing.
+    /// The root hash. If there are no leaves, it is the SHA-256 of the empty string.
     pub fn root(&self) -> [u8; 32] {
         let root = self.levels.last().and_then(|level| level.first());
         root.copied().unwrap_or_else(|| Sha256::digest([]).into())
     }
 
-    /// The sibling hashes from the leaf at `index` up to the root (RFC 6962 §2.1.1); empty if there is no such leaf.
+    /// The sibling hashes from the leaf at `index` up to the root (RFC 6962 §2.1.1); empty if there is no
+    /// such leaf.
     pub fn inclusion_path(&self, index: usize) -> Vec<[u8; 32]> {
         if self.levels.first().is_none_or(|leaves| index >= leaves.len()) {
             return Vec::new();
@@ -64,8 +65,8 @@ fn up(pair: &[[u8; 32]]) -> [u8; 32] {
     }
 }
 
-/// Whether `path` proves that the leaf with hash `leaf` stands at `index` of the tree of `size` leaves with root `root`
-/// (RFC 9162 §2.1.3.2).
+/// Whether `path` proves that the leaf with hash `leaf` stands at `index` of the tree of `size` leaves with
+/// root `root` (RFC 9162 §2.1.3.2).
 pub fn verify_inclusion(leaf: &[u8; 32], index: u64, size: u64, path: &[[u8; 32]], root: &[u8; 32]) -> bool {
     if index >= size {
         return false;
@@ -92,8 +93,8 @@ pub fn verify_inclusion(leaf: &[u8; 32], index: u64, size: u64, path: &[[u8; 32]
     last == 0 && hash == *root
 }
 
-/// The proof that the tree over the first `old_size` of these leaf hashes is a prefix of the tree over all of them
-/// (RFC 6962 §2.1.2), in the order in which [`verify_consistency`] takes it.
+/// The proof that the tree over the first `old_size` of these leaf hashes is a prefix of the tree over all of
+/// them (RFC 6962 §2.1.2), in the order in which [`verify_consistency`] takes it.
 ///
 /// Empty if `old_size` is 0, the number of leaves, or more. Costs one pass over the leaves.
 pub fn consistency_proof(leaf_hashes: &[[u8; 32]], old_size: usize) -> Vec<[u8; 32]> {
@@ -102,9 +103,10 @@ pub fn consistency_proof(leaf_hashes: &[[u8; 32]], old_size: usize) -> Vec<[u8; 
     }
     let root = |leaves: &[[u8; 32]]| BatchTree::new(leaves.to_vec()).root();
     let (mut leaves, mut old) = (leaf_hashes, old_size);
-    // RFC 6962's SUBPROOF from the top down; it appends each sibling after what is below it, so this is its reverse.
+    // RFC 6962's SUBPROOF, from the top down. SUBPROOF appends each sibling after the hashes below it, so
+    // this order is the reverse.
     let mut proof = Vec::new();
-    // Whether the subtree that is left is the old tree itself, whose root the verifier has.
+    // Whether the subtree that remains is the old tree itself, whose root the verifier has.
     let mut is_old_tree = true;
     while old < leaves.len() {
         let split = leaves.len().next_power_of_two() / 2;
@@ -126,15 +128,16 @@ pub fn consistency_proof(leaf_hashes: &[[u8; 32]], old_size: usize) -> Vec<[u8; 
     proof
 }
 
-/// Verifies that the tree of `old_size` leaves with root `old_root` is a prefix of the tree of `new_size` leaves with
-/// root `new_root` (RFC 9162 §2.1.4.2).
+/// Verifies that the tree of `old_size` leaves with root `old_root` is a prefix of the tree of `new_size`
+/// leaves with root `new_root` (RFC 9162 §2.1.4.2).
 ///
-/// Nothing is a prefix of everything: with an `old_size` of 0 the proof is empty and `old_root` is not looked at, unless
-/// `new_size` is 0 too. Equal sizes need equal roots and an empty proof. So far this is the same under all rules.
+/// The empty tree is a prefix of every tree: if `old_size` is 0, the proof must be empty, and `old_root` is
+/// not looked at unless `new_size` is 0 too. Equal sizes need equal roots and an empty proof. All versions of
+/// the rules verify this in the same way.
 ///
 /// # Errors
-/// `malformed` for an old size above the new one or a proof of more than 63 hashes; `registry_diverged` when the proof
-/// does not prove it.
+/// `malformed` for an old size above the new one or a proof of more than 63 hashes; `registry_diverged` when
+/// the proof does not prove it.
 pub fn verify_consistency(
     _: Rules,
     old_size: u64,
@@ -167,7 +170,8 @@ pub fn verify_consistency(
     Ok(())
 }
 
-/// The old and the new root that a proof yields for 0 < `old_size` < `new_size`; `None` if it is too short or too long.
+/// The old and the new root that a proof yields for 0 < `old_size` < `new_size`; `None` if it is too short or
+/// too long.
 fn roots_of_proof(
     old_size: u64,
     old_root: &[u8; 32],

@@ -1,4 +1,5 @@
-//! Names: of domains and lineages, and the printable tokens that actions, audiences and environments are.
+//! Names of domains and lineages, and tokens: the printable texts that name actions, audiences and
+//! environments.
 
 use crate::json::FieldError;
 use crate::text::is_printable_ascii;
@@ -85,12 +86,12 @@ text_newtype!(
 impl DomainName {
     const ROOT: &'static str = "_root";
 
-    /// The system's domain, where root keys govern and nodes are granted.
+    /// The system's domain, in which the root keys govern and the nodes' keys are granted.
     pub fn root() -> Self {
         DomainName(Self::ROOT.to_owned())
     }
 
-    /// Whether this is the system's own name, with `_` in front.
+    /// Whether this name is the system's own: it begins with `_`.
     pub fn is_system(&self) -> bool {
         self.0.starts_with('_')
     }
@@ -111,7 +112,7 @@ impl LineageName {
         LineageName(Self::GOVERNANCE.to_owned())
     }
 
-    /// Whether this is the system's own name, with `_` in front.
+    /// Whether this name is the system's own: it begins with `_`.
     pub fn is_system(&self) -> bool {
         self.0.starts_with('_')
     }

@@ -1,7 +1,7 @@
 //! Signed notes: a text, and under it one line for each signature (`c2sp.org/signed-note`).
 //!
-//! This module owns the form of a note and of a verifier key, and what each type of key signs. It never decides which
-//! keys have to sign: see [`verify_checkpoint`](crate::checkpoint::verify_checkpoint).
+//! This module owns the form of a note and of a verifier key, and what each type of key signs. It never
+//! decides which keys must sign: [`verify_checkpoint`](crate::checkpoint::verify_checkpoint) does.
 
 use crate::base64::{decode_base64, encode_base64};
 use crate::code::Code;
@@ -28,7 +28,7 @@ pub const MAX_KEY_NAME_BYTES: usize = 512;
 /// What a signature line begins with: U+2014 and a space.
 const LINE_PREFIX: &str = "— ";
 
-/// A signed note. Form only: nothing is verified yet.
+/// A signed note. Only its form is checked; no signature is verified yet.
 ///
 /// Written as the text, an empty line and the signature lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,14 +44,15 @@ pub struct Note {
 pub struct NoteSignature {
     /// The key's name; see [`is_key_name`].
     pub name: String,
-    /// The key's id, of 32 bits: with the name it tells keys apart, it does not authenticate them.
+    /// The key's id, of 32 bits. Together with the name it tells keys apart; it does not authenticate them.
     pub key_id: [u8; 4],
-    /// What the key's type makes of a signature, at least one byte: 64 bytes for Ed25519, 72 for a cosignature.
+    /// The signature in the form of the key's type, at least one byte: 64 bytes for Ed25519, 72 for a
+    /// cosignature.
     pub signature: Vec<u8>,
 }
 
 impl Note {
-    /// Reads a note. Proves nothing about its signatures.
+    /// Reads a note. This verifies no signature.
     ///
     /// What is accepted is written back byte for byte by [`to_vec`](Self::to_vec).
     ///
@@ -61,8 +62,8 @@ impl Note {
     /// node keys (`unsigned_evidence`, `signature_invalid`).
     ///
     /// # Errors
-    /// `too_large` over a bound; `malformed` for anything that the specification does not allow, for base64 that is not
-    /// padded, standard and canonical, and for a name of more than 512 bytes.
+    /// `too_large` over a bound; `malformed` for anything that the specification does not allow, for base64
+    /// that is not padded, standard and canonical, and for a name of more than 512 bytes.
     pub fn parse(bytes: &[u8]) -> Result<Note, Refusal> {
         if bytes.len() > MAX_NOTE_BYTES {
             return Err(too_large(format!("a note has at most `{MAX_NOTE_BYTES}` bytes")));
@@ -90,7 +91,7 @@ impl Note {
         Ok(Note { text: text.to_owned(), signatures })
     }
 
-    /// The note's bytes. [`parse`](Self::parse) reads them back if the fields hold what they are documented to.
+    /// The note's bytes. [`parse`](Self::parse) reads them back if the fields are as documented.
     pub fn to_vec(&self) -> Vec<u8> {
         self.to_string().into_bytes()
     }
@@ -104,7 +105,7 @@ impl Display for Note {
 }
 
 impl NoteSignature {
-    /// Reads one signature line, without its newline. Proves nothing.
+    /// Reads one signature line, without its newline. This verifies nothing.
     ///
     /// # Errors
     /// `malformed`, as for [`Note::parse`].
@@ -154,7 +155,8 @@ impl NoteKeyKind {
     }
 }
 
-/// A key that verifies notes. Written as a verifier key, `<name>+<hex of the id>+<base64(type byte ‖ public key)>`.
+/// A key that verifies notes. Written as a verifier key, `<name>+<hex of the id>+<base64(type byte ‖ public
+/// key)>`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NoteKey {
     name: String,
@@ -208,16 +210,16 @@ impl NoteKey {
 
     /// Whether this key signed the note: `false` when no line has its name and its id.
     ///
-    /// A cosigner's lines say nothing unless the text is a checkpoint, which the caller checks.
+    /// A cosigner's lines mean something only if the text is a checkpoint, which the caller must check.
     ///
     /// # Errors
-    /// `signature_invalid` when any line with its name and its id does not verify, which rejects the note, even if
-    /// another such line verifies.
+    /// `signature_invalid` when any line with its name and its id does not verify, which rejects the note,
+    /// even if another such line verifies.
     pub fn verify(&self, note: &Note) -> Result<bool, Refusal> {
         Ok(!self.verified_signatures(note)?.is_empty())
     }
 
-    /// The signatures of all lines by this key, each of which verifies.
+    /// The signatures of all lines by this key. Each of them verifies.
     pub(crate) fn verified_signatures<'note>(&self, note: &'note Note) -> Result<Vec<&'note [u8]>, Refusal> {
         let id = self.key_id();
         let own = note.signatures.iter().filter(|line| line.name == self.name && line.key_id == id);
@@ -235,7 +237,8 @@ impl NoteKey {
 
     fn signed(&self, text: &str, signature: &[u8]) -> bool {
         match self.kind {
-            // Were one key used for both, a cosignature would else pass as the signature of this odd text.
+            // If one key were used for both, a cosignature would otherwise pass as the note signature of such
+            // a text.
             NoteKeyKind::Ed25519 => {
                 !text.starts_with(COSIGNATURE_HEADER) && self.key.verify(text.as_bytes(), signature)
             }
@@ -279,9 +282,10 @@ impl FromStr for NoteKey {
 
 /// Signs `text`, which ends in a newline, as the key `name` of the type 0x01.
 ///
-/// The note parses only if [`is_key_name`] holds for `name` and the text is as [`Note::text`] documents. A key that
-/// also cosigns must be given checkpoints alone to sign: a text that begins like a cosignature's message, with
-/// `cosignature/v1` and then a time, could be taken for one, and no [`NoteKey`] verifies it as a note.
+/// The note parses only if [`is_key_name`] holds for `name` and the text is as [`Note::text`] documents. If
+/// the key also cosigns, it must sign nothing but checkpoints: a text that begins like a cosignature's
+/// message, with `cosignature/v1` and then a time, could be taken for one. No [`NoteKey`] verifies such a
+/// text as a note.
 pub fn sign_note(text: &str, name: &str, key: &SigningKey) -> NoteSignature {
     NoteSignature {
         name: name.to_owned(),
@@ -290,8 +294,9 @@ pub fn sign_note(text: &str, name: &str, key: &SigningKey) -> NoteSignature {
     }
 }
 
-/// Whether a key may have this name: 1 to 512 bytes without `+`, white space (Unicode's) and what
-/// [is obeyed](crate::text::is_obeyed). The specification forbids less: it takes every name without `+` and white space.
+/// Whether a key may have this name: 1 to 512 bytes without `+`, without Unicode white space and without a
+/// character that [is obeyed](crate::text::is_obeyed). The specification is less strict: it forbids only `+`
+/// and white space.
 pub fn is_key_name(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= MAX_KEY_NAME_BYTES
@@ -309,7 +314,7 @@ pub(crate) fn key_id(name: &str, kind: NoteKeyKind, key: &PublicKey) -> [u8; 4] 
     [a, b, c, d]
 }
 
-/// Standard base64, padded, and exactly as it would be written.
+/// Decodes base64 that is standard, padded and canonical.
 pub(crate) fn strict_base64(text: &str) -> Option<Vec<u8>> {
     decode_base64(text).filter(|bytes| encode_base64(bytes) == text)
 }
@@ -321,8 +326,8 @@ pub(crate) fn malformed(detail: impl Into<String>) -> Refusal {
 fn too_large(detail: String) -> Refusal {
     Refusal::new(Code::TooLarge, detail)
 }
-/// Unicode's property White_Space, as of Unicode 16. Written out: what a name is must not depend on the tables of the standard
-/// library that a build came with.
+/// Unicode's property White_Space, as of Unicode 16. The list is written out, so that the validity of a name
+/// does not depend on the Unicode tables of the standard library that a build uses.
 fn is_space(c: char) -> bool {
     let spaces = [
         '\u{9}'..='\u{d}',

@@ -1,8 +1,8 @@
-//! PEM files with Ed25519 keys, read as openssl reads them: text before, between and behind the blocks, several blocks, empty
-//! lines, ends of lines of either kind, a byte order mark.
+//! PEM files with Ed25519 keys, read as openssl reads them: with text before, between and after the blocks,
+//! several blocks, empty lines, either kind of line end, and a byte order mark.
 //!
-//! This module owns the text: which blocks a file has, which of them is the key, and in words what else is there. It does no IO,
-//! and no message of it has key material.
+//! This module owns the text: which blocks a file has, which of them holds the key, and how messages describe
+//! the others. It does no IO and puts no key material into a message.
 
 use crate::key::{KeyError, PublicKey, SigningKey};
 use crate::text::shown;
@@ -25,7 +25,7 @@ const BEGIN: &str = "-----BEGIN ";
 const END: &str = "-----END ";
 const DASHES: &str = "-----";
 
-/// What a key file is read for.
+/// Which kind of key a file is read for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wanted {
     Public,
@@ -60,23 +60,26 @@ struct Block<'a> {
 }
 
 impl PublicKey {
-    /// Reads a `PUBLIC KEY` PEM file (SubjectPublicKeyInfo, RFC 8410), as `openssl pkey -pubout` writes it: the first Ed25519 key
-    /// of its blocks, whatever text is around them. For all of them, see [`public_keys`].
+    /// Reads a `PUBLIC KEY` PEM file (SubjectPublicKeyInfo, RFC 8410), as `openssl pkey -pubout` writes it.
+    /// Answers the first Ed25519 key of its blocks, whatever text surrounds them. [`public_keys`] reads all
+    /// keys of a file.
     ///
     /// # Errors
-    /// Other text, other algorithms, and what [`from_bytes`](Self::from_bytes) refuses. The error says what the file has instead.
+    /// Other text, other algorithms, and keys that [`from_bytes`](Self::from_bytes) refuses. The error says
+    /// what the file holds instead.
     pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
         first_public_key(pem)
     }
 }
 
 impl SigningKey {
-    /// Reads an unencrypted `PRIVATE KEY` PEM file (PKCS#8 v1 or v2, RFC 8410), as `openssl genpkey -algorithm ed25519`
-    /// writes it: the Ed25519 key of its blocks, whatever text and other blocks are around it.
+    /// Reads an unencrypted `PRIVATE KEY` PEM file (PKCS#8 v1 or v2, RFC 8410), as `openssl genpkey
+    /// -algorithm ed25519` writes it. Answers the Ed25519 key of its blocks, whatever text and other blocks
+    /// surround it.
     ///
     /// # Errors
-    /// Other text, other algorithms, encrypted keys, two different Ed25519 keys, and a v2 file whose public half belongs to another
-    /// key. The error says what the file has instead.
+    /// Other text, other algorithms, encrypted keys, two different Ed25519 keys, and a v2 file whose public
+    /// half belongs to another key. The error says what the file holds instead.
     pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
         signing_key(pem)
     }
@@ -87,10 +90,11 @@ pub fn has_public_key(text: &str) -> bool {
     text.lines().any(|line| begins(line).is_some_and(|label| label == Wanted::Public.label()))
 }
 
-/// The one public key of a file: the first Ed25519 key of its `PUBLIC KEY` blocks or, if it has none, that of its private key.
+/// The one public key of a file: the first Ed25519 key of its `PUBLIC KEY` blocks or, if it has none, that of
+/// its private key.
 ///
 /// # Errors
-/// What [`PublicKey::from_pem`] refuses, or [`SigningKey::from_pem`].
+/// Those of [`PublicKey::from_pem`] and of [`SigningKey::from_pem`].
 pub fn public_key_of(text: &str) -> Result<PublicKey, KeyError> {
     if has_public_key(text) {
         return first_public_key(text);
@@ -98,10 +102,12 @@ pub fn public_key_of(text: &str) -> Result<PublicKey, KeyError> {
     public_keys(text)?.into_iter().next().ok_or_else(|| Wanted::Public.error("it holds no key"))
 }
 
-/// The public keys of a file, in their order: those of its `PUBLIC KEY` blocks or, if it has none, that of its private key.
+/// The public keys of a file, in their order: those of its `PUBLIC KEY` blocks or, if it has none, that of
+/// its private key.
 ///
 /// # Errors
-/// A `PUBLIC KEY` block that is no Ed25519 key, also beside others; and what [`SigningKey::from_pem`] refuses, if it has none.
+/// A `PUBLIC KEY` block that holds no Ed25519 key, even beside blocks that do. If the file has no such block,
+/// the errors of [`SigningKey::from_pem`].
 pub fn public_keys(text: &str) -> Result<Vec<PublicKey>, KeyError> {
     let blocks = blocks(text, Wanted::Public)?;
     let public: Vec<&Block<'_>> = of(&blocks, Wanted::Public).collect();
@@ -114,7 +120,7 @@ pub fn public_keys(text: &str) -> Result<Vec<PublicKey>, KeyError> {
     Err(nothing(&blocks, text, Wanted::Public))
 }
 
-/// The first Ed25519 key of the `PUBLIC KEY` blocks. Keys of other algorithms are passed over if there is one.
+/// The first Ed25519 key of the `PUBLIC KEY` blocks. If there is one, keys of other algorithms are skipped.
 fn first_public_key(text: &str) -> Result<PublicKey, KeyError> {
     let blocks = blocks(text, Wanted::Public)?;
     let mut first_problem = None;
@@ -127,7 +133,8 @@ fn first_public_key(text: &str) -> Result<PublicKey, KeyError> {
     Err(first_problem.unwrap_or_else(|| nothing(&blocks, text, Wanted::Public)))
 }
 
-/// The one Ed25519 key of the unencrypted `PRIVATE KEY` blocks. Keys of other algorithms are passed over if there is one.
+/// The one Ed25519 key of the unencrypted `PRIVATE KEY` blocks. If there is one, keys of other algorithms are
+/// skipped.
 fn signing_key(text: &str) -> Result<SigningKey, KeyError> {
     let blocks = blocks(text, Wanted::Private)?;
     if of(&blocks, Wanted::Private).next().is_none() {
@@ -158,7 +165,7 @@ fn signing_key_of(blocks: &[Block<'_>]) -> Result<SigningKey, KeyError> {
     found.ok_or_else(other)
 }
 
-/// The blocks that can hold what is wanted.
+/// The blocks that can hold the wanted kind of key.
 fn of<'a, 'b>(blocks: &'b [Block<'a>], wanted: Wanted) -> impl Iterator<Item = &'b Block<'a>> {
     blocks.iter().filter(move |block| block.label == wanted.label() && !block.is_encrypted())
 }
@@ -201,7 +208,7 @@ fn check_algorithm(oid: ObjectIdentifier, wanted: Wanted) -> Result<(), KeyError
     Err(KeyError::Algorithm { expected: wanted.name(), found })
 }
 
-/// Why a file has nothing of what is wanted: what it has instead, and what to do.
+/// The error for a file without the wanted kind of key: what the file holds instead, and what to do.
 fn nothing(blocks: &[Block<'_>], text: &str, wanted: Wanted) -> KeyError {
     if text.bytes().all(|byte| byte.is_ascii_whitespace()) {
         return wanted.error("it is empty");
@@ -222,13 +229,13 @@ fn nothing(blocks: &[Block<'_>], text: &str, wanted: Wanted) -> KeyError {
 }
 
 impl Block<'_> {
-    /// Whether it takes a password to read it: said by the label of PKCS#8 or by a header of older files.
+    /// Whether reading it takes a password. In PKCS#8 the label says so, in older files a header.
     fn is_encrypted(&self) -> bool {
         self.label == "ENCRYPTED PRIVATE KEY"
             || self.lines.iter().any(|line| line.starts_with("Proc-Type:") && line.contains("ENCRYPTED"))
     }
 
-    /// What is in its base64, wiped after use. Headers and empty lines are left out.
+    /// The decoded base64 of the block, wiped after use. Headers and empty lines are left out.
     fn der(&self, wanted: Wanted) -> Result<Zeroizing<Vec<u8>>, KeyError> {
         let lines = self.lines.iter().filter(|line| !line.contains(':'));
         let letters: String =
@@ -240,7 +247,7 @@ impl Block<'_> {
             .map_err(|_| wanted.error(format!("its block `{}` is not base64", shown(self.label))))
     }
 
-    /// What it is, with its article, for messages.
+    /// What the block is, with its article, for messages.
     fn what(&self) -> String {
         let what = match self.label {
             _ if self.is_encrypted() => "an encrypted private key",
@@ -258,7 +265,7 @@ impl Block<'_> {
         what.to_owned()
     }
 
-    /// How to come from it to what is wanted, if there is a way.
+    /// How to make the wanted file from this block, if there is a way.
     fn remedy(&self, wanted: Wanted) -> Option<&'static str> {
         match (self.label, wanted) {
             (_, Wanted::Private) if self.is_encrypted() => {
@@ -321,8 +328,8 @@ fn ends(line: &str) -> Option<&str> {
 /// Most bytes of a block's label.
 const LABEL_BYTES: usize = 40;
 
-/// Whether this is what a block may be called. Errors show labels, so nothing of a key may be taken for one: a file that has lost its line
-/// ends is a single line, which begins and ends as that of a label does.
+/// Whether this can be the label of a block. Error messages show labels, so no part of a key may pass as one:
+/// a file that has lost its line ends is a single line that begins and ends like a label's.
 fn is_label(text: &str) -> bool {
     let is_of_labels = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b' ';
     text.len() <= LABEL_BYTES && text.bytes().all(is_of_labels)

@@ -1,9 +1,9 @@
-//! Decision receipts: one signature over a Merkle tree of decisions, so that each can be shown to others and verified
-//! offline.
+//! Decision receipts: one signature over a Merkle tree of decisions, so that each can be shown to others and
+//! verified offline.
 //!
-//! A node signs the root of the tree over all decisions that it answered under one read barrier. A receipt carries the
-//! exact leaf, its place and path, and that one envelope. It proves that the holder of a trusted key said so, nothing
-//! about whether it was right.
+//! A node signs the root of the tree over all decisions that it answered under one read barrier. A receipt
+//! carries the exact leaf, its place and path, and the envelope with that one signature. It proves that the
+//! holder of a trusted key signed the decision. It does not prove that the decision was right.
 
 use crate::base64::{decode_base64, encode_base64, what_is_no_base64};
 use crate::code::Code;
@@ -13,7 +13,8 @@ use crate::key::{PublicKey, SigningKey};
 use crate::merkle::{BatchTree, leaf_hash, verify_inclusion};
 use crate::refusal::Refusal;
 
-/// The payload type of a signed batch of decisions. No other kind of signature can stand for it.
+/// The payload type of a signed batch of decisions. The signature covers it, so no other kind of signature
+/// can pass as one.
 pub const DECISIONS_PAYLOAD_TYPE: &str = "application/vnd.egpep.decisions.v1+json";
 
 /// Longest decision with its receipt that is verified, in bytes.
@@ -22,7 +23,8 @@ pub const MAX_DECISION_BYTES: usize = 1024 * 1024;
 /// Longest inclusion path: a tree of 2^63 leaves has no longer one.
 const MAX_PATH: usize = 63;
 
-/// Fewest bytes of a leaf's salt, which keeps the other leaves of the tree from being guessed.
+/// Fewest bytes of a leaf's salt. The salt keeps the holder of one receipt from guessing the other leaves of
+/// the tree.
 const MIN_SALT_BYTES: usize = 16;
 
 /// The name of the field in which a decision carries its receipt.
@@ -56,7 +58,8 @@ impl DecisionReceipt {
         ])
     }
 
-    /// Reads a receipt that stands at `path` of a larger input, whose length the caller has bounded. Proves nothing.
+    /// Reads a receipt that stands at `path` of a larger input, whose length the caller has bounded. This
+    /// verifies nothing.
     ///
     /// # Errors
     /// `malformed` with the field at fault.
@@ -78,8 +81,8 @@ impl DecisionReceipt {
     /// The key among `trusted` that signed a tree in which this leaf stands.
     ///
     /// # Errors
-    /// `malformed` for a payload of another type or form, `signature_invalid` when no trusted key signed it or the path
-    /// does not prove the leaf.
+    /// `malformed` for a payload of another type or form, `signature_invalid` when no trusted key signed it
+    /// or the path does not prove the leaf.
     pub fn verify(&self, trusted: &[PublicKey]) -> Result<PublicKey, Refusal> {
         if self.envelope.payload_type != DECISIONS_PAYLOAD_TYPE {
             let detail = format!("must be `{DECISIONS_PAYLOAD_TYPE}`");
@@ -103,7 +106,8 @@ impl DecisionReceipt {
 
     fn signer(&self, trusted: &[PublicKey]) -> Option<PublicKey> {
         let message = self.envelope.pae();
-        // At most 64 signatures, and the trusted keys are the caller's own: the product is bounded by the caller.
+        // At most 64 signatures, and the trusted keys are the caller's own: the product is bounded by the
+        // caller.
         let by = |key: &&PublicKey| self.envelope.signatures.iter().any(|s| key.verify(&message, &s.sig));
         trusted.iter().find(by).copied()
     }
@@ -131,12 +135,12 @@ pub fn sign_batch(leaves: Vec<Vec<u8>>, key: &SigningKey) -> Vec<DecisionReceipt
     leaves.into_iter().enumerate().map(receipt).collect()
 }
 
-/// A decision that a trusted key stands behind.
+/// A decision that a trusted key signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedDecision {
     /// The decision without its receipt.
     pub decision: Json,
-    /// Whether it says `allow`. It may be out of date: see its `validUntil`.
+    /// Whether the decision is `allow`. It may be out of date: see its `validUntil`.
     pub allow: bool,
     /// Which of the trusted keys signed.
     pub signer: PublicKey,
@@ -145,8 +149,8 @@ pub struct VerifiedDecision {
 /// Verifies a decision as a node answered it, against the keys that the caller trusts.
 ///
 /// # Errors
-/// `too_large`; `malformed` with the field at fault; `signature_invalid` when no trusted key signed it, the leaf does
-/// not stand in the signed tree, or the decision says something else than its leaf.
+/// `too_large`; `malformed` with the field at fault; `signature_invalid` when no trusted key signed it, the
+/// leaf does not stand in the signed tree, or the decision says something else than its leaf.
 pub fn verify_decision(bytes: &[u8], trusted: &[PublicKey]) -> Result<VerifiedDecision, Refusal> {
     if bytes.len() > MAX_DECISION_BYTES {
         let detail = format!("decision of `{}` bytes is over the limit of {MAX_DECISION_BYTES}", bytes.len());

@@ -4,7 +4,7 @@ use crate::code::Code;
 use crate::json::FieldError;
 use serde::{Deserialize, Serialize};
 
-/// How the field begins that names another envelope of the same batch.
+/// How a field begins that names another envelope of the same batch.
 const BATCH_FIELD: &str = "envelopes[";
 
 /// Why a submission or another input was refused.
@@ -15,7 +15,8 @@ const BATCH_FIELD: &str = "envelopes[";
 pub struct Refusal {
     /// The stable code.
     pub code: Code,
-    /// Path of the field at fault, such as `predicate.claims.actions[2]`; absent when the whole input is.
+    /// Path of the field at fault, such as `predicate.claims.actions[2]`; absent if the whole input is at
+    /// fault.
     pub field: Option<String>,
     /// One sentence for people: lower case, no full stop.
     pub detail: String,
@@ -32,9 +33,10 @@ impl Refusal {
         Refusal { code, field: Some(field.into()), detail: detail.into() }
     }
 
-    /// The refusal of an envelope with which nothing is wrong, as far as it was looked at: the one at `place` of its all-or-nothing batch,
-    /// counted from 0, is refused because of `cause`. It has the cause's code, and so the status that sends the caller the same way. As its
-    /// field it names `envelopes[<place>]`, which is no field of an envelope.
+    /// The refusal of an envelope whose all-or-nothing batch fails because of another envelope. That one
+    /// stands at `place` of the batch, counted from 0, and `cause` is its refusal. As far as this envelope
+    /// was looked at, nothing is wrong with it. The refusal has the code of `cause`, and so the same status.
+    /// Its field is `envelopes[<place>]`, which is no field of an envelope.
     pub fn of_batch(place: usize, cause: &Refusal) -> Self {
         let detail = format!(
             "nothing is wrong with this envelope as far as it was looked at, and this batch did not record it, because envelope \
@@ -44,12 +46,12 @@ impl Refusal {
         Refusal::at(cause.code, format!("{BATCH_FIELD}{place}]"), detail)
     }
 
-    /// Whether a refusal at this field is one of another envelope's in the same batch ([`Refusal::of_batch`]).
+    /// Whether a refusal at this field is due to another envelope of the same batch ([`Refusal::of_batch`]).
     pub fn is_field_of_batch(field: &str) -> bool {
         field.starts_with(BATCH_FIELD)
     }
 
-    /// A field's error under `code`.
+    /// The refusal of a field's error with this code.
     pub fn of_field(code: Code, error: FieldError) -> Self {
         let FieldError { field, problem } = error;
         Refusal { code, field: (!field.is_empty()).then_some(field), detail: problem }

@@ -1,4 +1,4 @@
-//! The question: may this execute, now?
+//! The request to authorize: may this execute, now?
 
 use crate::code::Code;
 use crate::history::{Cursor, History};
@@ -8,13 +8,13 @@ use crate::name::{DomainName, LineageName, Token};
 use crate::refusal::Refusal;
 use serde::{Deserialize, Serialize};
 
-/// A request to authorize one action on one subject. Its JSON is [`AuthorizeRequest::to_json`] and omits what is absent;
-/// serde stores it positionally.
+/// A request to authorize one action on one subject. Its JSON is [`AuthorizeRequest::to_json`] and omits what
+/// is absent; serde stores it positionally.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct AuthorizeRequest {
     /// The domain that is asked; never the system's.
     pub domain: DomainName,
-    /// The execution's lineage; absent: the one open lineage of that subject.
+    /// The execution's lineage; if absent, the one open lineage of the subject.
     pub lineage: Option<LineageName>,
     /// The lineage of the host or enclave that is to run it; never the execution's own.
     pub runtime: Option<LineageName>,
@@ -22,17 +22,17 @@ pub struct AuthorizeRequest {
     pub action: String,
     /// The digest of what is to run.
     pub subject: Sha256,
-    /// For whom.
+    /// The audience, if the caller names one.
     pub audience: Option<String>,
-    /// Where.
+    /// The environment, if the caller names one.
     pub environment: Option<String>,
     /// The caller's own value, 1 to 128 printable ASCII characters, that ties the decision to this question.
     pub nonce: Option<String>,
-    /// Deny unless this is the lineage's head. Goes with `history`.
+    /// The lineage's head that the caller expects; any other head denies. It needs `history`.
     pub expected_head: Option<EvidenceId>,
-    /// Do not answer from a state before this revision. Goes with `history`.
+    /// The least revision of the state that may answer. It needs `history`.
     pub min_revision: Option<u64>,
-    /// Answer only in this history: the one in which `expected_head` and `min_revision` were read.
+    /// The only history that may answer: the one in which `expected_head` and `min_revision` were read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history: Option<History>,
 }
@@ -46,8 +46,8 @@ impl AuthorizeRequest {
         Self::from_json(&json::parse(bytes)?, "")
     }
 
-    /// Reads a request that stands at `path` of a larger input. Unknown fields are refused: one that is ignored might
-    /// have been meant to restrict.
+    /// Reads a request that stands at `path` of a larger input. Unknown fields are refused, because the
+    /// caller may have meant an ignored field as a restriction.
     ///
     /// # Errors
     /// `malformed` with the field at fault.
@@ -82,14 +82,14 @@ impl AuthorizeRequest {
         Ok(request)
     }
 
-    /// The field that means something in one history only, if one is given.
+    /// The given field that means something in one history only, if there is one.
     fn rests_on_a_history(&self) -> Option<&'static str> {
         let head = self.expected_head.map(|_| "expectedHead");
         self.min_revision.map(|_| "minRevision").or(head)
     }
 
-    /// The same request, answered from no state before `cursor`, and in its history only: so that a caller reads what it has
-    /// written.
+    /// The same request, to be answered only in the history of `cursor` and from no state before it. With the
+    /// cursor of its own write, a caller reads what it has written.
     #[must_use]
     pub fn not_before(self, cursor: Cursor) -> Self {
         let Cursor { history, revision } = cursor;

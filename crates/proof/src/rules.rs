@@ -1,26 +1,27 @@
 //! The versions of the rules, and what verifies and what parses under each.
 //!
-//! What a replica makes of an envelope follows the version that the registry's state is at, and never the newest one that
-//! its build knows: verification is a rule like any other. Old versions stay here for good, since a ledger is verified under
-//! the rules that each of its leaves was accepted under. To change what verifies or parses: add a field to [`Rules`], give it
-//! the old behaviour in the versions that are there, and the new one in a version of its own. The vectors in
-//! `vectors/hostile.json` say for each version what it accepts.
+//! A replica judges an envelope by the version of the rules that the registry's state follows, never by the
+//! newest one that its build knows: verification is a rule like any other. Old versions stay here for good,
+//! because each leaf of a ledger is verified under the rules that it was accepted under. To change what
+//! verifies or parses: add a field to [`Rules`], give it the old behaviour in the existing versions, and the
+//! new behaviour in a new version. The vectors in `vectors/hostile.json` say for each version what it
+//! accepts.
 
 use crate::text::Source;
 use std::fmt;
 
-/// A version of the rules, known to this build or not.
+/// A version of the rules, whether or not this build knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RulesVersion(pub u32);
 
 impl RulesVersion {
-    /// The version that every registry begins with, whatever the build that founds it knows.
+    /// The version that every registry begins with, whichever build founds it.
     pub const GENESIS: RulesVersion = RulesVersion(1);
 
     /// The newest version that this build knows.
     pub const NEWEST: RulesVersion = RulesVersion(1);
 
-    /// A version that is in no release, to test what a raise does.
+    /// A version that is in no release. Tests raise the rules to it.
     #[cfg(feature = "test-rules")]
     pub const TEST: RulesVersion = RulesVersion(2);
 }
@@ -31,8 +32,8 @@ impl fmt::Display for RulesVersion {
     }
 }
 
-/// A version of the rules that this build knows, and what it does differently from the others; everything else is the same
-/// in all of them.
+/// A version of the rules that this build knows. The fields are the differences between the versions;
+/// everything else is the same in all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Rules {
     version: RulesVersion,
@@ -42,7 +43,8 @@ pub struct Rules {
     pub(crate) signature_needs_keyid: bool,
     /// Whether an audit event must carry `detail`.
     pub(crate) audit_event_needs_detail: bool,
-    /// Whether names and details are judged as text from outside. This differs in no version: see [`Rules::stored`].
+    /// Whether names and details are judged as text from outside. This differs in no version: see
+    /// [`Rules::stored`].
     pub(crate) text: Source,
 }
 
@@ -59,7 +61,7 @@ impl Rules {
     /// The newest rules that this build knows.
     pub const NEWEST: Rules = Rules::GENESIS;
 
-    /// Rules that are in no release, to test what a raise does.
+    /// Rules that are in no release. Tests raise the rules to them.
     #[cfg(feature = "test-rules")]
     pub const TEST: Rules = Rules {
         version: RulesVersion::TEST,
@@ -69,7 +71,7 @@ impl Rules {
         text: Source::Outside,
     };
 
-    /// The rules of a version; none if this build does not know it.
+    /// The rules of a version; `None` if this build does not know it.
     pub fn of(version: RulesVersion) -> Option<Self> {
         Self::all().find(|rules| rules.version == version)
     }
@@ -89,14 +91,15 @@ impl Rules {
         Self::all().filter(move |rules| rules.version < self.version)
     }
 
-    /// These rules for reading again what the registry accepted under them. Until release 0.1.0, version 1 took names and details
-    /// with characters that terminals obey: what holds such a name stays readable, and nothing new gets in by this.
+    /// These rules, for reading again what the registry accepted under them. Until release 0.1.0, version 1
+    /// accepted names and details with characters that terminals obey. Stored text of this kind stays
+    /// readable; new text of this kind is refused.
     #[must_use]
     pub fn stored(self) -> Self {
         Rules { text: Source::Stored, ..self }
     }
 
-    /// Which version it is.
+    /// The version.
     pub fn version(self) -> RulesVersion {
         self.version
     }

@@ -1,7 +1,7 @@
 //! The in-toto Statement v1 that every envelope carries, with the predicate of this protocol.
 //!
-//! A [`Statement`] is well formed, no more: nobody's signature stands behind it until
-//! [`verify`](crate::verify::verify) says so, and whether its claims and times are acceptable is judged later.
+//! A [`Statement`] is well formed, and nothing more is known of it: [`verify`](crate::verify::verify) checks
+//! its signatures, and the registry judges later whether its claims and times are acceptable.
 
 use crate::code::Code;
 use crate::dsse::{Envelope, STATEMENT_PAYLOAD_TYPE};
@@ -32,19 +32,21 @@ pub const MAX_SUBJECT_NAME_BYTES: usize = 1024;
 /// One signed claim about one subject.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statement {
-    /// The subject's name, for people; decides nothing. 1 to 1,024 bytes without what [is obeyed](crate::text::is_obeyed).
+    /// The subject's name, for people; no decision depends on it. 1 to 1,024 bytes without a character that
+    /// [is obeyed](crate::text::is_obeyed).
     pub subject_name: Option<String>,
     /// The subject's digest.
     pub subject: Sha256,
     /// What kind of evidence this is.
     pub kind: EvidenceKind,
-    /// Origin of the registry that it is meant for: 1 to 256 printable ASCII characters.
+    /// The origin of the registry that it is meant for: 1 to 256 printable ASCII characters.
     pub registry: String,
     /// The domain that it belongs to.
     pub domain: DomainName,
     /// The lineage within that domain.
     pub lineage: LineageName,
-    /// Who must have signed: 1 to 32 distinct keys in the order written, exactly one for execution evidence.
+    /// The keys that must have signed: 1 to 32 distinct keys in the order written, exactly one for execution
+    /// evidence.
     pub issuers: Vec<PublicKey>,
     /// Its slot in the issuer's chain, from 0; absent for restrictions.
     pub sequence: Option<u64>,
@@ -52,9 +54,9 @@ pub struct Statement {
     pub parent: Option<EvidenceId>,
     /// The evidence that it rests on: at most 64, distinct.
     pub references: Vec<EvidenceId>,
-    /// When its issuers say that it was made; proves nothing about when it was signed.
+    /// The time at which its issuers say that they made it. It does not prove when it was signed.
     pub issued_at: Seconds,
-    /// From when on it no longer counts.
+    /// The time from which it no longer counts.
     pub expires_at: Option<Seconds>,
     /// The claims, always an object; their rules depend on the kind, see [`Claims`](crate::Claims).
     pub claims: Json,
@@ -64,7 +66,8 @@ impl Statement {
     /// Reads a statement from an envelope's payload. A whole number may have a fraction of zeros there: see
     /// [`parse_payload`](json::parse_payload).
     ///
-    /// Two spellings of one number are two payloads: two statements with two evidence ids, and in one slot an equivocation.
+    /// Two spellings of one number are two payloads: two statements with two evidence ids, and in one slot an
+    /// equivocation.
     ///
     /// # Errors
     /// `malformed` with the field at fault.
@@ -72,8 +75,9 @@ impl Statement {
         Self::read(&json::parse_payload(payload)?, Source::Outside)
     }
 
-    /// Reads a statement that the registry accepted before, from the payload of the envelope that it keeps. Until release 0.1.0, the
-    /// subject's name could have characters that terminals obey; it is read as it is.
+    /// Reads a statement that the registry accepted earlier, from the payload of the stored envelope. Until
+    /// release 0.1.0, the subject's name could have characters that terminals obey; such a name is read as it
+    /// is.
     ///
     /// # Errors
     /// `malformed` with the field at fault.
@@ -97,7 +101,8 @@ impl Statement {
         let (subject_name, subject) = read_subject(&mut fields, source)?;
         let kind = read_kind(&mut fields)?;
         let mut predicate = fields.object("predicate")?;
-        // in-toto: consumers ignore fields of the statement that they don't know. Those of the predicate are ours.
+        // in-toto: consumers ignore fields of the statement that they don't know. Those of the predicate are
+        // ours.
         fields.ignore_rest();
         let statement = Statement {
             subject_name,
@@ -219,14 +224,14 @@ fn read_claims(predicate: &mut Fields<'_>) -> Result<Json, FieldError> {
     Ok(claims.clone())
 }
 
-/// Refuses a list in which something stands twice; lists are at most 64 long.
+/// Refuses a list that has the same entry twice. Lists have at most 64 entries.
 pub(crate) fn check_distinct<T: PartialEq + std::fmt::Display>(
     path: &str,
     items: &[T],
 ) -> Result<(), FieldError> {
     for (i, item) in items.iter().enumerate() {
         if items.iter().take(i).any(|other| other == item) {
-            return Err(FieldError::new(format!("{path}[{i}]"), format!("`{item}` stands there twice")));
+            return Err(FieldError::new(format!("{path}[{i}]"), format!("`{item}` appears twice")));
         }
     }
     Ok(())

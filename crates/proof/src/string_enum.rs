@@ -60,7 +60,8 @@ use std::fmt::{Display, Formatter};
 use std::marker::PhantomData;
 use std::str::FromStr;
 
-/// Deserializes a value from its text through `FromStr`, so that whatever comes back from storage is validated again.
+/// Deserializes a value from its text through `FromStr`, so that whatever comes back from storage is
+/// validated again.
 pub(crate) fn from_text<'de, T, D>(deserializer: D, what: &'static str) -> Result<T, D::Error>
 where
     T: FromStr,

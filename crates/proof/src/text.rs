@@ -1,9 +1,10 @@
-//! Judgements about text: what a name or a detail may hold, and how a stranger's text is shown.
+//! Rules for text: which characters a name or a detail may have, and how text from outside is shown.
 //!
-//! Terminals and viewers obey some characters instead of showing them: they end lines, move the cursor, turn the direction of
-//! writing round, hide what follows. A name that has one can look like another, and a detail can look like a line of the program
-//! that prints it. So text from outside is refused if it has one, and what is printed all the same is escaped. [`is_obeyed`] is
-//! the one list of them.
+//! Terminals and viewers obey some characters instead of showing them: these end lines, move the cursor,
+//! reverse the direction of writing or hide what follows. A name with such a character can look like another
+//! name, and a detail can look like a line of the program that prints it. Therefore text from outside that
+//! has one is refused, and text that is printed anyway is escaped. [`is_obeyed`] is the only list of these
+//! characters.
 
 use crate::json::FieldError;
 use std::borrow::Cow;
@@ -12,8 +13,8 @@ use std::ops::RangeInclusive;
 /// Longest part of a foreign value that a message quotes, in characters.
 const SHOWN_CHARS_MAX: usize = 80;
 
-/// What terminals and viewers obey. Written out: what is refused must not depend on the tables of the standard library that a
-/// build came with.
+/// The characters that terminals and viewers obey. The list is written out, so that a refusal does not depend
+/// on the Unicode tables of the standard library that a build uses.
 const OBEYED: [RangeInclusive<char>; 9] = [
     // Controls: ends of lines, and what begins escape sequences.
     '\u{0}'..='\u{1f}',
@@ -33,25 +34,28 @@ const OBEYED: [RangeInclusive<char>; 9] = [
     '\u{e0000}'..='\u{e007f}',
 ];
 
-/// Whether terminals and viewers obey this character instead of showing it: controls (U+0000 to U+001F, U+007F to U+009F), ends
-/// of lines and paragraphs (U+2028, U+2029), controls of direction (U+061C, U+200E, U+200F, U+202A to U+202E, U+2066 to U+206F),
-/// the byte order mark (U+FEFF), interlinear annotations (U+FFF9 to U+FFFB) and tags (U+E0000 to U+E007F).
+/// Whether terminals and viewers obey this character instead of showing it: controls (U+0000 to U+001F,
+/// U+007F to U+009F), ends of lines and paragraphs (U+2028, U+2029), controls of direction (U+061C, U+200E,
+/// U+200F, U+202A to U+202E, U+2066 to U+206F), the byte order mark (U+FEFF), interlinear annotations (U+FFF9
+/// to U+FFFB) and tags (U+E0000 to U+E007F).
 pub fn is_obeyed(c: char) -> bool {
     OBEYED.iter().any(|range| range.contains(&c))
 }
 
-/// `text` for one line of a terminal: what [is obeyed](is_obeyed) is written as `\n`, `\r`, `\t` or `\u{202e}`.
+/// `text` for one line of a terminal: a character that [is obeyed](is_obeyed) is written as `\n`, `\r`, `\t`
+/// or `\u{202e}`.
 pub fn one_line(text: &str) -> Cow<'_, str> {
     escaped(text, is_obeyed)
 }
 
-/// `text` for a terminal, newlines and tabs as they are: all else that [is obeyed](is_obeyed) is written as in [`one_line`].
+/// `text` for a terminal. Newlines and tabs stay; any other character that [is obeyed](is_obeyed) is escaped
+/// as in [`one_line`].
 pub fn lines(text: &str) -> Cow<'_, str> {
     escaped(text, |c| is_obeyed(c) && c != '\n' && c != '\t')
 }
 
-/// The JSON `text` for a terminal: what [is obeyed](is_obeyed) is written as JSON's escapes, so that it says the same. Newlines
-/// and tabs stay, since in JSON they stand between the values.
+/// The JSON `text` for a terminal: a character that [is obeyed](is_obeyed) is written as JSON's escape, so
+/// that the JSON still means the same. Newlines and tabs stay, because in JSON they stand between the values.
 pub fn json_lines(text: &str) -> Cow<'_, str> {
     let to_escape = |c: char| is_obeyed(c) && !matches!(c, '\n' | '\r' | '\t');
     if !text.contains(to_escape) {
@@ -89,7 +93,8 @@ fn push_escaped(out: &mut String, c: char) {
     }
 }
 
-/// `value` made safe for a one-line message: what is obeyed, quotes and backslashes escaped, cut after a bounded length.
+/// `value` made safe for a one-line message: characters that are obeyed, quotes and backslashes are escaped,
+/// and the text is cut after a bounded length.
 pub(crate) fn shown(value: &str) -> String {
     let mut out = String::new();
     for c in value.chars().take(SHOWN_CHARS_MAX) {
@@ -122,14 +127,15 @@ pub(crate) fn check_printable_ascii(path: &str, value: &str, bytes_max: usize) -
 /// Where a free text comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Source {
-    /// From outside: it is judged.
+    /// From outside: it is checked.
     Outside,
-    /// From what was accepted before: until release 0.1.0 it could have characters that are obeyed. It is read as it is, and escaped
-    /// where it is printed.
+    /// From a statement that was accepted earlier. Until release 0.1.0 it could have characters that are
+    /// obeyed. It is read as it is, and escaped where it is printed.
     Stored,
 }
 
-/// Refuses free text that is empty, has more than `bytes_max` bytes or, from outside, a character that [is obeyed](is_obeyed).
+/// Refuses free text that is empty or has more than `bytes_max` bytes. If it is from outside, refuses a
+/// character that [is obeyed](is_obeyed) too.
 pub(crate) fn check_plain(
     source: Source,
     path: &str,

@@ -1,4 +1,5 @@
-//! Points in time: seconds where statements write them, milliseconds where the registry counts them. No clock.
+//! Points in time: in seconds where statements state them, in milliseconds where the registry counts them.
+//! This module reads no clock.
 
 use crate::json::FieldError;
 use crate::text::shown;
@@ -13,8 +14,8 @@ const LAST_SECOND: i64 = 253_402_300_799;
 
 /// A point in time in whole seconds since 1970-01-01T00:00:00Z, without leap seconds.
 ///
-/// Its text is exactly `YYYY-MM-DDTHH:MM:SSZ`, years 1970 to 9999. Serde uses that text in human readable formats and
-/// the integer elsewhere.
+/// Its text is exactly `YYYY-MM-DDTHH:MM:SSZ`, years 1970 to 9999. Serde uses that text in human readable
+/// formats and the integer elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Seconds(pub i64);
 
@@ -61,7 +62,7 @@ impl Display for Millis {
 impl Display for Seconds {
     fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
         if !(0..=LAST_SECOND).contains(&self.0) {
-            // No such time can be read back; say what it is rather than a wrong date.
+            // No such time can be read back. The number is better than a wrong date.
             return write!(f, "@{}", self.0);
         }
         let (days, second) = (self.0.div_euclid(SECONDS_PER_DAY), self.0.rem_euclid(SECONDS_PER_DAY));
@@ -136,8 +137,9 @@ fn days_in_month(year: i64, month: i64) -> i64 {
     }
 }
 
-// Both directions follow Howard Hinnant's `days_from_civil`: years start in March, so that the leap day comes last, and
-// 400 years ("an era") have always 146 097 days. Only dates from 1970 on reach them, so plain division suffices.
+// Both directions follow Howard Hinnant's `days_from_civil`: years start in March, so that the leap day comes
+// last, and 400 years ("an era") have always 146 097 days. Only dates from 1970 on reach them, so plain
+// division suffices.
 
 /// Days since 1970-01-01 of a valid date from 1970 on.
 fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {

@@ -1,4 +1,5 @@
-//! From submitted bytes to a [`VerifiedEnvelope`]: the one gate, the same for every replica and for offline tools.
+//! From submitted bytes to a [`VerifiedEnvelope`]: the only path, the same for every replica and for offline
+//! tools.
 
 use crate::code::Code;
 use crate::dsse::{Envelope, STATEMENT_PAYLOAD_TYPE};
@@ -10,15 +11,15 @@ use crate::statement::Statement;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// Most signature verifications spent on one envelope: enough for any number of issuers whose signatures carry key ids
-/// or come in the issuers' order, and for 13 in the worst order without key ids.
+/// Most signature verifications spent on one envelope: enough for any number of issuers whose signatures
+/// carry key ids or come in the issuers' order, and for 13 in the worst order without key ids.
 pub const ATTEMPTS_MAX: usize = 96;
 
-/// An envelope of which every issuer named has a valid signature, made for the origin and under the rules it was verified
-/// against.
+/// An envelope in which every named issuer has a valid signature. It was verified for one origin and under
+/// one version of the rules.
 ///
-/// [`verify`], which is [`ParsedEnvelope::verify`] of what was parsed, is the only constructor. It says who signed what; whether they
-/// may is the registry's to judge.
+/// Only [`verify`] and [`ParsedEnvelope::verify`] make one. It says which keys signed what. Whether they may
+/// sign it is for the registry to judge.
 #[derive(Clone, Debug)]
 pub struct VerifiedEnvelope {
     id: EvidenceId,
@@ -49,10 +50,11 @@ impl VerifiedEnvelope {
     }
 }
 
-/// An envelope that is well formed and holds a statement for the registry that it was read for. Nobody has looked at its signatures,
-/// so it says what would be signed and not who signed it.
+/// An envelope that is well formed and holds a statement for the registry that it was read for. Its
+/// signatures are not verified, so it says what would be signed and not who signed it.
 ///
-/// What can be told of an envelope without the cost of a signature is told of this. [`ParsedEnvelope::verify`] goes on from here.
+/// It is for checks that must not cost the verification of a signature. [`ParsedEnvelope::verify`] goes on
+/// from here.
 #[derive(Clone, Debug)]
 pub struct ParsedEnvelope<'a> {
     bytes: &'a [u8],
@@ -63,7 +65,8 @@ pub struct ParsedEnvelope<'a> {
 }
 
 impl<'a> ParsedEnvelope<'a> {
-    /// Reads an envelope that was submitted to the registry with this origin, under these rules. Computes no signature.
+    /// Reads an envelope that was submitted to the registry with this origin, under these rules. Computes no
+    /// signature.
     ///
     /// Rule R73 (RFC-EG-033 §6, signed proof envelopes): An envelope is a DSSE envelope of at most 64 KiB
     /// with at most 64 signatures, in strict JSON, around one in-toto statement whose predicate has exactly
@@ -113,18 +116,18 @@ impl<'a> ParsedEnvelope<'a> {
         self.rules
     }
 
-    /// Most signatures that [`verify`](Self::verify) computes for it, whatever the key ids say: one for each issuer and signature,
-    /// and 96 at most.
+    /// The most signature verifications that [`verify`](Self::verify) spends on it, whatever the key ids say:
+    /// one for each issuer and signature, and 96 at most.
     pub fn signatures_max(&self) -> usize {
         self.statement.issuers.len().saturating_mul(self.envelope.signatures.len()).min(ATTEMPTS_MAX)
     }
 
-    /// Looks at the signatures.
+    /// Verifies the signatures.
     ///
     /// # Errors
-    /// `signature_invalid` when an issuer lacks a signature and one is left over that belongs to no issuer,
-    /// `unsigned_evidence` when an issuer lacks one and none is; `too_large` when 96 attempts did not tell whose the
-    /// signatures are.
+    /// `signature_invalid` if an issuer has no valid signature and a signature is left over that belongs to
+    /// no issuer; `unsigned_evidence` if an issuer has none and no signature is left over; `too_large` if 96
+    /// attempts did not tell which signature belongs to which issuer.
     pub fn verify(self) -> Result<VerifiedEnvelope, Refusal> {
         match_signatures(&self.envelope, &self.message, &self.statement.issuers)?;
         Ok(VerifiedEnvelope {
@@ -136,8 +139,8 @@ impl<'a> ParsedEnvelope<'a> {
     }
 }
 
-/// Verifies an envelope that was submitted to the registry with this origin (RFC-EG-033 §6), under the rules that
-/// are in force where the envelope's turn comes in the ledger.
+/// Verifies an envelope that was submitted to the registry with this origin (RFC-EG-033 §6), under the rules
+/// that are in force where the envelope's turn comes in the ledger.
 ///
 /// # Errors
 /// Those of [`ParsedEnvelope::parse`], then those of [`ParsedEnvelope::verify`].
@@ -145,7 +148,7 @@ pub fn verify(bytes: &[u8], origin: &str, rules: Rules) -> Result<VerifiedEnvelo
     ParsedEnvelope::parse(bytes, origin, rules)?.verify()
 }
 
-/// Finds a valid signature for each issuer; others may be there and are ignored.
+/// Finds a valid signature for each issuer. Other signatures may be there and are ignored.
 ///
 /// Rule R75 (RFC-EG-033 §7, unsigned evidence inheritance): Every issuer that the statement names has a valid
 /// signature of its own over exactly these bytes (`unsigned_evidence`, `signature_invalid`), and signatures
@@ -197,7 +200,8 @@ impl Attempts<'_> {
             }
             let Some(left) = self.left.checked_sub(1) else { return false };
             self.left = left;
-            // It counts as an attempt each time, so that what verifies does not depend on what is remembered, and is computed once.
+            // A pair that is tried again counts again, so that what verifies does not depend on what is
+            // remembered. It is computed once.
             if self.failed.contains(&(*key, place)) {
                 continue;
             }
@@ -210,9 +214,10 @@ impl Attempts<'_> {
         false
     }
 
-    /// Why the envelope is refused: `missing` has no valid signature.
+    /// The refusal of the envelope, in which `missing` has no valid signature.
     fn refusal(mut self, missing: &PublicKey, issuers: &[PublicKey]) -> Refusal {
-        // A second signature by a key that has one is no bad signature; take those out before looking for one.
+        // A second signature by a key that already has one is not a bad signature. Take those out before
+        // looking for a bad one.
         for issuer in issuers {
             while self.find(issuer, |_| true) {}
         }

@@ -1,5 +1,5 @@
-//! Authorities over time: what a key may do at a moment, whether its grant stands, and which keys are the nodes'
-//! (RFC-EG-033 §3, authority proof verification).
+//! Authorities over time: whether a key may sign at a moment, whether its grant stands, and which keys are
+//! the nodes' (RFC-EG-033 §3, authority proof verification).
 
 use assent_proof::{AuthorityStatus, Code, DomainName, Millis, PublicKey, Role};
 
@@ -9,7 +9,7 @@ use crate::rows::RowError;
 use crate::view::View;
 
 impl AuthorityRow {
-    /// Its status at `now`. Revocation outweighs time.
+    /// The authority's status at `now`. A revoked key is revoked, whatever its times say.
     ///
     /// Rule R57 (RFC-EG-033 §3, Authority Proof Verification): An authority may sign from its `notBefore` to
     /// its `notAfter`, exclusive (`authority_expired`), never again once it is revoked (`authority_revoked`),
@@ -27,7 +27,7 @@ impl AuthorityRow {
     }
 }
 
-/// The flaw of an authority that may not sign at `now`, if it has one.
+/// Why the authority may not sign at `now`; `None` if it may.
 pub(crate) fn authority_flaw(key: &PublicKey, row: &AuthorityRow, now: Millis) -> Option<Flaw> {
     match row.status(now) {
         AuthorityStatus::Active => None,
@@ -54,7 +54,7 @@ impl View<'_> {
         Ok(!self.is_void(&authority.admitted_by)?)
     }
 
-    /// The flaw of a key that should be a node's at `now`: it has none if it stands granted in `_root`.
+    /// Why this key is not a node's key at `now`; `None` if it stands granted in `_root`.
     ///
     /// Rule R151 (RFC-EG-033 §3, Authority Proof Verification): A `recovery` names one voter
     /// (`claims_invalid`), by the key of a node that is granted and valid in `_root` (`target_unknown`,

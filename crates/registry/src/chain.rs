@@ -1,4 +1,5 @@
-//! Where a statement of an issuer's own chain lies: the chain, and which half of a slot. The keys of rows are made of these.
+//! Where a statement of an issuer's own chain lies: the chain, and the half of a slot. The keys of rows are
+//! made of these.
 
 use assent_proof::{DomainName, LineageName, PublicKey};
 
@@ -10,7 +11,8 @@ pub(crate) struct Chain<'a> {
     pub(crate) issuer: &'a PublicKey,
 }
 
-/// Which statement of a slot: the one that took it, or the second one, which makes it an equivocation.
+/// Which statement of a slot: the first one, which took it, or the second one, which makes it an
+/// equivocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Half {

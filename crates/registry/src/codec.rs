@@ -1,22 +1,24 @@
 //! How rows and commands become bytes: one version byte, then MessagePack by position.
 //!
-//! Positional encoding is compact and brittle, so every type has versions of its own and golden bytes in the tests. A build
-//! reads every version of a type from 1 to its newest, and writes the one that the rules in force name: by its signature under
-//! those rules each voter has said that its build reads it. Trailing bytes and unknown versions are errors, never ignored. An
-//! unknown version is told apart from damage: another build wrote it, and this one must stop instead of passing it over.
+//! Positional encoding is compact and brittle, so every type has versions of its own, and tests hold their
+//! golden bytes. A build reads every version of a type from 1 to its newest, and writes the one that the
+//! rules in force name: each voter's signature under those rules says that its build reads it. Trailing bytes
+//! and unknown versions are errors, never ignored. An unknown version is not damage: another build wrote it,
+//! and this one must stop instead of skipping it.
 //!
 //! **To give a type another version:** implement [`Versioned`] for it by hand, or raise its `NEWEST`; let `read` turn the older
-//! shapes into the type as it is now, and `write` write them still; name the new version in `version_under` for a new version
-//! of the rules and for none that is there already. Add golden bytes, and keep the old ones, which have to be read and
-//! written as before. Then add a fixture (`cluster/tests/data`). The tests below have a type with two versions.
+//! shapes into the type as it is now, and `write` write them still; name the new version in `version_under`
+//! for a new version of the rules and for none that is there already. Add golden bytes, and keep the old
+//! ones, which have to be read and written as before. Then add a fixture (`cluster/tests/data`). The tests
+//! below have a type with two versions.
 
 use std::fmt;
 
 use assent_proof::Rules;
 use serde::{Deserializer, Serializer};
 
-/// A stored or replicated type with versions of its encoding. Nothing here has a default: a type that gets a second version
-/// does not compile until it says all of this.
+/// A stored or replicated type with versions of its encoding. Nothing here has a default, so a type that gets
+/// a second version does not compile until it says all of this.
 pub(crate) trait Versioned: Sized {
     /// The newest version; every one from 1 to it is read.
     const NEWEST: u8;
@@ -24,10 +26,10 @@ pub(crate) trait Versioned: Sized {
     /// The version that is written under these rules.
     fn version_under(rules: Rules) -> u8;
 
-    /// Writes it as `version`, from 1 to [`Self::NEWEST`], has it.
+    /// Writes the value in the form of `version`, which is from 1 to [`Self::NEWEST`].
     fn write<S: Serializer>(&self, version: u8, to: S) -> Result<S::Ok, S::Error>;
 
-    /// Reads what `version`, from 1 to [`Self::NEWEST`], wrote.
+    /// Reads the form of `version`, which is from 1 to [`Self::NEWEST`].
     fn read<'de, D: Deserializer<'de>>(version: u8, from: D) -> Result<Self, D::Error>;
 }
 
@@ -54,8 +56,8 @@ macro_rules! of_one_version {
 
 pub(crate) use of_one_version;
 
-/// A version that this build does not know, of something stored or replicated. What carries it is not damaged: another
-/// build wrote it. A node that meets one stops.
+/// A stored or replicated thing has a version that this build does not know. It is not damaged: another build
+/// wrote it. A node that meets one stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnknownVersionError {
     /// The version found.
@@ -65,13 +67,13 @@ pub struct UnknownVersionError {
 }
 
 impl UnknownVersionError {
-    /// Nothing if `found` is a version from 1 to `known`, which this build reads, otherwise the error.
+    /// Nothing if this build reads `found`, which it does from 1 to `known`; otherwise the error.
     pub fn check(found: u8, known: u8) -> Result<(), Self> {
         if (1..=known).contains(&found) { Ok(()) } else { Err(Self { found, known }) }
     }
 }
 
-/// Reads on after "… has ".
+/// The text reads on after "… has ".
 impl fmt::Display for UnknownVersionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { found, known } = self;
@@ -83,7 +85,7 @@ impl fmt::Display for UnknownVersionError {
 
 impl std::error::Error for UnknownVersionError {}
 
-/// Why bytes did not decode.
+/// Why bytes could not be decoded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CodecError {
     /// There was no byte at all.
@@ -98,15 +100,15 @@ pub enum CodecError {
     /// Bytes are left over after the value.
     #[error("{0} bytes are left over")]
     Trailing(u64),
-    /// The value has an encoding, and it is another one.
-    #[error("it is not how this value is written")]
+    /// The bytes are not the encoding that this build writes for the value.
+    #[error("this build writes the value in other bytes")]
     NotCanonical,
 }
 
 /// The value's bytes, in the version that these rules name.
 ///
-/// Encoding these types (integers, byte strings, lists, options, enums) into memory cannot fail; were it to,
-/// the empty result would not decode, and what cannot be read denies.
+/// Encoding these types (integers, byte strings, lists, options, enums) into memory cannot fail. If it did,
+/// the empty result would not decode, and a row that cannot be read denies.
 pub(crate) fn encode<T: Versioned>(value: &T, rules: Rules) -> Vec<u8> {
     encode_as(value, T::version_under(rules))
 }
@@ -137,8 +139,9 @@ pub(crate) fn decode<T: Versioned>(bytes: &[u8]) -> Result<T, CodecError> {
     Ok(value)
 }
 
-/// The value that `bytes` hold, if they are the ones that [`encode`] makes of it. For what a peer wrote: what other bytes the
-/// decoder takes for the same value may change with its version, and must not decide what becomes of an entry.
+/// The value that `bytes` hold, if [`encode`] makes the same bytes of it. This is for what a peer wrote:
+/// which other bytes the decoder takes for the same value may change with the decoder's version, and that
+/// must not decide what becomes of an entry.
 pub(crate) fn decode_canonical<T: Versioned>(bytes: &[u8]) -> Result<T, CodecError> {
     let value: T = decode(bytes)?;
     let version = bytes.first().copied().ok_or(CodecError::Empty)?;

@@ -1,4 +1,5 @@
-//! What goes through the Raft log, and what comes back: commands with their groups of envelopes, outcomes and receipts.
+//! What goes through the Raft log, and what comes back: commands with their groups of envelopes, outcomes and
+//! receipts.
 
 use std::sync::Arc;
 
@@ -18,8 +19,8 @@ pub struct Command {
     pub groups: Vec<Group>,
 }
 
-/// Envelopes of one submission: in a [`Command`] their bytes as submitted, and for [`apply`](crate::apply) whatever is
-/// [verified](ToVerify) when its turn has come.
+/// Envelopes of one submission. In a [`Command`] they are bytes as submitted. For [`apply`](crate::apply)
+/// they are anything that can be [verified](ToVerify) when its turn has come.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Group<E = Bytes> {
     /// Whether all or nothing is accepted.
@@ -31,7 +32,7 @@ pub struct Group<E = Bytes> {
 #[cfg(not(feature = "test-rules"))]
 codec::of_one_version!(Command);
 
-/// Under the rules that are in no release, commands have a second version: groups first.
+/// Under the test rules, which are in no release, commands have a second version: groups first.
 #[cfg(feature = "test-rules")]
 impl Versioned for Command {
     const NEWEST: u8 = 2;
@@ -57,7 +58,8 @@ impl Versioned for Command {
 }
 
 impl Command {
-    /// The bytes of the log entry. The rules are those that the leader follows, so that every voter reads them.
+    /// The bytes of the log entry. `rules` are those that the leader follows, so that every voter can read
+    /// the entry.
     pub fn encode(&self, rules: Rules) -> Vec<u8> {
         codec::encode(self, rules)
     }
@@ -65,32 +67,34 @@ impl Command {
     /// Reads a log entry.
     ///
     /// # Errors
-    /// [`CodecError::Version`] for a version that this build does not know: it may be a revocation to a newer build, so the
-    /// node must stop. Any other error is garbage to every build that knows the version, bytes that [`Self::encode`] would write otherwise
-    /// included; it changes nothing on any node.
+    /// [`CodecError::Version`] for a version that this build does not know. To a newer build the entry may be
+    /// a revocation, so the node must stop. Any other error means that the bytes are garbage to every build
+    /// that knows the version, even if only because [`Self::encode`] would write the value otherwise. Garbage
+    /// changes nothing on any node.
     pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
         codec::decode_canonical(bytes)
     }
 
-    /// Whether a node that knows the rules up to `known` reads the version of a log entry's command. Bytes without a version are
-    /// garbage to every build, and not of another version.
+    /// Whether a node that knows the rules up to `known` reads the version of a log entry's command. Bytes
+    /// without a version are garbage to every build; they are not another version.
     pub fn version_known(bytes: &[u8], known: RulesVersion) -> Result<(), UnknownVersionError> {
         let newest = Rules::of(known).map_or(1, Self::version_under);
         bytes.first().map_or(Ok(()), |found| UnknownVersionError::check(*found, newest))
     }
 }
 
-/// An envelope as `apply` takes it. Which rules it is verified under is known only once everything before it is applied, so
-/// `apply` asks.
+/// An envelope as `apply` takes it. The rules that it is verified under are known only once everything before
+/// it is applied, so `apply` asks for the verification then.
 pub trait ToVerify {
-    /// What this very replica makes of the envelope under these rules. Never another's word.
+    /// The result of this replica's own verification of the envelope under these rules. It must never be
+    /// another replica's result.
     fn verified(&self, rules: Rules) -> Checked;
 }
 
-/// An envelope's bytes, verified anew whenever that is asked.
+/// An envelope's bytes, which are verified each time that `apply` asks.
 #[derive(Debug, Clone)]
 pub struct Unverified<'a> {
-    /// The bytes as submitted.
+    /// The origin of the registry that they must be meant for.
     pub bytes: &'a [u8],
     /// The registry that they have to be meant for.
     pub origin: &'a str,
@@ -102,12 +106,12 @@ impl ToVerify for Unverified<'_> {
     }
 }
 
-/// What a replica makes of an envelope, by its own verification.
+/// The result of a replica's own verification of an envelope.
 #[derive(Debug, Clone)]
 pub enum Checked {
     /// It verifies.
     Verified(Arc<VerifiedEnvelope>),
-    /// It does not; it becomes this refusal on every node, without a leaf.
+    /// It does not. Every node answers this refusal and writes no leaf.
     Refused(Refusal),
 }
 
@@ -133,30 +137,30 @@ pub struct Receipt {
     pub accepted_at: Millis,
 }
 
-/// What became of one envelope.
+/// The outcome of one envelope.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
     /// It is in the ledger.
     Accepted {
-        /// Where.
+        /// Its receipt.
         receipt: Receipt,
         /// Whether this submission put it there; otherwise an earlier one did.
         fresh: bool,
     },
     /// It is in the ledger as proof that its issuer signed two statements for one slot.
     Equivocation {
-        /// Where.
+        /// Its receipt.
         receipt: Receipt,
-        /// What that means.
+        /// The refusal that goes with it.
         refusal: Refusal,
     },
     /// It changed nothing.
     Refused {
-        /// Why.
+        /// The reason.
         refusal: Refusal,
-        /// The chain's true head, where the slot was at fault.
+        /// The chain's true head, if the slot was at fault.
         head: Option<EvidenceId>,
-        /// The chain's next free slot, where the slot was at fault.
+        /// The chain's next free slot, if the slot was at fault.
         next_sequence: Option<u64>,
     },
 }
@@ -168,11 +172,11 @@ impl Outcome {
     }
 }
 
-/// What became of a command: one list a group, one outcome an envelope, in the order given.
+/// The outcomes of a command: one list for each group, one outcome for each envelope, in the order given.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Outcomes {
     /// The groups' outcomes.
     pub groups: Vec<Vec<Outcome>>,
-    /// The history in which they are so, and which the receipts are of; none if nothing was applied.
+    /// The history of these outcomes and of their receipts; `None` if nothing was applied.
     pub history: Option<History>,
 }

@@ -1,10 +1,11 @@
-//! Which quarantines and isolations hold, and what was released (RFC-EG-033 §7, quarantine and isolate).
+//! Which quarantines and isolations hold, and which were released (RFC-EG-033 §7, quarantine and isolate).
 //!
-//! One that was never released lies among its target's unreleased ones. One that was lies behind its newest release, and
-//! holds again if that release is void. Releases by the same signers at the same threshold are linked, newest first. A
-//! revocation voids what was accepted from some time on, so if one of them is not void, none before it is, and a question
-//! reads no further. However often a target was contained and released, a question reads one row of each set of signers,
-//! and one more for each containment that holds.
+//! A containment that was never released is among its target's unreleased ones. One that was released is
+//! found through its newest release, and holds again if that release is void. Releases by the same signers at
+//! the same threshold are linked, newest first. A revocation voids everything that was accepted from some
+//! time on. So if one release of such a list is not void, none before it is, and an evaluation reads no
+//! further. However often a target was contained and released, an evaluation reads one row for each set of
+//! signers, and one more for each containment that holds.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +18,7 @@ use crate::rows::{RowError, Table};
 use crate::view::View;
 
 impl View<'_> {
-    /// The quarantines of a lineage that hold, by id; all of them, or more than can be named.
+    /// The quarantines of a lineage that hold, by id: all of them, or more than are named.
     ///
     /// Rule R22 (RFC-EG-033 §7, quarantine): Neither the execution's lineage nor the runtime's is closed
     /// (`lineage_closed`), is quarantined (`lineage_quarantined`) or was begun with two subjects, in which
@@ -31,7 +32,7 @@ impl View<'_> {
         self.holding(domain, || Containment::Quarantine(name.clone()), &row.quarantines)
     }
 
-    /// The isolations of a domain that hold, by id; all of them, or more than can be named.
+    /// The isolations of a domain that hold, by id: all of them, or more than are named.
     ///
     /// Rule R18 (RFC-EG-033 §7, isolate): The domain is not isolated (`domain_isolated`).
     pub(crate) fn isolations(
@@ -59,7 +60,7 @@ impl View<'_> {
         Ok(holding)
     }
 
-    /// Those that were never released, as far as they are named.
+    /// The containments that were never released, as far as they are named.
     ///
     /// Rule R25 (RFC-EG-033 §4, unauthorized evidence mutation): An open lineage or a containment that is
     /// counted and not found, or a slot that another row leads to and that is not found, is damage
@@ -76,7 +77,7 @@ impl View<'_> {
         let mutated = || RowError::Mutated { table: Table::Containments, key: prefix.clone() };
         let all = u64::try_from(rows.len()) == Ok(unreleased);
         if !all && (rows.len() <= named || named < limit::CONTAINMENTS_NAMED) {
-            // One that lost its key to damage is missed, not overlooked.
+            // If damage has changed a row's key, the count shows that the row is missing.
             return Err(mutated());
         }
         let id = |(key, _): &(Vec<u8>, Vec<u8>)| {
@@ -85,7 +86,7 @@ impl View<'_> {
         rows.iter().take(named).map(|row| id(row).ok_or_else(mutated)).collect()
     }
 
-    /// Adds those whose newest release is void, among the releases by the same signers.
+    /// Adds the containments whose newest release is void, among the releases by the same signers.
     ///
     /// Rule R67 (RFC-EG-033 §7, quarantine): A quarantine, an isolation or a negative is released only while
     /// a release in force names exactly that statement, and not another one that says the same, and an
@@ -110,7 +111,7 @@ impl View<'_> {
         Ok(())
     }
 
-    /// One release of a target, which there must be.
+    /// One release of a target, which must be there.
     pub(crate) fn release(
         &self,
         domain: &DomainName,
@@ -138,7 +139,8 @@ impl View<'_> {
     }
 }
 
-/// By what releases are told apart: who signed, and how many had to. Only governance signs them, whose admissions are never void.
+/// What tells sets of releasers apart: the signers, and how many had to sign. Only governance signs releases,
+/// and its admissions are never void.
 pub(crate) fn releasers(counted: &[CountedSigner], threshold: u32) -> [u8; 32] {
     let mut signers: Vec<_> = counted.iter().map(|signer| signer.key).collect();
     signers.sort_unstable();

@@ -1,4 +1,5 @@
-//! Two statements of one issuer for one slot: which of them is chosen (RFC-EG-033 §3, deterministic proof resolution).
+//! Two statements of one issuer for one slot: which of them is chosen (RFC-EG-033 §3, deterministic proof
+//! resolution).
 
 use assent_proof::{EvidenceId, PublicKey};
 
@@ -19,7 +20,7 @@ impl LineageRow {
 }
 
 impl View<'_> {
-    /// The chosen half of an equivocation; none while it is not reconciled, or by a void reconciliation.
+    /// The chosen half of an equivocation; `None` if it is not reconciled or its reconciliation is void.
     ///
     /// Rule R63 (RFC-EG-033 §2, distributed governance reconciliation): A reconciliation marks the half that
     /// it names as chosen and the other one as rejected, and a half is chosen as long as the reconciliation

@@ -1,4 +1,4 @@
-//! What a rule answers that finds something wrong (RFC-EG-033 §4, failure conditions).
+//! The answer of a rule that finds something wrong (RFC-EG-033 §4, failure conditions).
 
 use assent_proof::Code;
 

@@ -1,8 +1,9 @@
-//! The genesis file: an ordered list of envelopes that founds a registry (RFC-EG-033 §8, governance authorities).
+//! The genesis file: an ordered list of envelopes that founds a registry (RFC-EG-033 §8, governance
+//! authorities).
 //!
-//! Root first, then the grants of the node keys, then whatever else is wanted. It is accepted at its own
-//! largest `issuedAt`, so every node that starts with the same file derives the same state, and the file's
-//! digest is the cluster's id.
+//! The file holds the root statement first, then the grants of the node keys, then any further statements.
+//! All are accepted at the largest `issuedAt` in the file, so every node that starts with the same file
+//! derives the same state. The file's digest is the cluster's id.
 
 use std::fmt;
 
@@ -123,7 +124,7 @@ impl GenesisFile {
         &self.envelopes
     }
 
-    /// Its own largest `issuedAt`: the time at which all of it is accepted.
+    /// The largest `issuedAt` in the file: the time at which all of it is accepted.
     ///
     /// Rule R159 (RFC-EG-033 §3, Deterministic Proof Resolution): Everything in a genesis file is accepted at
     /// the largest `issuedAt` in it, so that every node that starts with the same file founds the same
@@ -141,7 +142,8 @@ fn not_a_root() -> Refusal {
     Refusal::at(Code::ClaimsInvalid, "envelopes[0]", "a genesis file begins with a `root` statement")
 }
 
-/// Were a registry founded further on, builds that know different rules would found different ones.
+/// If a registry began at a later version or epoch, builds that know different rules would found different
+/// registries.
 fn not_at_first(kind: EvidenceKind) -> Refusal {
     let detail =
         format!("a genesis file holds no `{kind}`: every registry begins with the first rules and epoch");
@@ -156,7 +158,7 @@ fn in_envelope(position: usize, refusal: Refusal) -> Refusal {
     Refusal::at(refusal.code, field, refusal.detail)
 }
 
-/// Founds the registry in `rows`, which must be empty. On an error nothing of it may be kept.
+/// Founds the registry in `rows`, which must be empty. If this fails, the caller must keep nothing of it.
 ///
 /// Rule R158 (RFC-EG-033 §3, Authority Proof Verification): A registry is founded once, in an empty store, by
 /// a genesis file whose first statement is `root`, which holds no `rules` and no `recovery` and of which

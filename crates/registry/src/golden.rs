@@ -1,5 +1,5 @@
-//! The bytes of every stored and replicated type. If one of these fails, stores of released versions no
-//! longer open: give the type a new version instead of new bytes.
+//! The golden bytes of every stored and replicated type. If one of these tests fails, stores of released
+//! versions no longer open: give the type a new version instead of new bytes.
 
 use bytes::Bytes;
 
@@ -204,7 +204,8 @@ fn commands_keep_their_bytes() {
     );
 }
 
-/// What the rules that are in no release add: each older version is read and written as before.
+/// The versions that the test rules add, which are in no release: each older version is read and written as
+/// before.
 #[test]
 fn every_version_keeps_its_bytes() {
     let leaf = LeafRow { evidence_id: id(1), accepted_at: Millis(2) };

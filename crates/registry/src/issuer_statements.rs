@@ -1,8 +1,10 @@
-//! What issuers said: their slots, read one by one, newest first (RFC-EG-033 §7, no best-effort evidence continuity).
+//! What issuers stated: their slots, read one by one, newest first (RFC-EG-033 §7, no best-effort evidence
+//! continuity).
 //!
-//! A slot's rows are written once and never change, so nothing here can fall out of step with the ledger. An issuer's
-//! statements of one kind are linked: each first half names the slot before it in which its issuer spoke of that kind, and
-//! second halves are found by the lineage's list of equivocations. A link that leads nowhere is damage, never an end.
+//! A slot's rows are written once and never change, so they cannot disagree with the ledger later. An
+//! issuer's statements of one kind are linked: each first half names the slot before it whose first half is
+//! of that kind. Second halves are found through the lineage's list of equivocations. A link that leads to no
+//! row is damage, never an end.
 
 use assent_proof::{EvidenceKind, PublicKey};
 
@@ -25,13 +27,13 @@ impl Slot {
         std::iter::once(&self.first).chain(&self.second)
     }
 
-    /// What was signed for it and speaks of this kind.
+    /// The statements that were signed for it and are of this kind.
     pub(crate) fn of_kind(&self, kind: EvidenceKind) -> impl Iterator<Item = &SlotRow> {
         self.halves().filter(move |half| half.claims.kind() == kind)
     }
 }
 
-/// The slots in which an issuer spoke of one kind, newest first.
+/// The slots in which an issuer has a statement of one kind, newest first.
 #[derive(Debug, Clone)]
 pub(crate) struct Walk {
     kind: EvidenceKind,
@@ -46,14 +48,14 @@ pub(crate) struct Walk {
 pub(crate) struct IssuerStatements {
     pub(crate) kind: EvidenceKind,
     pub(crate) issuer: PublicKey,
-    /// The newest slot in which it spoke of the kind, whichever half did.
+    /// The newest slot with a statement of the kind, in either half.
     pub(crate) newest: Slot,
     /// The slots before that one.
     pub(crate) earlier: Walk,
 }
 
 impl View<'_> {
-    /// One statement of a slot; none if there is none.
+    /// One statement of a slot; `None` if there is none.
     pub(crate) fn half(
         &self,
         chain: Chain<'_>,
@@ -63,7 +65,7 @@ impl View<'_> {
         self.read(Table::Slots, &row_key::slot(chain, sequence, half))
     }
 
-    /// A slot that there is. One whose rows are not as many as the lineage says is damaged.
+    /// A slot that must be there. If it does not have as many rows as the lineage says, it is damaged.
     ///
     /// Rule R25 (RFC-EG-033 §4, unauthorized evidence mutation): An open lineage or a containment that is
     /// counted and not found, or a slot that another row leads to and that is not found, is damage
@@ -84,7 +86,7 @@ impl View<'_> {
         Ok(Slot { first, second })
     }
 
-    /// Everything that an issuer said in a lineage, kind by kind.
+    /// Everything that an issuer stated in a lineage, kind by kind.
     pub(crate) fn statements(
         &self,
         chain: Chain<'_>,
@@ -121,7 +123,7 @@ impl View<'_> {
 }
 
 impl Walk {
-    /// The next older slot in which the issuer spoke of the kind.
+    /// The next older slot in which the issuer has a statement of the kind.
     ///
     /// Rule R25 (RFC-EG-033 §4, unauthorized evidence mutation): An open lineage or a containment that is
     /// counted and not found, or a slot that another row leads to and that is not found, is damage

@@ -1,8 +1,8 @@
-//! What each kind of statement asks for and does: the one description that the rules follow (RFC-EG-033 §2, the kinds; §8, the
-//! roles).
+//! What the rules ask of each kind of statement, and what a statement does: the one description that the
+//! rules follow (RFC-EG-033 §2, the kinds; §8, the roles).
 //!
-//! [`profile`] describes a kind, and [`effects`] describes the claims of one statement. Both name every variant. A kind that
-//! is added does not compile until it has an answer to each question here.
+//! [`profile`] describes a kind, and [`effects`] describes the claims of one statement. Both list every
+//! variant, so a new kind does not compile until it has an answer to each question here.
 
 use assent_proof::{
     AttestationStatus, Claims, Containment, DomainName, EvidenceKind, PolicyVerdict, PublicKey, Role,
@@ -16,17 +16,18 @@ pub(crate) struct Profile {
     pub(crate) home_lineage: HomeLineage,
     /// The roles whose authorities may issue it.
     pub(crate) roles: &'static [Role],
-    /// Whether nodes issue it, whose keys stand in `_root` wherever the statement lies.
+    /// Whether nodes issue it. Their keys stand in `_root`, wherever the statement lies.
     pub(crate) by_nodes: bool,
     /// Whether exactly one key issues it.
     pub(crate) one_issuer: bool,
     /// How many of its issuers must count.
     pub(crate) threshold: Threshold,
-    /// Whether it admits keys. Such a key signs and does not count, so its claims must be readable to judge its signers.
+    /// Whether it admits keys. Such a key signs and does not count, so its signers can be judged only if its
+    /// claims can be read.
     pub(crate) admits_keys: bool,
     /// Whether it can become void.
     pub(crate) can_be_void: bool,
-    /// Whether it can say something that denies.
+    /// Whether its content can deny.
     pub(crate) can_be_negative: bool,
     /// Whether a genesis file can hold it.
     pub(crate) in_genesis: bool,
@@ -43,14 +44,14 @@ pub(crate) enum HomeLineage {
     InGovernance(GovernanceOf),
 }
 
-/// In whose `_governance` a statement lies.
+/// The domain in whose `_governance` a statement lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum GovernanceOf {
-    /// In that of `_root`.
+    /// `_root`.
     Root,
-    /// In that of a domain that is not the system's.
+    /// A domain that is not the system's.
     Domain,
-    /// In that of any domain, `_root` included.
+    /// Any domain, `_root` included.
     Any,
 }
 
@@ -59,7 +60,7 @@ pub(crate) enum GovernanceOf {
 pub(crate) enum Threshold {
     /// One, whatever the domain's threshold is.
     One,
-    /// The threshold of its own domain. A revocation can need fewer, as its claims say.
+    /// The threshold of its own domain. A revocation can need fewer signers, depending on its claims.
     OfDomain,
     /// The threshold of `_root`.
     OfRoot,
@@ -131,7 +132,8 @@ pub(crate) fn profile(kind: EvidenceKind) -> Profile {
             threshold: Threshold::One,
             ..GOVERNANCE
         },
-        // Every voter has to sign it. The voters are in the log and not in the rows, so what applies the log checks that.
+        // Every voter has to sign it. The voters are in the log and not in the rows, so what applies the log
+        // checks that.
         EvidenceKind::Rules => Profile {
             home_lineage: of_root,
             roles: &[Role::Registry],
@@ -140,7 +142,8 @@ pub(crate) fn profile(kind: EvidenceKind) -> Profile {
             in_genesis: false,
             ..GOVERNANCE
         },
-        // Accepted at their threshold, these two never become void: whoever governs by them must not lose that.
+        // They are accepted at their threshold and never become void: the keys that govern by them must not
+        // lose that.
         EvidenceKind::Root => {
             Profile { home_lineage: of_root, admits_keys: true, can_be_void: false, ..GOVERNANCE }
         }
@@ -171,7 +174,7 @@ pub(crate) fn profile(kind: EvidenceKind) -> Profile {
 /// What the claims of one statement do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Effects<'a> {
-    /// What they restrict.
+    /// What they restrict, if they do.
     pub(crate) restricts: Option<Restriction<'a>>,
     /// Which keys they admit.
     pub(crate) admits: Admits<'a>,
@@ -179,7 +182,7 @@ pub(crate) struct Effects<'a> {
     pub(crate) registry: RegistryChange,
     /// What a policy judges of them.
     pub(crate) says: Says<'a>,
-    /// What they say of another registry.
+    /// What they state about another registry.
     pub(crate) peer: OfPeer<'a>,
     /// Whether they close their lineage.
     pub(crate) closes: bool,

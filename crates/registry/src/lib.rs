@@ -1,12 +1,13 @@
 //! The registry: a deterministic state machine over signed envelopes.
 //!
-//! Two functions carry it. [`apply`] takes verified envelopes and a time from the log and changes rows;
-//! [`authorize`] takes a view of the rows, a request and a time and decides. Everything else serves them.
+//! Its core is two functions. [`apply`] takes verified envelopes and a time from the log and changes rows.
+//! [`authorize`] takes a view of the rows, a request and a time and decides. Everything else serves these
+//! two.
 //!
-//! It owns the rules, the rows' encodings and the meaning of every code (RFC-EG-033 §3, deterministic proof resolution; §7,
-//! fail-closed proof enforcement). It never reads a clock, draws a
-//! random number, does IO, waits, or iterates over anything unordered: the same entries give the same rows
-//! on every node, and replaying the ledger gives them again.
+//! It owns the rules, the rows' encodings and the meaning of every code (RFC-EG-033 §3, deterministic proof
+//! resolution; §7, fail-closed proof enforcement). It never reads a clock, draws a random number, does IO,
+//! waits, or iterates over anything unordered: the same entries give the same rows on every node, and
+//! replaying the ledger gives them again.
 // A new variant of an enum must not be harmless by accident: every match says what it does with each.
 #![deny(clippy::wildcard_enum_match_arm, clippy::match_wildcard_for_single_variants)]
 

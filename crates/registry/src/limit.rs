@@ -1,5 +1,5 @@
-//! The rules' bounds (RFC-EG-033 §3, deterministic proof resolution). They are part of the rules: changing one changes what replicas
-//! accept or what they answer.
+//! The bounds of the rules (RFC-EG-033 §3, deterministic proof resolution). They are part of the rules: if
+//! one changes, replicas accept or answer something else.
 
 /// How far an `issuedAt` may lie beyond registry time, in milliseconds.
 pub const CLOCK_BOUND_MS: i64 = 500;
@@ -10,22 +10,25 @@ pub const ISSUERS_PER_LINEAGE: usize = 32;
 /// Most statements that one statement rests on, directly and through others.
 pub const TRANSITIVE_REFERENCES: usize = 64;
 
-/// How long a `recovery` may be used after its `issuedAt`, in milliseconds: seven days. One that was never used is a danger to
-/// every node that it does not name.
+/// How long a `recovery` can be used after its `issuedAt`, in milliseconds: seven days. An unused one is a
+/// danger to every node that it does not name.
 pub const RECOVERY_USABLE_MS: i64 = 7 * 24 * 3600 * 1000;
 
-/// How long `rules` may be used after their `issuedAt`, in milliseconds: a minute. Each voter's signature says which rules its
-/// build knows now, and a node may be given another build.
+/// How long a `rules` statement can be used after its `issuedAt`, in milliseconds: a minute. Each voter's
+/// signature says which rules its build knows now, and the node may get another build later.
 pub const RULES_USABLE_MS: i64 = 60 * 1000;
 
-/// Most statements that one evaluation, or the check of one envelope, judges to be void or not: what it looks at, what that
-/// rests on, the grants of their signers, and the reconciliations among them. Beyond that it is in doubt, and doubt is void.
+/// Most statements whose voidness one evaluation, or the check of one envelope, judges: those that it looks
+/// at, those that they rest on, the grants of their signers, and the reconciliations among them. Beyond that
+/// the result is in doubt, and doubt counts as void.
 pub const JUDGED_STATEMENTS: usize = 4096;
 
-/// Most slots that one evaluation walks back over past what is void: of all issuers, and of both lineages, together.
+/// Most slots that one evaluation walks back over past void statements, counted over all issuers and both
+/// lineages.
 pub const WALKED_STATEMENTS: usize = 1024;
 
-/// Most equivocations of one lineage that are ever reconciled. One more stays as it is, and quarantines.
+/// Most equivocations of one lineage that are ever reconciled. A further one stays as it is and quarantines
+/// the lineage.
 pub const RECONCILED_PER_LINEAGE: usize = 256;
 
 /// Most different sets of signers by which the containments of one target are released.
@@ -34,10 +37,11 @@ pub const RELEASERS_PER_TARGET: usize = 1024;
 /// Most trusts under which one issuer brings checkpoints of one peer.
 pub const TRUSTS_PER_ISSUER: usize = 64;
 
-/// Most containments of one target that are named; the others hold all the same.
+/// Most containments of one target that are named. The others hold all the same.
 pub const CONTAINMENTS_NAMED: usize = 33;
 
-/// Most reasons that one decision names; it says how many more there are. No decision denies by as many codes.
+/// Most reasons that one decision names. It says how many more there are. No decision denies with that many
+/// codes.
 pub const REASONS: usize = 32;
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
-//! Where a domain keeps what it was told of other registries, so that no row of it can be overlooked (RFC-EG-033 §4, topology
-//! reconciliation divergence).
+//! Where a domain keeps the checkpoints of other registries, so that the loss of any row is noticed
+//! (RFC-EG-033 §4, topology reconciliation divergence).
 //!
-//! The slots in which one issuer brought checkpoints of one peer under one trust are a list, linked in the order in which they
-//! were taken. Its ends are kept beside it, and how many lists a peer has beside these. So one row that lost its key to
-//! damage is missed by another: without that, the checkpoint after it would count as the first one, and might be a fork.
+//! The slots in which one issuer brought checkpoints of one peer under one trust form a list, linked in the
+//! order in which they were taken. The ends of a list are stored beside it, and so is the number of lists
+//! that a peer has. So if damage changes a row's key, another row shows that it is missing. Otherwise the
+//! next checkpoint would count as the first one, and might belong to a fork.
 
 use assent_proof::{DomainName, EvidenceId, Millis, PublicKey};
 
@@ -14,7 +15,7 @@ use crate::rows::{RowError, Table};
 use crate::view::View;
 
 impl View<'_> {
-    /// Who brought checkpoints of a peer, and under which trusts: each issuer with each of its trusts.
+    /// The issuers that brought checkpoints of a peer, each with each of the trusts under which it did.
     ///
     /// Rule R124 (RFC-EG-033 §4, unauthorized evidence mutation): A row that leads to a checkpoint of a peer
     /// and is not found is damage, unless all rows of the peer are lost together.
@@ -31,7 +32,7 @@ impl View<'_> {
         Ok(lists)
     }
 
-    /// Under which trusts an issuer brought checkpoints of a peer.
+    /// The trusts under which an issuer brought checkpoints of a peer.
     pub(crate) fn peer_lists_of(
         &self,
         domain: &DomainName,
@@ -55,7 +56,7 @@ impl View<'_> {
             let Some((key, _)) = row else { break };
             let rest = key.get(all.len()..).ok_or_else(|| missed(&key))?;
             if rest.is_empty() {
-                // How many there are, which is no list.
+                // This row is the number of lists, and not a list.
                 from = Some([key.as_slice(), &[0]].concat());
                 continue;
             }
@@ -71,24 +72,24 @@ impl View<'_> {
         Ok(lists)
     }
 
-    /// How many lists a peer has; `all` is the key of that.
+    /// How many lists a peer has. `all` is the key of that row.
     pub(crate) fn peer_list_count(&self, all: &[u8]) -> Result<u64, RowError> {
         let row: Option<PeerListsRow> = self.read(Table::Peers, all)?;
         Ok(row.map_or(0, |row| row.lists))
     }
 
-    /// The ends of a list; none before its first slot.
+    /// The ends of a list; `None` before its first slot.
     pub(crate) fn peer_list(&self, list: &[u8]) -> Result<Option<PeerListRow>, RowError> {
         self.read(Table::Peers, list)
     }
 
-    /// A slot that its list says is there.
+    /// A slot that must be there, because its list names it.
     pub(crate) fn peer_slot(&self, list: &[u8], taken: TakenAt) -> Result<PeerRow, RowError> {
         let key = row_key::peer_slot(list, taken);
         self.read(Table::Peers, &key)?.ok_or_else(|| missed(&key))
     }
 
-    /// The newest slot of a list; if `since` is given, of those that were taken before.
+    /// The newest slot of a list. If `since` is given, only slots that were taken before it count.
     ///
     /// Rule R124 (RFC-EG-033 §4, unauthorized evidence mutation): A row that leads to a checkpoint of a peer
     /// and is not found is damage, unless all rows of the peer are lost together.
@@ -109,8 +110,8 @@ impl View<'_> {
         }
     }
 
-    /// The two slots next to each other in a list, the older first, between which `from` lies or with the older one at it.
-    /// They are there: the list has older ones and newer ones.
+    /// Two neighbours in a list, the older first: `from` lies between them or at the older one. Both are
+    /// there, because the list has older and newer slots.
     pub(crate) fn peer_neighbours(&self, list: &[u8], from: &[u8]) -> Result<(TakenAt, TakenAt), RowError> {
         let until = row_key::after_prefix(list);
         let row = self.rows().scan(Table::Peers, from, until.as_deref(), 1)?.into_iter().next();
@@ -120,7 +121,7 @@ impl View<'_> {
         let after = found.after.ok_or_else(|| missed(&key))?;
         let before = self.peer_slot(list, after)?.before.ok_or_else(|| missed(&key))?;
         let joins = row_key::peer_slot(list, before) == key;
-        // Newer ones come first. Were there one between, which is not found, it would be the one after.
+        // Newer ones come first. If one between the two is lost, it is the one after.
         if joins && row_key::peer_slot(list, after).as_slice() < from {
             Ok((before, after))
         } else {
@@ -129,7 +130,8 @@ impl View<'_> {
     }
 }
 
-/// A row that another one says is there, or one that does not join the others.
+/// The error for a row that another row names and that is not found, or for one that does not join the
+/// others.
 pub(crate) fn missed(key: &[u8]) -> RowError {
     RowError::Mutated { table: Table::Peers, key: key.to_vec() }
 }

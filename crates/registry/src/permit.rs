@@ -1,4 +1,4 @@
-//! What is recorded of permits: which request a nonce was used for (RFC-EG-033 §10, proof replay).
+//! What is recorded of permits: the request that a nonce was used for (RFC-EG-033 §10, proof replay).
 
 use assent_proof::{AuthorizeRequest, EvidenceId, blake3_256};
 
@@ -22,7 +22,7 @@ pub(crate) enum Recorded {
     },
 }
 
-/// The digest by which a request is recognised: BLAKE3-256 of its JSON.
+/// The digest that identifies a request: BLAKE3-256 of its JSON.
 pub(crate) fn request_digest(request: &AuthorizeRequest) -> [u8; 32] {
     blake3_256(&request.to_json().to_vec())
 }

@@ -1,7 +1,7 @@
-//! Reading what the registry holds: lineages, domains, authorities, policies, envelopes. Pages are bounded
-//! by the caller's limit and go on after the last key given.
+//! Reading what the registry holds: lineages, domains, authorities, policies, envelopes. Pages are bounded by
+//! the caller's limit and continue after the last key that the caller gives.
 //!
-//! It owns what callers are shown, and decides nothing.
+//! This module owns what callers are shown. It decides nothing.
 
 mod authorities;
 mod domains;

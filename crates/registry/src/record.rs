@@ -1,4 +1,5 @@
-//! The rows as types. Each is versioned; a change of shape is a new version and new golden bytes, as `codec.rs` says.
+//! The rows as types. Each is versioned: a change of shape needs a new version with new golden bytes, as
+//! `codec.rs` says.
 
 #[cfg(feature = "test-rules")]
 use assent_proof::Rules;
@@ -38,7 +39,7 @@ of_one_version!(
 #[cfg(not(feature = "test-rules"))]
 of_one_version!(LeafRow);
 
-/// Under the rules that are in no release, leaves have a second version: time first.
+/// Under the test rules, which are in no release, leaves have a second version: time first.
 #[cfg(feature = "test-rules")]
 impl Versioned for LeafRow {
     const NEWEST: u8 = 2;
@@ -75,9 +76,9 @@ pub(crate) struct MetaRow {
     pub registry_time: Millis,
     /// The version of the rules that `apply` follows.
     pub rules_version: u32,
-    /// Which life of the cluster this is: one more than how often it went on after the loss of a quorum.
+    /// The epoch: 1 for a founded cluster, and one more after each recovery.
     pub epoch: u64,
-    /// The origin that evidence must be meant for.
+    /// The origin of the registry that evidence must be meant for.
     pub origin: String,
     /// The genesis file's digest.
     #[serde(with = "serde_bytes")]
@@ -89,7 +90,7 @@ pub(crate) struct MetaRow {
 /// One leaf of the ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LeafRow {
-    /// The evidence it stands for.
+    /// The evidence that it stands for.
     pub evidence_id: EvidenceId,
     /// When the registry accepted it.
     pub accepted_at: Millis,
@@ -112,9 +113,9 @@ pub(crate) struct EvidenceRow {
     pub lineage: LineageName,
     /// Every issuer named, as written.
     pub issuers: Vec<PublicKey>,
-    /// Those that count towards the threshold: the issuers without the keys it admits.
+    /// The issuers that count towards the threshold: all except the keys that it admits.
     pub counted: Vec<CountedSigner>,
-    /// How many of `counted` must stay unvoided for it to stand.
+    /// How many of `counted` must stay unvoided. With fewer, it is void.
     pub threshold: u32,
     /// Its slot; none for restrictions.
     pub sequence: Option<u64>,
@@ -122,19 +123,21 @@ pub(crate) struct EvidenceRow {
     pub references: Vec<EvidenceId>,
     /// Whether it is the second statement of its issuer for one slot.
     pub equivocation: bool,
-    /// What it holds back, if it is a containment.
+    /// What it restricts, if it is a containment.
     pub containment: Option<Containment>,
     /// The containment that invalidated it: it is void for good.
     pub invalidated_by: Option<EvidenceId>,
-    /// The reconciliation that chose the other half of an equivocation. While that one stands, this is void.
+    /// The reconciliation that chose the other half of an equivocation. While that reconciliation stands,
+    /// this evidence is void.
     pub rejected_by: Option<EvidenceId>,
-    /// The release that lifted it. While that one stands, this holds nothing back.
+    /// The release that lifted it. While that release stands, this evidence restricts nothing.
     pub released_by: Option<EvidenceId>,
-    /// How many permits have used it, if it is an execution-authorization that counts its uses.
+    /// How many uses permits have taken of it, if it is an execution-authorization that counts its uses.
     pub consumed: u32,
 }
 
-/// An issuer that counts, by the admission that it signed under: a later grant neither revives nor voids it.
+/// An issuer that counts, with the admission that it signed under. A later grant neither revives nor voids
+/// what it signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct CountedSigner {
     /// Its key.
@@ -152,15 +155,15 @@ pub(crate) struct AuthorityRow {
     pub role: Role,
     /// Its one domain.
     pub domain: DomainName,
-    /// It is valid from then.
+    /// The time from which it is valid.
     pub not_before: Seconds,
-    /// It is valid until then, exclusive; root and governance keys have no end.
+    /// The time at which its validity ends, exclusive; root and governance keys have no end.
     pub not_after: Option<Seconds>,
     /// The statement that admitted it last.
     pub admitted_by: EvidenceId,
     /// Set once it is revoked, and never cleared.
     pub revoked: Option<RevokedMark>,
-    /// What it signed and the registry accepted at or after this time is void.
+    /// Everything that it signed and the registry accepted at or after this time is void.
     pub invalid_since: Option<Seconds>,
 }
 
@@ -169,18 +172,18 @@ pub(crate) struct AuthorityRow {
 pub(crate) struct RevokedMark {
     /// The revocation that did it.
     pub by: EvidenceId,
-    /// Why, as its first revocation says.
+    /// The reason that its first revocation gives.
     pub reason: RevocationReason,
 }
 
-/// Who governs a domain.
+/// The governance of a domain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct DomainRow {
     /// Its governance keys; in `_root` the root keys.
     pub governance: Vec<PublicKey>,
     /// How many of them must sign together.
     pub threshold: u32,
-    /// The statement that says so.
+    /// The statement that set both.
     pub admitted_by: EvidenceId,
     /// Its isolations.
     pub isolations: Contained,
@@ -198,36 +201,36 @@ pub(crate) struct PolicyRow {
 /// A lineage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LineageRow {
-    /// What it is about: one digest, or, if its first slot was equivocated, each that was named, in order.
-    /// Empty for `_governance`.
+    /// The digests that it is about: one or, if its first slot was equivocated, each that was named, in
+    /// order. Empty for `_governance`.
     pub subjects: Vec<Sha256>,
-    /// Whose slot 0 fixed the subject; none for `_governance`.
+    /// The issuer whose slot 0 fixed the subject; `None` for `_governance`.
     pub founder: Option<PublicKey>,
     /// The newest slotted evidence.
     pub head: Option<EvidenceId>,
-    /// The next slot of the shared chain; counts only in `_governance`.
+    /// The next slot of the shared chain. It means something only in `_governance`.
     pub next_sequence: u64,
     /// How many issuers it has.
     pub issuers: u32,
     /// The event that closed it.
     pub closed_by: Option<EvidenceId>,
-    /// The slots that were signed twice, by issuer. One that is not reconciled quarantines the lineage.
+    /// The slots that were signed twice, by issuer. A slot that is not reconciled quarantines the lineage.
     pub conflicts: Vec<Conflict>,
     /// Its quarantines by containment.
     pub quarantines: Contained,
 }
 
-/// The quarantines or isolations of one target: where to find those that hold, and how many there must be.
+/// The quarantines or isolations of one target: where those that hold are found, and how many there must be.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Contained {
-    /// How many were never released: so many rows there must be, and one that lost its key to damage is missed.
+    /// How many were never released. There must be this many rows, so the loss of a row is noticed.
     pub unreleased: u64,
-    /// The releases, by who signed them.
+    /// The releases, grouped by their signers.
     pub released: Vec<ReleasedBy>,
 }
 
-/// The releases of one target by the same signers at the same threshold. If the newest of them stands, all do: a revocation
-/// voids what was accepted from some time on.
+/// The releases of one target by the same signers at the same threshold. If the newest of them stands, all
+/// do, because a revocation voids everything that was accepted from some time on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ReleasedBy {
     /// A digest of the signers and the threshold.
@@ -237,8 +240,9 @@ pub(crate) struct ReleasedBy {
     pub newest: u64,
 }
 
-/// The newest release of one quarantine or isolation. The releases of a target by the same signers are linked, in the order of
-/// the ledger; one that is overtaken by another release of the same containment is taken out.
+/// The newest release of one quarantine or isolation. The releases of a target by the same signers are
+/// linked, in the order of the ledger. If another release of the same containment overtakes one, that one is
+/// taken out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ReleaseRow {
     /// The release.
@@ -251,7 +255,7 @@ pub(crate) struct ReleaseRow {
     pub after: Option<u64>,
 }
 
-/// The open lineages of one digest, to miss one whose row is not found.
+/// The number of open lineages of one digest, so that the loss of a row is noticed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct OpenSubjectRow {
     /// How many there are.
@@ -261,20 +265,20 @@ pub(crate) struct OpenSubjectRow {
 /// A slot that one issuer filled twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Conflict {
-    /// Who signed both.
+    /// The issuer that signed both.
     pub issuer: PublicKey,
-    /// For which slot.
+    /// The slot.
     pub sequence: u64,
-    /// How it was resolved last.
+    /// Its last reconciliation.
     pub reconciled: Option<Reconciled>,
 }
 
-/// Which half of an equivocation stands.
+/// The half of an equivocation that was chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Reconciled {
     /// The reconciliation. A void one resolves nothing.
     pub by: EvidenceId,
-    /// The half that stands.
+    /// The chosen half.
     pub canonical: EvidenceId,
 }
 
@@ -285,7 +289,7 @@ pub(crate) struct IssuerRow {
     pub next_sequence: u64,
     /// Its newest evidence.
     pub head: EvidenceId,
-    /// The newest slot of each kind that it spoke of, by first halves, ordered by kind.
+    /// The newest slot of each kind, by first halves, ordered by kind.
     pub newest: Vec<KindSlot>,
 }
 
@@ -305,15 +309,15 @@ pub(crate) struct SlotRow {
     pub evidence_id: EvidenceId,
     /// When the registry accepted it.
     pub accepted_at: Millis,
-    /// When its issuer says it signed it. Proves nothing.
+    /// The time at which its issuer says that it signed it. This proves nothing.
     pub issued_at: Seconds,
-    /// It counts until then, exclusive.
+    /// The time at which it stops counting, exclusive.
     pub expires_at: Option<Seconds>,
     /// What it rests on.
     pub references: Vec<EvidenceId>,
     /// What it claims.
     pub claims: Claims,
-    /// Of a first half: the slot before this one whose first half is of the same kind.
+    /// If this is a first half: the slot before this one whose first half is of the same kind.
     pub before: Option<u64>,
 }
 
@@ -326,12 +330,13 @@ pub(crate) struct TrustRow {
     pub registry_key: PublicKey,
     /// The keys of its nodes.
     pub node_keys: Vec<PublicKey>,
-    /// Until when, exclusive.
+    /// The time at which the trust ends, exclusive.
     pub not_after: Seconds,
 }
 
-/// A slot in which an issuer brought a checkpoint of another registry under a trust, by when it was taken. The slots of one
-/// issuer under one trust are linked in that order, so that one that lost its key to damage is missed.
+/// A slot in which an issuer brought a checkpoint of another registry under a trust, by the time at which it
+/// was taken. The slots of one issuer under one trust are linked in that order, so that the loss of a row is
+/// noticed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct PeerRow {
     /// The lineage of the statement that brought it.
@@ -344,7 +349,7 @@ pub(crate) struct PeerRow {
     pub after: Option<TakenAt>,
 }
 
-/// When a slot was taken: its order among others, older first.
+/// When a slot was taken. This orders slots, older first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct TakenAt {
     /// When its first statement was accepted.
@@ -362,7 +367,7 @@ pub(crate) struct PeerListRow {
     pub newest: TakenAt,
 }
 
-/// The lists of what a domain was told of another registry, to miss one whose row is not found.
+/// The number of lists of what a domain was told of another registry, so that the loss of a row is noticed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct PeerListsRow {
     /// How many there are.
@@ -388,14 +393,14 @@ pub(crate) struct CheckpointRow {
 pub(crate) struct PermitRow {
     /// The permit.
     pub evidence_id: EvidenceId,
-    /// The request that it permits, byte for byte as its JSON: BLAKE3-256.
+    /// The request that it permits: BLAKE3-256 of the bytes of its JSON.
     #[serde(with = "serde_bytes")]
     pub request: [u8; 32],
     /// The authorizations that lost a use by it.
     pub consumed: Vec<EvidenceId>,
 }
 
-/// A restriction that stands, to recognise one that adds nothing to it.
+/// A restriction that stands, by which a later one that adds nothing to it is recognised.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RestrictionRow {
     /// The statement.

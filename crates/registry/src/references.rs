@@ -1,5 +1,5 @@
-//! What a statement rests on, directly and through others, and whether that can carry it (RFC-EG-033 §4, unverifiable exchange
-//! inheritance).
+//! What a statement rests on, directly and through others, and whether that can carry it (RFC-EG-033 §4,
+//! unverifiable exchange inheritance).
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use crate::rows::RowError;
 use crate::view::View;
 
 impl View<'_> {
-    /// Everything that these references rest on, themselves included; none beyond the bound.
+    /// Everything that these references rest on, themselves included; `None` if it is more than the bound.
     ///
     /// Rule R65 (RFC-EG-033 §10, unsigned proof inheritance): A statement rests on at most 64 statements,
     /// directly and through others (`too_large`).
@@ -36,8 +36,9 @@ impl View<'_> {
         Ok(Some(seen))
     }
 
-    /// Whether a statement stands: it is not void, and what it rests on has no flaw. What is contested may yet turn out void, and
-    /// a key that is dead speaks for nothing: what rests on such has replaced nothing.
+    /// Whether a statement stands: it is not void, and nothing that it rests on has a flaw. A contested half
+    /// may still become void, and a revoked key's evidence can carry nothing. A statement that rests on
+    /// either has replaced nothing.
     ///
     /// Rule R66 (RFC-EG-033 §4, unverifiable exchange inheritance): A statement stands if it is not void and
     /// nothing that it rests on has a flaw.
@@ -45,8 +46,9 @@ impl View<'_> {
         Ok(!self.is_void(id)? && self.reference_flaw(references)?.is_none())
     }
 
-    /// The first flaw in what a statement rests on: a reference that is void or contested, or execution evidence whose
-    /// key is revoked. A revoked key is dead, so nothing rests on it, not even by way of others.
+    /// The first flaw in what a statement rests on: a statement that is unknown, void or contested, or
+    /// execution evidence whose key is revoked. Nothing rests on a revoked key's evidence, not even through
+    /// other statements.
     pub(crate) fn reference_flaw(&self, references: &[EvidenceId]) -> Result<Option<Flaw>, RowError> {
         if references.is_empty() {
             return Ok(None);
@@ -74,7 +76,7 @@ impl View<'_> {
         Ok(None)
     }
 
-    /// Why one statement carries nothing that rests on it, if it carries nothing.
+    /// Why nothing can rest on this statement; `None` if it can carry others.
     ///
     /// Rule R64 (RFC-EG-033 §10, unsigned proof inheritance): A statement has a flaw if it is unknown
     /// (`evidence_detached`), or if it is void, a half that is not chosen, or execution evidence of a revoked
@@ -95,7 +97,7 @@ impl View<'_> {
         self.dead_key_flaw(id, &row)
     }
 
-    /// No key that signed execution evidence is revoked, or nothing can rest on that evidence.
+    /// The flaw of execution evidence that a revoked key signed: nothing can rest on it.
     ///
     /// Rule R64 (RFC-EG-033 §10, unsigned proof inheritance): A statement has a flaw if it is unknown
     /// (`evidence_detached`), or if it is void, a half that is not chosen, or execution evidence of a revoked

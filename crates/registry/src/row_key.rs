@@ -84,7 +84,7 @@ pub(crate) fn open_subject(domain: &DomainName, subject: &Sha256, lineage: &Line
     key
 }
 
-/// Key of a restriction: who restricted what.
+/// Key of a restriction: what is restricted, and by which issuers.
 pub(crate) fn restriction(
     domain: &DomainName,
     kind: EvidenceKind,
@@ -148,7 +148,8 @@ pub(crate) fn peer_issuer(domain: &DomainName, origin: &str, issuer: &PublicKey)
     key
 }
 
-/// Prefix of what an issuer told a domain of another registry under one trust. By itself it is the key of the list's ends.
+/// Prefix of what an issuer told a domain of another registry under one trust. By itself it is the key of the
+/// list's ends.
 pub(crate) fn peer_trust(
     domain: &DomainName,
     origin: &str,
@@ -160,9 +161,10 @@ pub(crate) fn peer_trust(
     key
 }
 
-/// What follows [`peer_trust`] in the key of a checkpoint that was accepted then; earlier ones come after it.
+/// What follows [`peer_trust`] in the key of a checkpoint that was accepted at this time. Earlier ones come
+/// after it.
 pub(crate) fn peer_accepted(accepted_at: Millis) -> [u8; 8] {
-    // Ordered like the number, with the sign turned, and then backwards.
+    // Flipping the sign bit makes the bytes sort like the number; inverting them reverses that order.
     let ordered = accepted_at.0.cast_unsigned() ^ (1 << 63);
     index(!ordered)
 }

@@ -1,7 +1,7 @@
 //! Where the registry's state lives: ordered tables of bytes behind two small traits.
 //!
-//! The core names its tables and encodes its rows; whoever stores them (redb on a node, a map in a test)
-//! implements [`Rows`] and [`RowsMut`]. Nothing here does IO.
+//! The core names its tables and encodes its rows. The code that stores them (redb on a node, a map in a
+//! test) implements [`Rows`] and [`RowsMut`]. Nothing here does IO.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -36,19 +36,22 @@ pub enum Table {
     LineageEntries = 10,
     /// (domain, lineage, issuer, slot, half) → what was signed for the slot.
     Slots = 11,
-    /// (domain, digest, lineage) → nothing: the open lineages of a digest; (domain, digest) → how many there are.
+    /// (domain, digest, lineage) → nothing: the open lineages of a digest; (domain, digest) → how many there
+    /// are.
     OpenSubjects = 12,
     /// (domain, kind, target, issuers) → the newest such restriction.
     Restrictions = 13,
-    /// (domain, action, target, evidence id) → nothing: the quarantines and isolations of a target that were never released.
+    /// (domain, action, target, evidence id) → nothing: the quarantines and isolations of a target that were
+    /// never released.
     Containments = 14,
     /// (domain, lineage, nonce) → the permit that was given for it.
     Permits = 15,
     /// Evidence id of a `sovereign-trust` → what it says.
     Trusts = 16,
-    /// (domain, peer's origin, issuer, trust, time of acceptance, newest first) → the slot that brought a checkpoint of that
-    /// registry, and the slots before and after it; (domain, peer's origin, issuer, trust) → the oldest and the newest of
-    /// these; (domain, peer's origin) → how many issuers with how many trusts there are.
+    /// (domain, peer's origin, issuer, trust, time of acceptance, newest first) → the slot that brought a
+    /// checkpoint of that registry, and the slots before and after it; (domain, peer's origin, issuer, trust)
+    /// → the oldest and the newest of these; (domain, peer's origin) → how many issuers with how many trusts
+    /// there are.
     Peers = 17,
     /// Evidence id of a `synchronization-continuity` → the checkpoint that it brought.
     Checkpoints = 18,
@@ -108,7 +111,7 @@ impl Table {
     }
 }
 
-/// Why rows could not be read or written. Never means "absent".
+/// Why rows could not be read or written. It never means that a row is absent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RowError {
     /// The stored bytes do not match their checksum, or do not decode although this build knows their version.
@@ -122,10 +125,10 @@ pub enum RowError {
     /// The store could not be read or written.
     #[error("the store cannot be used: {0}")]
     Unreadable(String),
-    /// The time that the reader gave this evaluation is over. A reader that is given no end never says so.
+    /// The time that the reader set for this evaluation is over. A reader without a limit never answers this.
     #[error("the time for this evaluation is over")]
     Interrupted,
-    /// The state follows rules that whoever reads it does not know, or is about to.
+    /// The state follows rules that the reading build does not know, or is about to follow them.
     #[error(
         "the registry follows version {version} of its rules and this build knows them up to version {known}: start \
          this node with a newer build"
@@ -161,7 +164,8 @@ impl RowError {
         }
     }
 
-    /// Whether only another build can go on: a node that meets this stops with it as its reason, and passes nothing over.
+    /// Whether only another build can continue. A node that meets such an error stops with it as its reason,
+    /// and skips nothing.
     pub fn takes_another_build(&self) -> bool {
         match self {
             RowError::RulesUnknown { .. } | RowError::RowVersion { .. } | RowError::CommandVersion(_) => true,
@@ -250,7 +254,7 @@ impl RowsMut for MemoryRows {
     }
 }
 
-/// Changes held back above a base, so that a group is applied whole or not at all.
+/// Changes that are held back above a base, so that a group is applied completely or not at all.
 pub(crate) struct Overlay<'a> {
     base: &'a mut dyn RowsMut,
     changes: BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>,
@@ -294,7 +298,7 @@ impl Rows for Overlay<'_> {
             .range((Bound::Included((table, from.to_vec())), Bound::Unbounded))
             .take_while(|((t, key), _)| *t == table && until.is_none_or(|until| key.as_slice() < until))
             .collect();
-        // Each deleted row could hide one of the base's, so ask for as many more.
+        // Each deleted row can hide a row of the base, so ask for as many more.
         let base = self.base.scan(table, from, until, limit.saturating_add(changed.len()))?;
         let mut merged: BTreeMap<Vec<u8>, Vec<u8>> = base.into_iter().collect();
         for ((_, key), value) in changed {

@@ -1,7 +1,7 @@
 //! Which version of the rules a state follows (RFC-EG-033 §3, deterministic proof resolution).
 //!
-//! The state says it, and a `rules` statement raises it by one. What the versions differ in is said in
-//! [`assent_proof::Rules`], the first place where an envelope meets them.
+//! The state names the version, and a `rules` statement raises it by one. [`assent_proof::Rules`] says how
+//! the versions differ, because that is where an envelope meets them first.
 
 use assent_proof::{Rules, RulesVersion};
 
@@ -22,7 +22,7 @@ impl View<'_> {
         Ok(self.meta()?.map_or(RulesVersion::GENESIS, |meta| RulesVersion(meta.rules_version)))
     }
 
-    /// The rules that this state follows. A state under rules that this build does not have is none that it can judge.
+    /// The rules that this state follows. If this build does not have them, it cannot judge the state.
     ///
     /// Rule R11 (RFC-EG-033 §3, Cryptographic Proof Validation): A build that does not know the version of
     /// the rules that the state follows applies nothing and allows nothing.
@@ -36,19 +36,19 @@ impl View<'_> {
 /// The rules that this state follows: those under which the next envelope is verified.
 ///
 /// # Errors
-/// [`RowError::RulesUnknown`] if this build does not know them, otherwise what reading gives.
+/// [`RowError::RulesUnknown`] if this build does not know them, otherwise an error in reading.
 pub fn rules_in_force(rows: &dyn crate::Rows) -> Result<Rules, RowError> {
     View::new(rows).rules()
 }
 
-/// Whether a build that knows the rules up to `known` can follow those of this state. To be asked of a state before it is
-/// served or taken over: when a node starts, and of a snapshot before it is installed.
+/// Whether a build that knows the rules up to `known` can follow those of this state. Ask this before a state
+/// is served or taken over: when a node starts, and before a snapshot is installed.
 ///
 /// Rule R11 (RFC-EG-033 §3, Cryptographic Proof Validation): A build that does not know the version of the
 /// rules that the state follows applies nothing and allows nothing.
 ///
 /// # Errors
-/// [`RowError::RulesUnknown`] if not, otherwise what reading gives.
+/// [`RowError::RulesUnknown`] if not, otherwise an error in reading.
 pub fn rules_known(rows: &dyn crate::Rows, known: RulesVersion) -> Result<(), RowError> {
     reaches(known, View::new(rows).rules_version()?.0)
 }

@@ -1,8 +1,8 @@
 //! One consistent state, read as types (RFC-EG-033 §3, deterministic proof resolution).
 //!
-//! A [`View`] remembers what it has read of the registry, of authorities, domains, policies and evidence, since the questions that
-//! are answered under one read barrier share most of it. What is void and which references have a flaw it remembers for one
-//! evaluation only. It never writes.
+//! A [`View`] remembers what it has read of the registry, of authorities, domains, policies and evidence,
+//! because the requests that are answered under one read barrier share most of it. What is void, and which
+//! references have a flaw, it remembers for one evaluation only. It never writes.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -46,20 +46,20 @@ struct Memo {
     /// How many statements the evaluation under way has judged.
     judged: usize,
     evidence: BTreeMap<EvidenceId, Option<Rc<EvidenceRow>>>,
-    /// By what is referenced: whether that can be rested on.
+    /// By references: the flaw that keeps a statement from resting on them, if there is one.
     flaws: BTreeMap<Vec<EvidenceId>, Option<Flaw>>,
-    /// Why only another build can decide on this state, once that was met.
+    /// Why only another build can decide on this state, once a decision has met such a reason.
     takes_another_build: Option<RowError>,
 }
 
 impl<'a> View<'a> {
-    /// Reads from `rows`, which must not change underneath.
+    /// Reads from `rows`, which must not change in the meantime.
     pub fn new(rows: &'a dyn Rows) -> Self {
         Self { rows, memo: RefCell::default() }
     }
 
-    /// Why only another build can decide on this state, if a decision met such a reason. That decision is a deny; the node that
-    /// made it has to stop with this reason.
+    /// Why only another build can decide on this state, if a decision has met such a reason. That decision is
+    /// a deny, and the node that made it must stop with this reason.
     pub fn takes_another_build(&self) -> Option<RowError> {
         self.memo.borrow().takes_another_build.clone()
     }
@@ -84,12 +84,12 @@ impl<'a> View<'a> {
     /// The history in force; absent before genesis.
     pub(crate) fn history(&self) -> Result<Option<History>, RowError> {
         let Some(meta) = self.meta()? else { return Ok(None) };
-        // No ledger has as many recoveries as an epoch out of its bounds would take.
+        // An epoch out of its bounds would take more recoveries than any ledger has.
         let mutated = || RowError::Mutated { table: Table::Meta, key: row_key::META.to_vec() };
         History::new(meta.cluster_id, meta.epoch).map(Some).ok_or_else(mutated)
     }
 
-    /// The history in force, for what can be asked of a founded registry only.
+    /// The history in force, for a request that only a founded registry can answer.
     pub(crate) fn history_in_force(&self) -> Result<History, RowError> {
         self.history()?.ok_or_else(|| RowError::Unreadable("this registry has no genesis".to_owned()))
     }
@@ -124,18 +124,18 @@ impl<'a> View<'a> {
         Ok(row)
     }
 
-    /// What is remembered of an evidence's voidness.
+    /// Whether a piece of evidence is void, if this evaluation has worked that out.
     pub(crate) fn known_void(&self, id: &EvidenceId) -> Option<bool> {
         self.memo.borrow().void.get(id).copied()
     }
 
-    /// Remembers an evidence's voidness.
+    /// Remembers whether a piece of evidence is void.
     pub(crate) fn remember_void(&self, id: EvidenceId, void: bool) {
         self.memo.borrow_mut().void.insert(id, void);
     }
 
-    /// An evaluation, or an entry of a page, begins. It works out anew what is void, on rows that were read before, so that its answer depends on nothing
-    /// that was asked before it.
+    /// Begins an evaluation, or an entry of a page. It works out anew what is void, on rows that were read
+    /// before, so that its answer depends on nothing that was asked before it.
     ///
     /// Rule R13 (RFC-EG-033 §3, Deterministic Proof Resolution): Each evaluation works out anew what is void,
     /// so that its answer depends on nothing that was asked before it, except as R12 says.
@@ -146,7 +146,7 @@ impl<'a> View<'a> {
         memo.flaws.clear();
     }
 
-    /// Another statement is judged; whether the evaluation may judge so many.
+    /// Counts one more judged statement. Answers whether the evaluation may judge so many.
     ///
     /// Rule R62 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): One evaluation, or the check of one envelope,
     /// judges at most 4,096 statements, takes all others for void and is then in doubt, which denies a
@@ -157,7 +157,8 @@ impl<'a> View<'a> {
         memo.judged <= crate::limit::JUDGED_STATEMENTS
     }
 
-    /// Whether the evaluation wanted to judge more statements than it may, so that what it took for void is in doubt.
+    /// Whether the evaluation wanted to judge more statements than it may, so that what it took for void is
+    /// in doubt.
     ///
     /// Rule R62 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): One evaluation, or the check of one envelope,
     /// judges at most 4,096 statements, takes all others for void and is then in doubt, which denies a
@@ -186,7 +187,7 @@ impl<'a> View<'a> {
         }))
     }
 
-    /// What is remembered of whether these references can be rested on.
+    /// Whether these references can be rested on, if this evaluation has worked that out.
     pub(crate) fn known_flaw(&self, references: &[EvidenceId]) -> Option<Option<Flaw>> {
         self.memo.borrow().flaws.get(references).cloned()
     }
@@ -227,7 +228,7 @@ impl<'a> View<'a> {
         lineage: &LineageName,
     ) -> Result<Vec<(PublicKey, IssuerRow)>, RowError> {
         let prefix = row_key::in_lineage(domain, lineage);
-        // One more than there can be: a row too many is as wrong as one too few.
+        // One more than there can be: a row too many is as wrong as a row too few.
         let most = crate::limit::ISSUERS_PER_LINEAGE.saturating_add(1);
         let rows = self.scan_prefix(Table::LineageIssuers, &prefix, most)?;
         rows.into_iter()
@@ -273,7 +274,7 @@ impl<'a> View<'a> {
                 Ok(OpenLineages::One(name))
             }
             (2.., [_, _]) => Ok(OpenLineages::Several),
-            // One that lost its key to damage is missed, not overlooked.
+            // If damage has changed a row's key, the count shows that the row is missing.
             _ => Err(mutated()),
         }
     }

@@ -1,8 +1,9 @@
-//! What of the ledger is void: by revocations, by references and by reconciliations (RFC-EG-033 §7, invalidate).
+//! Which statements of the ledger are void: by revocations, by references and by reconciliations (RFC-EG-033
+//! §7, invalidate).
 //!
-//! Void spreads by authority, by reference and by reconciliation, never by `parent`. It is computed when asked, from what the
-//! evidence recorded of its signers and from marks that are only ever gained, so the order in which
-//! revocations arrive cannot matter.
+//! Voidness spreads by authority, by reference and by reconciliation, never by `parent`. It is computed on
+//! demand, from the signers that were recorded with the evidence and from marks that are only ever added, so
+//! the order in which revocations arrive cannot matter.
 
 use assent_proof::{EvidenceId, PublicKey};
 
@@ -12,11 +13,13 @@ use crate::rows::RowError;
 use crate::view::View;
 
 impl View<'_> {
-    /// Whether the evidence, which the caller has found in the ledger, is void. Restrictions never are, and neither are `root`
-    /// and `domain`: they were accepted at their threshold, and whoever governs by them must not lose that.
+    /// Whether the evidence, which the caller has found in the ledger, is void. Restrictions never are. Nor
+    /// are `root` and `domain`: they were accepted at their threshold, and the keys that govern by them must
+    /// not lose that.
     ///
-    /// A walk over what it rests on: its references, and the statements that admitted its signers, and so on. All of
-    /// these came before it, so the walk ends; one that is longer than the bound ends in doubt, and doubt is void.
+    /// This walks over what the evidence rests on: its references, the statements that admitted its signers,
+    /// and so on. All of these came before it, so the walk ends. A walk that is longer than the bound ends in
+    /// doubt, and doubt counts as void.
     ///
     /// Rule R61 (RFC-EG-033 §3, Deterministic Proof Resolution): Void statements keep their slots and never
     /// count again.
@@ -31,7 +34,7 @@ impl View<'_> {
                 let before = open.len();
                 let void = self.judge(&next, &mut open)?;
                 if open.len() > before {
-                    // It is judged once these are.
+                    // It is judged once these have been judged.
                     continue;
                 }
                 if !self.may_judge() {
@@ -44,8 +47,8 @@ impl View<'_> {
         Ok(self.known_void(id).unwrap_or(true))
     }
 
-    /// Whether the evidence is void by what is known of those it rests on. Those of which nothing is known are pushed
-    /// to `open`, and the answer then means nothing.
+    /// Whether the evidence is void, given what is known of the statements that it rests on. Those of which
+    /// nothing is known are pushed to `open`, and the answer then means nothing.
     ///
     /// Rule R58 (RFC-EG-033 §7, revoke): `root`, `domain` and restrictions are never void.
     ///
@@ -58,7 +61,7 @@ impl View<'_> {
     /// void and, if the signer's key has an `invalidSince`, the evidence was accepted before that time,
     /// whatever `issuedAt` the evidence names.
     fn judge(&self, id: &EvidenceId, open: &mut Vec<EvidenceId>) -> Result<bool, RowError> {
-        // It was found, and is gone now: doubt denies.
+        // It was found before and is gone now: doubt denies.
         let Some(row) = self.evidence(id)? else { return Ok(true) };
         if !profile(row.kind).can_be_void {
             return Ok(false);
@@ -66,7 +69,7 @@ impl View<'_> {
         if row.invalidated_by.is_some() {
             return Ok(true);
         }
-        // What its own marks decide needs nothing else to be judged.
+        // If its own marks decide, nothing else needs to be judged.
         let mut unmarked: u32 = 0;
         for signer in &row.counted {
             unmarked = unmarked.saturating_add(u32::from(self.is_unmarked(&row, &signer.key)?));

@@ -1,4 +1,5 @@
-//! What accepts or refuses a statement at the edges of the rules: the first statement, the first and the last moment, the last place.
+//! Which statements are accepted or refused at the limits of the rules: the first statement, the first and the last
+//! moment, the last place.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 mod support;

@@ -1,4 +1,4 @@
-//! What allows, and everything that denies.
+//! What allows a request, and everything that denies one.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 mod support;
@@ -135,7 +135,7 @@ fn an_artifact_that_is_bound_to_runtimes_permits_the_request_only_on_one_of_them
     assert_eq!(codes(&decision), [Code::RuntimeMismatch]);
     assert_eq!(decision.reasons[0].evidence, Some(bound.evidence_id));
     assert_eq!(codes(&world.decide()), [Code::RuntimeMismatch], "the request names none");
-    // Of the authorized ones, one that is not known is no runtime either.
+    // An authorized runtime that the registry does not know is not a runtime either.
     assert_eq!(codes(&world.decide_at(0, &on("host-3"))), [Code::LineageUnknown]);
     let none = authorization_on(&["run"], &[]).slot(1, Some(bound.evidence_id));
     let none = accepted(&world.submit(&none.sign(&[&keys.governance[0]])));
@@ -494,7 +494,7 @@ fn a_decision_names_at_most_32_reasons_every_code_among_them_and_counts_the_othe
     let mut world = World::new();
     let keys = world.keys.clone();
     accepted(&world.submit(&authorization(&["run"]).sign(&[&keys.governance[0]])));
-    // A tenant that has granted the role of audit to many keys, each of which contains the lineage and the domain.
+    // A tenant grants the role of audit to many keys, and each of them contains the lineage and the domain.
     let many: Vec<_> = (0..100).map(|n| key(100 + n)).collect();
     for auditor in &many {
         world.govern(grant(auditor.public(), Role::Audit), &[auditor]);
@@ -515,7 +515,7 @@ fn a_decision_names_at_most_32_reasons_every_code_among_them_and_counts_the_othe
     assert_eq!(named, all.into_iter().collect(), "a code that is last in order is named all the same");
     let page = assent_registry::query::lineage(&world.rows, &domain(), &lineage(), None, 9).unwrap().unwrap();
     assert_eq!(page.quarantined_by.len(), assent_registry::limit::CONTAINMENTS_NAMED);
-    // Each holds, named or not: releasing all but the last changes nothing.
+    // Each holds, whether or not it is named: releasing all but the last changes nothing.
     let held: Vec<_> = many.iter().map(|auditor| id_of(&isolate().sign(&[auditor]))).collect();
     for (place, isolation) in held.iter().enumerate() {
         assert!(codes(&world.decide()).contains(&Code::DomainIsolated), "{place} are released");
@@ -530,7 +530,7 @@ fn an_answer_does_not_depend_on_what_was_asked_before_it_on_the_same_view() {
     let mut world = World::new();
     world.grounds();
     let keys = world.keys.clone();
-    // Another lineage whose answer rests on more statements than one evaluation looks at.
+    // Another lineage, whose answer rests on more statements than one evaluation judges.
     accepted(&world.submit(&authorization(&["run"]).lineage("heavy").sign(&[&keys.governance[0]])));
     let mut base = Vec::new();
     for sequence in 0..4200_u64 {

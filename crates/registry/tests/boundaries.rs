@@ -95,7 +95,7 @@ fn every_role_is_tried_against_every_kind() {
             };
             let held_back = matches!(code, Some(Code::RoleNotPermitted | Code::AuthorityUnknown));
             match permitted(kind) {
-                // A zone revokes itself here: the one thing that every authority may do.
+                // Here a zone revokes itself, which is the only thing that every authority may do.
                 Some(_) if kind == EvidenceKind::Revocation && role == Role::Zone => assert_eq!(code, None),
                 Some(roles) if roles.contains(&role) => {
                     assert!(!held_back, "{role} for `{kind}`: {outcome:?}")

@@ -278,7 +278,7 @@ fn a_reconciliation_lets_the_canonical_half_stand_and_the_other_be_void() {
         let void: Vec<EvidenceId> =
             page.entries.iter().filter(|entry| entry.void).map(|entry| entry.evidence_id).collect();
         assert_eq!(void, [halves[1 - canonical]]);
-        // What rests on the canonical half stands, what rests on the other does not.
+        // A statement that rests on the canonical half stands; one that rests on the other half does not.
         let keys = world.keys.clone();
         for (place, half) in halves.iter().enumerate() {
             let rests = integrity("m1").lineage("rests").slot(0, None).references(&[*half]);

@@ -1,5 +1,5 @@
-//! A row that is lost between the checks of a statement and its writing stops the node: no receipt names an effect that was
-//! not written.
+//! If a row is lost between the checks of a statement and its writing, the node stops: no receipt names an effect that
+//! was not written.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 mod support;

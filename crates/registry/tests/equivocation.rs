@@ -68,7 +68,7 @@ fn a_dead_key_cannot_quarantine() {
     assert_eq!(page.status, LineageStatus::Open);
 }
 
-/// Every derived row but those that are about the order of arrival itself.
+/// Every derived row except those that record the order of arrival itself.
 fn unordered_rows(world: &World) -> BTreeMap<(Table, Vec<u8>), Vec<u8>> {
     world
         .rows
@@ -120,8 +120,8 @@ proptest! {
             let first = world.submit(&place(half(x)));
             let second = world.submit(&place(half(y)));
             if matches!(first, Outcome::Accepted { .. }) {
-                // The second is never simply accepted. Only what could not have come first either (another
-                // subject in a lineage that has one) leaves no leaf.
+                // The second is never simply accepted. It leaves no leaf only if it could not have come first
+                // either (another subject in a lineage that has one).
                 let foreign = prior > 0 && y == 5;
                 let recorded = matches!(second, Outcome::Equivocation { .. });
                 prop_assert_eq!(recorded, !foreign, "{:?}", second);

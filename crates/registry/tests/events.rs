@@ -1,4 +1,5 @@
-//! The ledger read forwards: gapless pages, filters that skip but never hide, damage that is no end.
+//! Reading the ledger forwards: pages without gaps, filters that skip leaves but never hide them, and damage that is
+//! not taken for the end.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 mod support;

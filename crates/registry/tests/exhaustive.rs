@@ -1,4 +1,5 @@
-//! No rule may pass over a variant that it does not name: a kind of claim that is added later would be harmless by accident.
+//! No rule may pass over a variant that it does not name: otherwise a kind of claim that is added later would be
+//! harmless by accident.
 //!
 //! Two lints of clippy refuse a wildcard in a `match` over an enum. They do not look into `matches!`, which this test reads the
 //! sources for.

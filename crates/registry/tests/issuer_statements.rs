@@ -1,5 +1,5 @@
-//! What an issuer said is decided from its slots, one by one: each statement is its own word, whatever its twins say, and
-//! wherever in the chain its second half lies.
+//! What an issuer stated is decided slot by slot: each statement is judged by itself, whatever the other statement for
+//! its slot says, and wherever in the chain its second half lies.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 mod support;

@@ -1,4 +1,4 @@
-//! When granted keys end, as operators are shown it.
+//! When granted keys end, as operators see it.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 mod support;

@@ -1,5 +1,5 @@
-//! No key below the threshold ends a registry, a domain or a peer relation; nothing that is accepted leaves one without
-//! a threshold of living keys.
+//! Fewer keys than the threshold cannot end a registry, a domain or a relation to a peer. No accepted statement leaves
+//! one of them without a threshold of living keys.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 mod support;

@@ -1,4 +1,5 @@
-//! Statements that conflict or restrict may arrive in any order: the same status, void set and later decisions.
+//! Statements that conflict or restrict may arrive in any order: the status, the void set and later decisions
+//! are the same.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 mod support;

@@ -69,7 +69,7 @@ fn continuity(checkpoint: String, proof: Vec<[u8; 32]>) -> Draft {
     place().draft(&claims::continuity(checkpoint, proof)).lineage("peer")
 }
 
-/// A domain that requires word of the peer, younger than five minutes.
+/// A domain that requires a checkpoint of the peer that is younger than five minutes.
 fn world() -> World {
     World::with_policy(PolicyBody {
         require: vec![Requirement {
@@ -212,7 +212,8 @@ proptest! {
 /// Rule R122.
 #[test]
 fn a_void_checkpoint_is_passed_over_and_the_honest_one_extends_what_stands() {
-    // A thief of one zone key: a trust in keys of its own under the peer's name, and a checkpoint as large as can be.
+    // A thief of one zone key submits a trust in keys of its own under the peer's name, and the largest
+    // possible checkpoint.
     let (mut world, peer, trust) = trusting();
     let keys = world.keys.clone();
     let thief = key(95);
@@ -233,7 +234,7 @@ fn a_void_checkpoint_is_passed_over_and_the_honest_one_extends_what_stands() {
     let revoked = revocation(thief.public(), Some(at(10))).sign(&[&keys.governance[0]]);
     accepted(&world.submit_at(30, &revoked));
     let first = accepted(&world.submit_at(30, &honest)).evidence_id;
-    // What stands is extended all the same.
+    // The next checkpoint extends the last one that stands.
     let forked = Peer::new(2).continuity(7, 12, trust).slot(2, Some(first)).sign(&[&keys.zone]);
     assert_eq!(refused(&world.submit_at(31, &forked)), Code::RegistryDiverged);
     let next = peer.continuity(7, 12, trust).slot(2, Some(first)).sign(&[&keys.zone]);
@@ -364,7 +365,7 @@ fn a_trust_is_over_when_its_own_statement_expires() {
 /// Rule R122.
 #[test]
 fn a_revoked_keys_statement_is_judged_at_most_once_whatever_it_rests_on() {
-    // A thief of a zone key: 64 trusts, each on 63 others, and a checkpoint under each.
+    // A thief of a zone key submits 64 trusts, each on 63 others, and a checkpoint under each.
     let (mut world, peer, trust) = trusting();
     let keys = world.keys.clone();
     let thief = key(95);
@@ -406,7 +407,7 @@ fn a_trust_is_in_another_registry_and_in_keys_that_are_none_of_this_one() {
     let peer = Peer::new(1);
     let (registry, nodes) = (peer.registry.public(), peer.node_keys());
     let with = |key: &SigningKey| [peer.node_keys(), vec![key.public()]].concat();
-    // A node that is gone: what it signed is this registry's all the same.
+    // A removed node: its signatures still belong to this registry.
     let gone = key(64);
     let granted = grant(gone.public(), Role::Registry).domain("_root");
     accepted(&world.submit_to_root(0, granted, &[&keys.root, &gone]));
@@ -447,8 +448,8 @@ fn a_checkpoint_of_no_leaves_is_of_the_empty_tree() {
     accepted(&world.submit(&next));
 }
 
-/// Hides each row of what was said of peers, one at a time, and submits an envelope that is a fork: the hidden rows with which
-/// it is refused for that all the same. With every other one the damage is found.
+/// Hides each row about peers, one at a time, and submits an envelope that is a fork. Answers the hidden rows
+/// with which the fork is still refused as one. With every other row hidden, the damage is found.
 fn with_a_hidden_row(world: &World, fork: &[u8]) -> Vec<Vec<u8>> {
     let of_peers = world.rows.iter().filter(|(table, ..)| *table == Table::Peers);
     let keys: Vec<Vec<u8>> = of_peers.map(|(_, key, _)| key.to_vec()).collect();

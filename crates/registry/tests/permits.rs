@@ -1,4 +1,4 @@
-//! Permits: recorded only with an allow, each use once, whoever retries what.
+//! Permits: each is recorded only with an allow, and each use is taken once, whichever caller repeats which request.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 mod support;

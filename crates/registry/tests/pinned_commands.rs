@@ -1,9 +1,9 @@
-//! Which bytes are a command, for good.
+//! Which bytes are a command. This never changes.
 //!
 //! Whether a log entry is a command or garbage decides what every node applies, so a new version of the codec's crates
-//! must not change it. Each value has the one encoding that is listed here; everything else is garbage, whether or not
-//! a lenient reader could make sense of it. The second version of commands that `test-rules` adds is in no release and
-//! not pinned.
+//! must not change it. Each value has the one encoding that is listed here; everything else is garbage, even if a
+//! lenient reader could read it. The second version of commands, which `test-rules` adds, is in no release and is not
+//! pinned.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use assent_proof::{Millis, Rules, RulesVersion};
@@ -31,7 +31,7 @@ const TIMES: &[(&str, i64)] = &[
     ("cf 0000000100000000", 0x1_0000_0000),
     ("cf 000001a204a12780", 1_795_374_000_000),
     ("cf 7fffffffffffffff", i64::MAX),
-    // Negative times are read; what `apply` makes of them is another matter.
+    // Negative times are read. What `apply` does with them is not tested here.
     ("ff", -1),
     ("e0", -0x20),
     ("d0 df", -0x21),
@@ -287,7 +287,7 @@ fn accepted() -> Vec<(String, Command)> {
     accepted
 }
 
-/// The bytes that are garbage to whoever knows version 1.
+/// The bytes that are garbage to every build that knows version 1.
 fn refused() -> Vec<(String, String)> {
     let places: [(&str, &str, &str, &[Named]); 6] = [
         ("command", "", "", NO_COMMANDS),
@@ -335,7 +335,7 @@ fn a_command_has_one_encoding() {
 
 #[test]
 fn everything_else_is_garbage() {
-    // Why, is the codec's to say; no node does anything but pass it over.
+    // The codec says why. Every node only skips it.
     for (name, hex) in refused() {
         let result = Command::decode(&bytes(&hex));
         assert!(

@@ -1,4 +1,4 @@
-//! Recovery: root's word that the registry goes on by one node that is left, in a new epoch.
+//! Recovery: root's statement that the registry continues with the one node that is left, in a new epoch.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 mod support;

@@ -1,4 +1,4 @@
-//! Determinism: replaying what the ledger holds gives the same rows again, in whatever batches.
+//! Determinism: a replay of the ledger gives the same rows again, in batches of any size.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 mod support;

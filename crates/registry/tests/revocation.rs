@@ -1,4 +1,5 @@
-//! Revocation: immediate, order-free, final; `invalidSince`, void, and what void never lifts.
+//! Revocation: immediate, final and independent of order; `invalidSince`, void statements, and what a void statement
+//! never lifts.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 mod support;
@@ -377,7 +378,7 @@ fn invalid_since_takes_what_was_dated_back_and_what_was_dated_ahead_alike() {
         let mut world = World::new();
         let keys = world.keys.clone();
         accepted(&world.submit(&authorization(&["run"]).sign(&[&keys.governance[0]])));
-        // Accepted 20 seconds in, whatever it says of itself.
+        // It was accepted 20 seconds in, whatever time it states.
         let thief = affirming().issued(at(20 + issued)).sign(&[&keys.attestation]);
         accepted(&world.submit_at(20, &thief));
         let revoked = revocation(keys.attestation.public(), Some(at(15))).sign(&[&keys.governance[0]]);
@@ -386,7 +387,7 @@ fn invalid_since_takes_what_was_dated_back_and_what_was_dated_ahead_alike() {
         assert!(page.entries.iter().any(|entry| entry.void), "dated {issued}");
         assert!(!world.decide_at(30, &request()).is_allow());
     }
-    // What is dated further ahead than clocks may differ is not accepted at all.
+    // A statement that is dated further ahead than the clock bound is not accepted at all.
     let mut world = World::new();
     let keys = world.keys.clone();
     let ahead = affirming().issued(at(60)).sign(&[&keys.attestation]);

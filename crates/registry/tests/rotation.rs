@@ -26,7 +26,7 @@ fn a_new_root_takes_the_old_keys_threshold_and_its_own_and_leaves_no_old_key_ali
     let (domains, _) = query::domains(&world.rows, None, 9).unwrap();
     let root = domains.iter().find(|entry| entry.domain == DomainName::root()).unwrap();
     assert_eq!((root.threshold, root.governance.as_slice()), (2, &[a.public(), b.public()][..]));
-    // The old key governs nothing any more, one of the new ones is not enough, both are.
+    // The old key governs nothing any more. One of the new keys is not enough; both are.
     let node = key(64);
     let grant = grant(node.public(), Role::Registry).domain("_root");
     let by_old = world.submit_to_root(0, grant.clone(), &[&keys.root, &node]);
@@ -76,7 +76,7 @@ fn a_root_key_that_stays_need_not_sign_again_but_the_new_threshold_needs_signatu
     accepted(&world.submit_to_root(0, stays.clone(), &[&keys.root, &a]));
     let more = root_statement(&all, 3, checkpoint.public());
     assert_eq!(refused(&world.submit_to_root(0, more, &[&keys.root, &a])), Code::ThresholdNotMet);
-    // A root key that was left out is dead.
+    // A root key that was left out is revoked.
     let fewer = root_statement(&all[..2], 2, checkpoint.public());
     accepted(&world.submit_to_root(0, fewer, &[&keys.root, &a]));
     assert_eq!(status(&world, &b.public()), Some(AuthorityStatus::Revoked));
@@ -154,7 +154,7 @@ fn a_restriction_kept_in_a_safe_outlives_one_of_its_signers() {
     accepted(&world.submit(&revocation(three.public(), None).sign(&[one, two])));
     accepted(&world.submit(&kept));
     assert_eq!(status(&world, &keys.attestation.public()), Some(AuthorityStatus::Revoked));
-    // With too few of them left it is not enough.
+    // If too few of them are left, they are not enough.
     let kept = revocation(keys.attestation2.public(), Some(at(-5))).sign(&[two, three]);
     assert_eq!(refused(&world.submit(&kept)), Code::ThresholdNotMet);
 }

@@ -1,4 +1,5 @@
-//! Versions of the rules: founded at the first, raised one by one, and kept for the past.
+//! Versions of the rules: a registry is founded at the first version, raised one by one, and keeps the old versions
+//! for the past.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 mod support;

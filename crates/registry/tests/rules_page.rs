@@ -1,10 +1,11 @@
-//! `docs/rules.md` lists the rules, and each leads to the functions that implement it and to tests that show it. The same numbers
-//! stand on these functions, with the rule's sentence, and on these tests. None of the three can change without the others.
+//! `docs/rules.md` lists the rules, and each leads to the functions that implement it and to tests that show it. The
+//! same numbers stand on these functions, with the rule's sentence, and on these tests. If one of the three changes
+//! without the others, this test fails.
 //!
 //! A function that implements a rule has `/// Rule R17 (RFC-EG-033 §7, deny): …` in its documentation, as a paragraph of its own. A test
 //! has `/// Rule R17.` or `/// Rules R17, R18.`.
 //!
-//! A row that was added has the number R0, and so have its tags. To number all rules anew, in the order of the page:
+//! A new row has the number R0, and so have its tags. To number all rules anew, in the order of the page:
 //! `ASSENT_WRITE_DOCS=1 cargo test -p assent-registry --test rules_page numbered`.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 

@@ -1,4 +1,4 @@
-//! Who may submit what, in which order checks speak, and that a refusal changes nothing.
+//! Which keys may submit what, in which order the checks refuse, and that a refusal changes nothing.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 mod support;

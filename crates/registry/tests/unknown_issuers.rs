@@ -1,8 +1,9 @@
-//! Envelopes that name issuers which the registry does not know: what is said of them before a signature is computed.
+//! Envelopes that name issuers which the registry does not know: how it answers before it computes a signature.
 //!
-//! Besides, every envelope that any test of this crate submits on its own is held to the same rule (`World::submit_at`): nothing that
-//! is accepted is refused as by unknown issuers, and what is refused so has the code that applying it gives. Only an envelope that is also
-//! wrong in another way, as one with a revoked issuer, may have another code then.
+//! In addition, every envelope that any test of this crate submits on its own is checked by the same rule
+//! (`World::submit_at`). An envelope that is accepted is never refused for unknown issuers, and an envelope that is
+//! refused for them has the code that its application gives. Only an envelope that is also wrong in another way, for
+//! example one with a revoked issuer, may then have another code.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 mod support;

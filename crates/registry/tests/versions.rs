@@ -1,4 +1,5 @@
-//! Rows and commands of versions that this build does not know: never damage, never garbage, never passed over.
+//! Rows and commands of versions that this build does not know: they are never taken for damage or garbage, and never
+//! passed over.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 mod support;

@@ -1,24 +1,25 @@
-//! Integers and byte strings as this crate stores and sends them: fixed width, big endian, byte strings with
-//! their length in 4 bytes in front. Reading is strict: what is left over is an error.
+//! Integers and byte strings as this crate stores and sends them: integers with a fixed width, big endian;
+//! byte strings after their length in 4 bytes. Reading is strict: bytes that are left over are an error.
 
 /// Why bytes could not be read.
 pub(crate) type CodecProblem = &'static str;
 
 /// Appends `bytes` with its length in front.
 pub(crate) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    // Longer than 4 GiB cannot happen, redb takes no such value; if it did, the result would not decode.
+    // A string over 4 GiB cannot occur, because redb takes no such value. If it did, the result would not
+    // decode.
     let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
     out.extend_from_slice(&length.to_be_bytes());
     out.extend_from_slice(bytes);
 }
 
-/// Reads from the front of some bytes.
+/// Reads values from the front of some bytes.
 pub(crate) struct Reader<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
-    /// At the front of `bytes`.
+    /// A reader at the front of `bytes`.
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
     }

@@ -1,9 +1,9 @@
 //! The checksum in front of every stored value.
 //!
-//! A stored value is 8 bytes of XXH3-64 over the value, little endian, and then the value. The hash is seeded with one
-//! of the key, and that with one of the table's name, so that a row in another's place is noticed too. It finds flipped
-//! bits; it is no protection against someone who writes to the disk on purpose, which a cryptographic hash without a key
-//! would not be either.
+//! A stored value is 8 bytes of XXH3-64 over the value, little endian, and then the value. The hash is seeded
+//! with a hash of the key, which is seeded with a hash of the table's name, so that it also detects a row in
+//! another row's place. It detects flipped bits. It does not protect against a party that writes to the disk
+//! on purpose; nor would a cryptographic hash without a key.
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 

@@ -23,8 +23,9 @@ pub(crate) fn open(disk: &dyn Disk, file: &str, cache_bytes: usize) -> Result<Da
     build(disk, file, Builder::new().set_cache_size(cache_bytes))
 }
 
-/// Opens `file` and checks every page against its checksum, which takes as long as reading all of it. A row's own
-/// checksum notices that the row changed; only the pages' notice that a row cannot be found any more.
+/// Opens `file` and checks every page against its checksum, which takes as long as reading the whole file. A
+/// row's own checksum detects that the row changed. Only the pages' checksums detect that a row cannot be
+/// found any more.
 pub(crate) fn open_checked(disk: &dyn Disk, file: &str, cache_bytes: usize) -> Result<Database, StoreError> {
     let name = file.to_owned();
     let progress = move |session: &mut redb::RepairSession| {
@@ -45,7 +46,7 @@ fn build(disk: &dyn Disk, file: &str, builder: &Builder) -> Result<Database, Sto
     opened.map_err(|error| misused(file, error))
 }
 
-/// What redb says of the database in `file` as a whole.
+/// The error for a problem that redb reports of the database in `file` as a whole.
 fn misused(file: &str, error: DatabaseError) -> StoreError {
     match error {
         DatabaseError::DatabaseAlreadyOpen => {
@@ -64,24 +65,26 @@ fn misused(file: &str, error: DatabaseError) -> StoreError {
     }
 }
 
-/// Closes the database in `file`, which is not going to be used. Dropping it would do the same and hide what fails: its pages
-/// may then never reach the disk, although whoever opens it again reads them and the next fsync succeeds.
+/// Closes the database in `file`, which will not be used. Dropping it would close it too, but hide a failure:
+/// its pages may then never reach the disk, although the next process that opens it reads them and its next
+/// fsync succeeds.
 pub(crate) fn close(file: &str, database: Database) -> Result<(), StoreError> {
     unpanicked(file, || database.close())?.map_err(|error| misused(file, error))
 }
 
 /// Runs `work`, in which redb may panic over a damaged `file` instead of answering an error.
 pub(crate) fn unpanicked<T>(file: &str, work: impl FnOnce() -> T) -> Result<T, StoreError> {
-    // What the work touched is dropped with it, so nothing half changed is seen afterwards.
+    // Everything that the work touched is dropped with it, so no half-changed state is seen afterwards.
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(work))
-        .map_err(|_| StoreError::damaged(file, "redb gave up on its structure"))
+        .map_err(|_| StoreError::damaged(file, "redb panicked over its structure"))
 }
 
-/// A redb error as ours.
+/// Turns a redb error into one of this crate.
 pub(crate) fn failed(error: impl Into<redb::Error>) -> StoreError {
     use redb::Error::{TableIsMultimap, TableIsNotMultimap, TableTypeMismatch, TypeDefinitionChanged};
     match error.into() {
-        // A build opens each table as what it made it. If it is something else now, its description changed on the disk.
+        // Each table is opened as the type that a build made it with. If the type differs now, its
+        // description changed on the disk.
         changed @ (TableTypeMismatch { .. }
         | TypeDefinitionChanged { .. }
         | TableIsMultimap(_)
@@ -113,7 +116,7 @@ pub(crate) fn get(
     }
 }
 
-/// The database's identity, `None` if its creation never got that far.
+/// The database's identity; `None` if its creation was cut short before that was written.
 pub(crate) fn identity(database: &Database, file: &str, role: Role) -> Result<Option<Identity>, StoreError> {
     use redb::ReadableDatabase;
 

@@ -1,12 +1,12 @@
-//! The seam to the file system.
+//! The interface to the file system.
 
 use std::fmt;
 use std::io;
 
 use redb::StorageBackend;
 
-/// A flat directory of files that redb can open. The real one lies in `cluster`, the simulated one beside the
-/// simulation.
+/// A flat directory of files that redb can open. The real one is in `cluster`, the simulated one is beside
+/// the simulation.
 pub trait Disk: Send + Sync + 'static {
     /// Opens the file `name`, creating an empty one if there is none. A created file must survive a crash that
     /// follows the first sync of its content.

@@ -1,4 +1,4 @@
-//! Why the store could not do what it was asked.
+//! The errors of the store.
 
 use std::io;
 use std::sync::Arc;
@@ -11,14 +11,14 @@ pub enum StoreError {
     /// The disk or the database failed.
     #[error("the store cannot be used: {0}")]
     Unusable(String),
-    /// An earlier write failed, or this build met what only another one reads. Nothing is written or acknowledged any more; the
-    /// process has to end.
+    /// An earlier write failed, or this build met something that only another build can read. Nothing is
+    /// written or acknowledged any more, and the process must end.
     #[error("the store has stopped and stays stopped: {0}")]
     Poisoned(Arc<str>),
     /// The store was closed.
     #[error("the store is closed")]
     Closed,
-    /// What lies on disk is not what was acknowledged.
+    /// The content of the disk is not what was acknowledged.
     #[error(
         "`{file}` is damaged: {problem}; this node can no longer be trusted with what it promised: move its data \
          directory away and let it join as a new node, with an id that was never used"
@@ -50,7 +50,7 @@ pub enum StoreError {
         /// The version.
         version: UnknownVersionError,
     },
-    /// The two databases are not of one store.
+    /// The two databases belong to different stores.
     #[error(
         "`{log}` belongs to store `{log_store}` and `{registry}` to store `{registry_store}`: put the files of one \
          store back together, or move them away and let the node join as a new one"
@@ -65,18 +65,18 @@ pub enum StoreError {
         /// The id in it, hex.
         registry_store: String,
     },
-    /// One of the two databases is gone.
+    /// One of the two databases is missing.
     #[error(
         "`{present}` exists but `{missing}` is missing: put it back, or move the data directory away and let the node \
          join as a new one, with an id that was never used"
     )]
     Missing {
-        /// The file that is not there.
+        /// The file that is missing.
         missing: String,
-        /// The file that is.
+        /// The file that exists.
         present: String,
     },
-    /// The entries would leave a hole in the log.
+    /// The entries would leave a gap in the log.
     #[error("entry {found} cannot be appended, the next one is {expected}")]
     Gap {
         /// The index given.
@@ -84,7 +84,7 @@ pub enum StoreError {
         /// The index that fits.
         expected: u64,
     },
-    /// A snapshot or a part of one is not what it should be.
+    /// A snapshot, or a part of one, is not acceptable.
     #[error("the snapshot is refused: {0}")]
     Snapshot(String),
     /// A row of the registry could not be read.
@@ -103,7 +103,8 @@ impl StoreError {
         StoreError::Version { what: what.to_owned(), version: UnknownVersionError { found, known } }
     }
 
-    /// Whether only another build can go on: a node that meets this stops with it as its reason, and passes nothing over.
+    /// Whether only another build can continue. A node that meets such an error stops with it as its reason,
+    /// and skips nothing.
     pub fn takes_another_build(&self) -> bool {
         match self {
             StoreError::Version { .. } | StoreError::Format { .. } => true,
@@ -140,7 +141,7 @@ impl From<StoreError> for RowError {
     }
 }
 
-/// Why a batch was not written. In either case nothing of it was.
+/// Why a batch was not written. In either case, nothing of it was written.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError<E> {
     /// The closure answered this error.

@@ -1,4 +1,4 @@
-//! Whether the store may still acknowledge anything.
+//! Whether the store may still acknowledge writes.
 
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::Arc;
@@ -8,18 +8,18 @@ use tokio::sync::watch;
 
 use crate::StoreError;
 
-/// One flag for both databases: healthy, or poisoned for good and why.
+/// One flag for both databases: healthy, or poisoned for good with a cause.
 ///
-/// The first write or fsync that fails poisons the store. It is never retried: after a failed fsync the kernel
-/// may have dropped the pages, so a second one that succeeds proves nothing. A version that this build does not know, met in a
-/// row or in a snapshot, poisons the store too: another build has to go on.
+/// The first write or fsync that fails poisons the store. It is never retried: after a failed fsync the
+/// kernel may have dropped the pages, so a second fsync that succeeds proves nothing. If a row or a snapshot
+/// has a version that this build does not know, that poisons the store too: only another build can continue.
 #[derive(Debug, Clone)]
 pub struct Health {
     cause: Arc<watch::Sender<Option<Arc<str>>>>,
 }
 
 impl Health {
-    /// Healthy.
+    /// A healthy flag.
     pub(crate) fn new() -> Self {
         Self { cause: Arc::new(watch::Sender::new(None)) }
     }
@@ -29,12 +29,12 @@ impl Health {
         self.cause.borrow().clone()
     }
 
-    /// Changes to `Some` once, at the first failure. The node then has to end.
+    /// Changes to `Some` once, at the first failure. The node must then end.
     pub fn watch(&self) -> watch::Receiver<Option<Arc<str>>> {
         self.cause.subscribe()
     }
 
-    /// Nothing, or the error that every later call answers.
+    /// Nothing if the store is healthy, otherwise the error that every later call answers.
     pub(crate) fn check(&self) -> Result<(), StoreError> {
         match self.poisoned() {
             None => Ok(()),
@@ -54,8 +54,8 @@ impl Health {
         });
     }
 
-    /// Runs a task that the store cannot do without. If it panics, the store is poisoned: what it had begun is in doubt, and nobody
-    /// goes on with it.
+    /// Runs a task that the store needs. If the task panics, the store is poisoned: what the task had begun
+    /// is in doubt, and nothing continues it.
     pub(crate) async fn watched(self, task: &'static str, work: impl Future<Output = ()> + Send) {
         let Err(panic) = AssertUnwindSafe(work).catch_unwind().await else { return };
         let text = match (panic.downcast_ref::<&'static str>(), panic.downcast_ref::<String>()) {

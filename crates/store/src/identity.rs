@@ -3,9 +3,10 @@
 use crate::StoreError;
 use crate::bytes_codec::{CodecProblem, Reader};
 
-/// The newest format of both databases, which new ones get. A build opens every one since [`FORMAT_OLDEST`].
+/// The newest format of both databases. New databases get it. A build opens every format since
+/// [`FORMAT_OLDEST`].
 pub(crate) const FORMAT: u8 = 6;
-/// The oldest format that is opened. Formats before it are of builds before any release.
+/// The oldest format that is opened. Earlier formats are of builds before any release.
 const FORMAT_OLDEST: u8 = 6;
 
 /// Which of the two databases it is.
@@ -18,17 +19,17 @@ pub(crate) enum Role {
     Registry = 2,
 }
 
-/// How far the database's creation came.
+/// How far the creation of the database came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Stage {
-    /// Nothing was ever promised on it.
+    /// Nothing was ever acknowledged on it.
     Creating = 0,
     /// In use.
     Ready = 1,
 }
 
-/// What the row holds: format, role, stage, store id; 19 bytes.
+/// The content of the row: format, role, stage, store id; 19 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Identity {
     pub(crate) role: Role,
@@ -44,7 +45,7 @@ impl Identity {
         bytes
     }
 
-    /// Reads the row of `file`, which should have this role.
+    /// Reads the row of `file`, which must have this role.
     pub(crate) fn decode(file: &str, role: Role, bytes: &[u8]) -> Result<Self, StoreError> {
         let format = bytes.first().copied().unwrap_or(0);
         if !(FORMAT_OLDEST..=FORMAT).contains(&format) {
@@ -57,7 +58,7 @@ impl Identity {
         let mut reader = Reader::new(bytes);
         reader.u8()?;
         if reader.u8()? != role as u8 {
-            return Err("it is the other kind of database");
+            return Err("it is the store's other database");
         }
         let stage = match reader.u8()? {
             0 => Stage::Creating,

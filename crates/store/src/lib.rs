@@ -7,8 +7,9 @@
 //! * [`SnapshotSource`] and [`StagedSnapshot`] move a registry from one node to another in chunks, and
 //!   [`RegistryStore::install`] puts it in place of the old one, whole or not at all.
 //!
-//! Owns redb, the files and their formats. Knows nothing of Raft's rules, of openraft or of what a row means.
-//! Never retries a failed write: after the first one the store is poisoned for good ([`Health`]).
+//! This crate owns redb, the files and their formats. It knows nothing of Raft's rules, of openraft or of the
+//! meaning of a row. It never retries a failed write: after the first failure the store is poisoned for good
+//! ([`Health`]).
 
 mod blocking;
 mod bytes_codec;
@@ -36,5 +37,5 @@ pub use crate::snapshot::{
 };
 pub use crate::store::Store;
 
-/// The newest format of both databases, which new ones get.
+/// The newest format of both databases. New databases get it.
 pub const FORMAT: u8 = identity::FORMAT;

@@ -1,15 +1,15 @@
 //! The store's bounds.
 
-/// How much is queued, cached and left unflushed at most.
+/// The most that the store queues, caches and leaves unflushed.
 #[derive(Debug, Clone)]
 pub struct StoreOptions {
     /// Operations in one commit of the log.
     pub commit_ops_max: usize,
     /// Bytes of entries in one commit of the log. A single append may exceed it.
     pub commit_bytes_max: usize,
-    /// Operations waiting for the log's committer; further callers wait.
+    /// Operations that wait for the log's committer. Beyond that, callers wait.
     pub queue_ops_max: usize,
-    /// Bytes of entries waiting for the log's committer; further appends wait.
+    /// Bytes of entries that wait for the log's committer. Beyond that, appends wait.
     pub queue_bytes_max: usize,
     /// Bytes of recent entries kept in memory once they are durable.
     pub recent_bytes_max: usize,

@@ -1,4 +1,4 @@
-//! Opening a node's store: both databases, of one store, at one generation.
+//! Opening a node's store: both databases must be of one store and at one generation.
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,16 +24,16 @@ pub struct Store<E> {
     pub registry: RegistryStore,
     /// The random id that the store was made with.
     pub store_id: [u8; 16],
-    /// Whether it was made just now.
+    /// Whether this call to `open` created it.
     pub created: bool,
     health: Health,
 }
 
 impl<E: LogEntry> Store<E> {
-    /// Opens the store on `disk`, or makes one with `new_store_id` if there is none. Every checksum of the log
-    /// and of the registry's pages is checked; what is damaged, a log that lost something acknowledged, or files that do
-    /// not belong together, are refused. Has
-    /// to be called inside a tokio runtime, which then runs the log's committer.
+    /// Opens the store on `disk`, or creates one with `new_store_id` if there is none. Checks every checksum
+    /// of the log and of the registry's pages. Refuses damage, a log that lost something acknowledged, and
+    /// files that do not belong together. Must be called inside a tokio runtime, which then runs the log's
+    /// committer.
     pub async fn open(
         disk: Arc<dyn Disk>,
         run: RunBlocking,
@@ -98,7 +98,7 @@ fn open_files(disk: &dyn Disk, new_store_id: [u8; 16], options: &StoreOptions) -
     let registry = open_registry(disk, state.generation, store_id, options)?;
     for (file, number) in generation::files(disk)? {
         if number != state.generation {
-            // What an installation or a transfer left behind when the process ended.
+            // An installation or a transfer left this file behind when the process ended.
             disk.remove(&file).map_err(StoreError::unusable)?;
         }
     }
@@ -110,7 +110,7 @@ enum Found {
     Store(Identity),
 }
 
-/// What is there. The leftovers of a creation that never returned count as nothing.
+/// What is on the disk. The leftovers of an unfinished creation count as nothing.
 fn find(disk: &dyn Disk, options: &StoreOptions) -> Result<Found, StoreError> {
     let creating = creation_was_interrupted(disk, options)?;
     if disk.exists(LOG_FILE).map_err(StoreError::unusable)? {
@@ -130,7 +130,7 @@ fn find(disk: &dyn Disk, options: &StoreOptions) -> Result<Found, StoreError> {
     Ok(Found::Nothing)
 }
 
-/// Whether the only registry file is one that was still being created. Then nobody was ever promised anything.
+/// Whether the only registry file is one that was still being created. Then nothing was ever acknowledged.
 fn creation_was_interrupted(disk: &dyn Disk, options: &StoreOptions) -> Result<bool, StoreError> {
     let files = generation::files(disk)?;
     let [(_, FIRST_GENERATION)] = files.as_slice() else { return Ok(false) };
@@ -145,7 +145,8 @@ fn creation_was_interrupted(disk: &dyn Disk, options: &StoreOptions) -> Result<b
     }
 }
 
-/// Makes both databases. Nothing is promised before this returns, and until the last step the registry says so.
+/// Creates both databases. Nothing is acknowledged before this returns, and until the last step the
+/// registry's stage says so.
 fn create(disk: &dyn Disk, store_id: [u8; 16], options: &StoreOptions) -> Result<(), StoreError> {
     for (file, _) in generation::files(disk)? {
         disk.remove(&file).map_err(StoreError::unusable)?;
@@ -153,9 +154,9 @@ fn create(disk: &dyn Disk, store_id: [u8; 16], options: &StoreOptions) -> Result
     for file in [LOG_FILE, MARK_FILE] {
         disk.remove(file).map_err(StoreError::unusable)?;
     }
-    // A crash after this leaves a registry in stage creating and no log: it starts over.
+    // A crash after this leaves a registry in the stage `Creating` and no log, so the creation starts over.
     let registry = Generation::create(disk, FIRST_GENERATION, store_id, options.registry_cache_bytes)?;
-    // A crash after this leaves a log that knows its store: opening it ends the creation.
+    // A crash after this leaves a log that knows its store. Opening it ends the creation.
     LogDatabase::create(disk, options.log_cache_bytes, store_id, FIRST_GENERATION)?;
     registry.make_ready(store_id, None)?;
     db::close(&registry.file, registry.database)
@@ -187,7 +188,7 @@ fn open_registry(
         if number != FIRST_GENERATION {
             return Err(StoreError::damaged(&file, "it was never completed"));
         }
-        // The creation was cut short at its very last step.
+        // The creation was cut short at its last step.
         registry.make_ready(store_id, None)?;
     }
     Ok(registry)

@@ -1,4 +1,4 @@
-//! The log: order, group commit, poison, and what survives.
+//! The log: order, group commit, the state after a failed write, and what survives.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,4 +1,4 @@
-//! Snapshots: cut, checked, received and installed, with the power going off anywhere.
+//! Snapshots: made, checked, received and installed, with a power cut at any moment.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,4 +1,4 @@
-//! What is done to nodes, and the records that a history has of it.
+//! The faults that chaos causes in nodes, and how a history records them.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use crate::history::{Op, Outcome, Record};
 /// A time since the run's start.
 pub type At = Duration;
 
-/// What is done to nodes.
+/// A kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
-    /// kill -9.
+    /// The process is killed (SIGKILL).
     Kill,
-    /// SIGSTOP, and later SIGCONT.
+    /// The process is stopped (SIGSTOP), and later continued (SIGCONT).
     Pause,
-    /// SIGTERM: the node hands over and goes.
+    /// The process is told to end (SIGTERM): the node hands over and exits.
     Stop,
 }
 
@@ -34,14 +34,14 @@ impl Kind {
     }
 }
 
-/// What part of the cluster a fault struck.
+/// Which part of the cluster a fault struck.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Struck {
     /// Followers only.
     Follower,
     /// The leader alone.
     Leader,
-    /// So many that no quorum was left.
+    /// So many nodes that no quorum was left.
     Majority,
 }
 
@@ -59,7 +59,7 @@ impl Struck {
     }
 }
 
-/// One fault, from its beginning to when all was well again.
+/// One fault, from its beginning until the cluster had recovered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
     /// What was done.
@@ -70,16 +70,17 @@ pub struct Fault {
     pub victims: Vec<u64>,
     /// Right before the first signal.
     pub begun: At,
-    /// Once the last victim was gone or stood still.
+    /// Once the last victim had exited or stood still.
     pub effective: At,
-    /// Right before the first victim was started again or went on.
+    /// Right before the first victim was started again or continued.
     pub healing: At,
     /// Once every node was ready again.
     pub over: At,
 }
 
 impl Fault {
-    /// Its records in a cluster of these nodes: the fault itself, and a `cut` of each node while no quorum was left.
+    /// The records of this fault in a cluster of these nodes: the fault itself, and a `cut` of each node while no
+    /// quorum was left.
     pub fn records(&self, nodes: &[u64]) -> Vec<Record> {
         let node = match self.victims.as_slice() {
             [only] => *only,
@@ -88,7 +89,7 @@ impl Fault {
         let input = json!({"kind": self.kind.name(), "nodes": self.victims, "struck": self.struck.name()});
         let mut records = vec![record(node, input, self.begun, self.over)];
         if self.struck == Struck::Majority {
-            // The victims too: a paused process must not answer, whatever it was about to do.
+            // The victims too: a paused process must not answer, whatever it was doing when it was paused.
             let cut = |node: &u64| {
                 let input = json!({"kind": "cut", "nodes": [node]});
                 record(*node, input, self.effective, self.healing)
@@ -113,7 +114,7 @@ fn record(node: u64, input: Value, from: At, to: At) -> Record {
     }
 }
 
-/// A time as a record has it.
+/// A time in nanoseconds, as a record states it.
 pub(super) fn nanos(at: At) -> u64 {
     u64::try_from(at.as_nanos()).unwrap_or(u64::MAX)
 }

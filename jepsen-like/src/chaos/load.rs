@@ -1,7 +1,7 @@
-//! The load: questions through every node, submissions through the real client, restrictions in between.
+//! The load of a chaos run: questions to every node, submissions through the real client, and restrictions in between.
 //!
-//! Question 0 is allowed throughout. Every other one is about a lineage of its own, which is allowed until its
-//! authority is revoked or it is quarantined.
+//! Question 0 is allowed throughout. Every other question is about a lineage of its own, which is allowed until its
+//! authority is revoked or the lineage is quarantined.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,13 +20,13 @@ use crate::error::HarnessError;
 use crate::evidence::{Evidence, Slot, id_of};
 use crate::history::Outcome;
 
-/// Longest that an answer to an authorize is waited for: longer than any pause of a node.
+/// The longest time that the load waits for the answer to an authorize: longer than any pause of a node.
 const ANSWER_WITHIN: Duration = Duration::from_secs(6);
-/// A run that is longer than this asks and submits less often: its history is kept in memory.
+/// A run that is longer than this asks and submits less often, because its history is kept in memory.
 const FULL_LOAD_SECONDS: u64 = 120;
-/// Tasks that ask one node, so that a paused one has several questions waiting when it wakes.
+/// How many tasks ask each node, so that a paused node has several questions waiting when it continues.
 const ASKERS_A_NODE: usize = 2;
-/// The first client that asks. Those that submit are counted from 1.
+/// The number of the first client that asks. The clients that submit are counted from 1.
 const FIRST_ASKER: u64 = 101;
 /// The pause after a node did not decide.
 const ABSENT_PAUSE: Duration = Duration::from_millis(20);
@@ -36,11 +36,11 @@ const ABSENT_PAUSE: Duration = Duration::from_millis(20);
 pub struct LoadConfig {
     /// The pause between two questions of one task.
     pub ask_pause: Duration,
-    /// The pause between two submissions of one task; there is a task a node.
+    /// The pause between two submissions of one task; each node has one such task.
     pub submit_pause: Duration,
     /// Whether there are restrictions.
     pub rounds: bool,
-    /// Where the keys of the restrictions come from.
+    /// The seed of the restrictions' keys.
     pub seed: u64,
 }
 
@@ -52,7 +52,7 @@ impl Default for LoadConfig {
 }
 
 impl LoadConfig {
-    /// The load of a run of so many seconds, which makes about as large a history at most as one of 120 s.
+    /// The load of a run of so many seconds. Its history is at most about as large as that of a run of 120 s.
     pub fn lasting(seconds: u64) -> Self {
         let stretch = u32::try_from(seconds.div_ceil(FULL_LOAD_SECONDS)).unwrap_or(u32::MAX).max(1);
         let full = Self::default();
@@ -71,7 +71,7 @@ pub struct Load {
     askers: Vec<JoinHandle<()>>,
 }
 
-/// The keys and chains that the load goes on with.
+/// The keys and chains that the load continues with.
 pub(super) struct Keys {
     pub(super) governance: SigningKey,
     pub(super) attestation: SigningKey,
@@ -80,7 +80,8 @@ pub(super) struct Keys {
 }
 
 impl Load {
-    /// Starts the load on a cluster that is ready. Needs a runtime with several threads if faults are made on it.
+    /// Starts the load on a cluster that is ready. If faults are made on the cluster, the runtime must have several
+    /// threads.
     pub async fn start(cluster: &Cluster, config: LoadConfig) -> Result<Self, HarnessError> {
         let base = Evidence::new(cluster, "steady").await?;
         let keys = Keys {
@@ -128,12 +129,12 @@ impl Load {
         self.shared.recorder().so_far()
     }
 
-    /// Where everything that happens is recorded.
+    /// The recorder of everything that happens.
     pub fn recorder(&self) -> Recorder {
         self.shared.recorder().clone()
     }
 
-    /// Ends the load, once every submission's outcome is known or given up on.
+    /// Ends the load, once the outcome of every submission is known or the load has given up on it.
     pub async fn stop(self) -> Result<(), HarnessError> {
         self.shared.end();
         for writer in self.writers {
@@ -147,7 +148,7 @@ impl Load {
     }
 }
 
-/// Keeps one chain growing, through one node first.
+/// Extends one chain without end, and asks one node first.
 async fn submit_on(
     shared: Arc<Shared>,
     place: usize,
@@ -161,7 +162,7 @@ async fn submit_on(
         let bytes = evidence.integrity(&key, slot, "m");
         let id = id_of(&bytes);
         if !shared.submit(by, &client, bytes).await {
-            // What became of it is in the history; a chain cannot go on behind it.
+            // The history has its outcome; a chain cannot be extended behind it.
             return Ok(());
         }
         slot = (slot.0 + 1, id);
@@ -170,7 +171,7 @@ async fn submit_on(
     Ok(())
 }
 
-/// Asks one node as long as the load runs.
+/// Asks one node for as long as the load runs.
 struct Asker {
     client: u64,
     node: u64,

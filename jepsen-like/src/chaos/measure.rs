@@ -1,4 +1,5 @@
-//! How long what took, a function of the history alone: deny windows a fault, the slowest deny, what became of submissions.
+//! Measures durations from the history alone: the deny windows of each fault, the slowest deny, and the outcomes of
+//! submissions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -9,21 +10,21 @@ use super::fault::{At, Kind, Struck};
 use crate::check::StatementContent;
 use crate::history::{History, Op, Outcome, Record};
 
-/// A deny has to be answered within this of asking.
+/// A deny must be answered within this time of the question.
 pub const DENY_WITHIN: Duration = Duration::from_secs(1);
 
 /// What a run measured.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Measures {
-    /// By what was done and to what part of the cluster.
+    /// The deny windows, by the kind of fault and the part of the cluster that it struck.
     pub faults: BTreeMap<(Kind, Struck), Windows>,
     /// Authorizes that were allowed.
     pub allows: u64,
     /// Authorizes that were denied.
     pub denies: u64,
-    /// Authorizes without a decision, as of a dead node.
+    /// Authorizes without a decision, as of a node that is down.
     pub unanswered: u64,
-    /// The slowest deny of a node that nothing was done to meanwhile.
+    /// The slowest deny of a node that no fault touched meanwhile.
     pub slowest_deny: Duration,
     /// Such denies that took longer than [`DENY_WITHIN`].
     pub late_denies: u64,
@@ -31,7 +32,7 @@ pub struct Measures {
     pub longest_silence: Duration,
     /// Restrictions that were acknowledged.
     pub restrictions: u64,
-    /// What became of submissions.
+    /// The outcomes of submissions.
     pub submissions: Submissions,
 }
 
@@ -42,7 +43,7 @@ pub struct Windows {
     pub first: Spread,
     /// The longest time around the fault without an allow by any node.
     pub anywhere: Spread,
-    /// The same at whichever surviving node it was longest.
+    /// The same at the surviving node where it was longest.
     pub survivor: Spread,
 }
 
@@ -63,27 +64,28 @@ impl Spread {
         self.sorted.len()
     }
 
-    /// The least that so many percent do not exceed (nearest rank).
+    /// The smallest duration that so many percent do not exceed (nearest rank).
     pub fn percentile(&self, percent: usize) -> Duration {
         let rank = (self.sorted.len() * percent.min(100)).div_ceil(100);
         self.sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default()
     }
 }
 
-/// What became of the load's submissions.
+/// The outcomes of the load's submissions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Submissions {
-    /// They have a receipt.
+    /// Submissions that have a receipt.
     pub acknowledged: u64,
-    /// Of those, an earlier try of the client had been accepted and its answer was lost.
+    /// Of those, submissions whose earlier attempt had been accepted, while its answer was lost.
     pub retried: u64,
-    /// Of those, the client had given up at first, and the same bytes found out later.
+    /// Of those, submissions on which the client had given up, and whose receipt came to a later submission of the
+    /// same bytes.
     pub resolved: u64,
-    /// They have none and were not refused.
+    /// Submissions that have no receipt and were not refused.
     pub unresolved: u64,
-    /// They were refused.
+    /// Submissions that were refused.
     pub refused: u64,
-    /// The longest time from sending to knowing.
+    /// The longest time from sending until the outcome was known.
     pub slowest: Duration,
 }
 
@@ -113,7 +115,7 @@ pub fn measure(history: &History) -> Measures {
     measures
 }
 
-/// Counts what was answered to questions.
+/// Counts the answers to questions.
 fn answers(history: &History, strikes: &[Strike], measures: &mut Measures) {
     for (_, asked) in history.of(Op::Authorize) {
         let decided = asked.output.get("decision").is_some();
@@ -142,7 +144,7 @@ struct Strike {
 }
 
 impl Strike {
-    /// Reads a record. A `cut` is none: it only tells when no quorum was left.
+    /// Reads a fault's record. A `cut` is not a strike: it only tells when no quorum was left.
     fn of(record: &Record) -> Option<Self> {
         let said = |field: &str| record.input.get(field).and_then(Value::as_str);
         let victims = record.input.get("nodes").and_then(Value::as_array).into_iter().flatten();
@@ -155,21 +157,21 @@ impl Strike {
         })
     }
 
-    /// Whether it was done to the node while it had this question.
+    /// Whether the fault touched the node while the node had this question.
     fn troubles(&self, asked: &Record) -> bool {
         self.victims.contains(&asked.node)
             && time(asked.invoke_ns) <= self.over
             && asked.return_ns.is_none_or(|returned| time(returned) >= self.begun)
     }
 
-    /// From its beginning to the first allow that was asked for after it.
+    /// The time from the fault's beginning to the first allow that was asked for after it.
     fn first(&self, allows: &[(At, At)]) -> Duration {
         let first = allows.iter().find(|(invoked, _)| *invoked >= self.begun);
         first.map_or(Duration::MAX, |(_, returned)| returned.saturating_sub(self.begun))
     }
 
-    /// The longest time without an allow from its beginning until the first allow after all was well again. Only
-    /// what was asked after the fault counts.
+    /// The longest time without an allow, from the fault's beginning until the first allow after everything had
+    /// healed. Only questions that were asked after the fault count.
     fn silence(&self, allows: &[(At, At)]) -> Duration {
         let from = allows.partition_point(|(_, returned)| *returned < self.begun);
         let mut last = self.begun;
@@ -184,12 +186,12 @@ impl Strike {
                 return longest;
             }
         }
-        // It ended before anything was allowed again.
+        // The history ended before anything was allowed again.
         longest.max(self.over.saturating_sub(last))
     }
 }
 
-/// When allows were asked for and answered, by when they were answered.
+/// When each allow was asked for and answered, ordered by when it was answered.
 #[derive(Default)]
 struct Allows {
     all: Vec<(At, At)>,
@@ -215,7 +217,7 @@ impl Allows {
     }
 }
 
-/// Counts what became of what the load submitted, by the first definite answer to the same bytes.
+/// Counts the outcomes of the load's submissions, by the first definite answer to the same bytes.
 fn submissions(history: &History, measures: &mut Measures) {
     let mut by_id: BTreeMap<&str, Vec<&Record>> = BTreeMap::new();
     // Client 0 is the harness, which submits again what was accepted.

@@ -1,9 +1,9 @@
-//! Chaos: a real cluster under load, broken again and again, and what it answered meanwhile.
+//! Chaos: faults in a real cluster under load, and the checks of what the cluster answered meanwhile.
 //!
-//! [`run`] starts a cluster, the load ([`Load`]) and a nemesis whose faults a seed decides. The [`Recorder`] writes everything into a
-//! [`History`] as a simulated run has it. [`judge`](fn@crate::check::judge) holds the history to the invariants
-//! that are judged in chaos, and [`measure`] says how long what took. Timing is real: the same seed makes the same faults, not the
-//! same run.
+//! [`run`] starts a cluster, the load ([`Load`]) and a nemesis whose faults a seed decides. The [`Recorder`] writes
+//! everything into a [`History`] of the same form as a simulated run's. [`judge`](fn@crate::check::judge) holds the
+//! history to the invariants that are judged in chaos, and [`measure`] computes the durations. Timing is real: the
+//! same seed makes the same faults, but not the same run.
 
 mod fault;
 mod load;
@@ -33,34 +33,35 @@ use crate::cluster::Cluster;
 use crate::error::HarnessError;
 use crate::history::History;
 
-/// Longest run: the history is kept in memory.
+/// The longest run in seconds: the history is kept in memory.
 pub const SECONDS_MAX: u64 = 3_600;
-/// The load runs so long before the first fault.
+/// How long the load runs before the first fault.
 const WARM_UP: Duration = Duration::from_secs(1);
 
-/// What a run is to be.
+/// The settings of a run.
 #[derive(Debug, Clone)]
 pub struct ChaosConfig {
-    /// 3 or 5.
+    /// The number of nodes: 3 or 5.
     pub nodes: u16,
-    /// No fault begins after this.
+    /// No fault begins after this many seconds.
     pub seconds: u64,
-    /// No more faults than this.
+    /// There are no more faults than this.
     pub faults_max: usize,
-    /// Decides the faults.
+    /// The seed of the faults.
     pub seed: u64,
     /// The kinds of faults.
     pub kinds: Vec<Kind>,
-    /// Whether now and then so many nodes are struck that no quorum is left.
+    /// Whether a fault sometimes strikes so many nodes that no quorum is left.
     pub majorities: bool,
     /// The load.
     pub load: LoadConfig,
 }
 
-/// Breaks a cluster of its own, and gives what the run showed and its history. `say` is told what goes on.
+/// Runs faults on a cluster that it starts for this purpose, and returns what the run showed and its history. `say`
+/// receives a line about each step.
 ///
 /// # Errors
-/// The harness could not do its work, or a node never came back; wrong answers are no error but in the report.
+/// The harness could not do its work, or a node never came back. A wrong answer is not an error: the report states it.
 pub async fn run(config: ChaosConfig, say: impl Fn(&str)) -> Result<(Report, History), HarnessError> {
     say(&format!("starting {} nodes, seed {}", config.nodes, config.seed));
     let mut cluster = Cluster::start(config.nodes).await?;

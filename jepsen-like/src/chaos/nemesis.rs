@@ -1,4 +1,4 @@
-//! Makes the planned faults, one after the other, each healed before the next.
+//! Makes the planned faults, one after another, and heals each before the next.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use super::recorder::Recorder;
 use crate::cluster::Cluster;
 use crate::error::HarnessError;
 
-/// Longest until all nodes are ready again.
+/// The longest time until all nodes are ready again.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
-/// Makes one fault, heals it and records it; returns once every node is ready.
+/// Makes one fault, heals it and records it. It returns once every node is ready.
 ///
 /// # Errors
-/// The processes did not do what they were told, as a graceful stop that ends otherwise than with 0.
+/// A process did not do what it was told, for example a graceful stop ended with an exit code other than 0.
 pub async fn strike(
     cluster: &mut Cluster,
     planned: &Planned,
@@ -55,7 +55,7 @@ fn begin(cluster: &mut Cluster, kind: Kind, victims: &[u64]) -> Result<(), Harne
         Kind::Kill => victims.iter().try_for_each(|id| cluster.kill(*id)),
         Kind::Pause => victims.iter().try_for_each(|id| cluster.pause(*id)),
         Kind::Stop => {
-            // Told together, so that none hands over to another in peace.
+            // All are told at the same time, so that none can hand over to another one that stays.
             victims.iter().try_for_each(|id| cluster.terminate(*id))?;
             for id in victims {
                 let code = cluster.ended(*id)?;
@@ -70,7 +70,7 @@ fn begin(cluster: &mut Cluster, kind: Kind, victims: &[u64]) -> Result<(), Harne
     }
 }
 
-/// Who is struck, now that `leader` leads.
+/// Which nodes are struck while `leader` leads.
 fn victims(planned: &Planned, leader: u64, nodes: &[u64]) -> Vec<u64> {
     let mut turned = nodes.to_vec();
     let place = planned.pick.checked_rem(u64::try_from(nodes.len()).unwrap_or(1)).unwrap_or(0);

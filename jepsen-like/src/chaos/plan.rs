@@ -1,4 +1,4 @@
-//! Which fault comes next: a function of the seed alone.
+//! Chooses the next fault: a function of the seed alone.
 
 use std::time::Duration;
 
@@ -10,17 +10,17 @@ use crate::sim::dice::Dice;
 pub struct Planned {
     /// What is done.
     pub kind: Kind,
-    /// To what part of the cluster. Which nodes that is depends on who leads then.
+    /// Which part of the cluster it strikes. The nodes depend on which node leads then.
     pub struck: Struck,
-    /// Which of the followers, or which ones first.
+    /// Which follower is struck, or which nodes are struck first.
     pub pick: u64,
     /// How long it lasts.
     pub hold: Duration,
-    /// How long all is well after it.
+    /// How long there is no fault after it.
     pub calm: Duration,
 }
 
-/// The faults of a seed, one after the other, without end.
+/// The faults of a seed, one after another, without end.
 #[derive(Debug, Clone)]
 pub struct Plan {
     dice: Dice,
@@ -38,7 +38,7 @@ impl Plan {
 impl Iterator for Plan {
     type Item = Planned;
 
-    /// The next fault. There is none only if there are no kinds.
+    /// The next fault. It is `None` only if no kinds were given.
     fn next(&mut self) -> Option<Planned> {
         let kind = self.dice.pick(&self.kinds).copied()?;
         let struck = match self.dice.below(100) {
@@ -49,7 +49,7 @@ impl Iterator for Plan {
         };
         let hold_ms = match (kind, struck) {
             (Kind::Pause, _) => self.dice.between(200, 2_999),
-            // Long enough for questions to be asked without a quorum.
+            // Long enough for clients to ask while there is no quorum.
             (_, Struck::Majority) => self.dice.between(800, 1_599),
             (_, _) => self.dice.between(100, 899),
         };

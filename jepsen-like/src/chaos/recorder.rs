@@ -1,4 +1,4 @@
-//! Writes the history down while it happens, from all tasks of a run.
+//! Writes the history of a run while it happens, from all tasks of the run.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -43,7 +43,7 @@ impl Recorder {
         self.note(|all| all.extend(records));
     }
 
-    /// Takes everything that happened, and begins anew.
+    /// Takes the history so far, and begins a new one.
     pub fn take(&self) -> History {
         History::new(self.note(std::mem::take))
     }
@@ -78,7 +78,7 @@ impl Recorder {
         outcome
     }
 
-    /// Records one try to submit.
+    /// Records one attempt to submit.
     pub(super) fn submission(
         &self,
         by: (u64, u64),
@@ -92,7 +92,7 @@ impl Recorder {
         self.push(Op::Submit, by, (input, output), times, outcome);
     }
 
-    /// Submits through one node until there is a definite answer, as the harness.
+    /// Submits through one node, as the harness, until there is a definite answer.
     pub(super) async fn submit(
         &self,
         cluster: &Cluster,
@@ -109,7 +109,7 @@ impl Recorder {
         Ok(outcome)
     }
 
-    /// Records what a node holds, read since then; nothing if it could not be read.
+    /// Records the ledger of a node, read since then; records nothing if it could not be read.
     pub(super) fn ledger(&self, node: u64, since: Instant, ledger: Option<Value>) {
         let outcome = if ledger.is_some() { Outcome::Ok } else { Outcome::Unknown };
         let said = (Value::Null, ledger.unwrap_or_default());
@@ -133,7 +133,7 @@ impl Recorder {
             input,
             output,
             invoke_ns: ns(invoked),
-            // What may yet happen has not returned.
+            // A submission that may still take effect has not returned.
             return_ns: (outcome != Outcome::Unknown).then(|| ns(returned)),
             outcome,
         };

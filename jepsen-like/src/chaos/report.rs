@@ -11,7 +11,7 @@ use crate::check::{self, Finding, PRINTED_MAX, Setting, judge, lines};
 use crate::history::History;
 use crate::table::{Side, Table};
 
-/// A run shows little if fewer than one in so many questions were allowed.
+/// If fewer than one in so many questions were allowed, the run shows little.
 const ALLOWED_AT_LEAST_ONE_IN: u64 = 10;
 
 /// Something that must not have happened.
@@ -28,7 +28,7 @@ pub struct Wrong {
 /// What a run showed.
 #[derive(Debug, Clone)]
 pub struct Report {
-    /// What it was to be.
+    /// The settings of the run.
     pub config: ChaosConfig,
     /// What it measured.
     pub measures: Measures,
@@ -36,7 +36,7 @@ pub struct Report {
     pub asked_after: u64,
     /// Answers that were asked for and given while no quorum was there.
     pub asked_without_quorum: u64,
-    /// What every check found that is judged in chaos.
+    /// The findings of every check that is judged in chaos.
     pub findings: Vec<Finding>,
     /// Everything that was wrong, in the order of the checks.
     pub wrong: Vec<Wrong>,
@@ -61,7 +61,7 @@ impl Report {
         report
     }
 
-    /// Whether nothing was wrong and the run shows it.
+    /// Whether nothing was wrong, and the run shows enough to say so.
     pub fn is_good(&self) -> bool {
         self.wrong.is_empty() && self.vacuous.is_empty()
     }
@@ -71,7 +71,7 @@ impl Report {
         self.measures.faults.values().map(|windows| windows.first.count()).sum()
     }
 
-    /// Why this run shows little.
+    /// The reasons why this run shows little.
     fn little(&self) -> Vec<String> {
         let measures = &self.measures;
         let mut why = Vec::new();

@@ -1,4 +1,5 @@
-//! Restrictions that race the questions: a fresh authority and lineage each round, allowed, then revoked or quarantined.
+//! Restrictions that race the questions. Each round has a fresh authority and lineage that are allowed at first; then
+//! the authority is revoked or the lineage is quarantined.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,9 +14,9 @@ use crate::evidence::{Evidence, id_of};
 
 /// How long a round waits for its question to be allowed, so that the restriction changes an answer.
 const ALLOWED_WITHIN: Duration = Duration::from_secs(5);
-/// How long a question goes on being allowed before it is restricted.
+/// How long a question stays allowed before its restriction.
 const ALLOWED_FOR: Duration = Duration::from_millis(150);
-/// How long it goes on being asked alone afterwards; later rounds ask it too.
+/// How long the round asks its question alone afterwards; later rounds ask it too.
 const ASKED_FOR: Duration = Duration::from_millis(200);
 /// The client that submits the rounds' evidence.
 const CLIENT: u64 = 100;
@@ -55,7 +56,7 @@ pub(super) async fn run(
             evidence.attestation(&fresh, (0, None), "affirming", "m"),
         ] {
             if !shared.submit(CLIENT, &client, bytes).await {
-                // What became of it is in the history.
+                // The history has its outcome.
                 return Ok(());
             }
         }

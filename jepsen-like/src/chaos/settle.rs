@@ -1,4 +1,5 @@
-//! After the last fault: submit some bytes again, wait until the nodes agree, and look at what each of them holds.
+//! The end of a run: after the last fault, it submits some bytes again, waits until the nodes agree, and reads what
+//! each node holds.
 
 use std::time::Duration;
 
@@ -12,14 +13,14 @@ use crate::error::HarnessError;
 use crate::reading::{Reads, ledger};
 use crate::sim::dice::Dice;
 
-/// Longest until all nodes have applied the same.
+/// The longest time until all nodes have applied the same entries.
 const CONVERGES_WITHIN: Duration = Duration::from_secs(30);
-/// Reads under way at once.
+/// How many reads are in flight at once.
 const READS_AT_ONCE: usize = 16;
-/// So many envelopes are submitted once more at the end.
+/// How many envelopes are submitted once more at the end.
 const RESUBMITTED: usize = 100;
 
-/// Records what is found at the end. Nothing else may be written any more.
+/// Records the final state. Nothing else may be submitted meanwhile.
 pub async fn settle(
     cluster: &Cluster,
     recorder: &Recorder,
@@ -38,7 +39,7 @@ pub async fn settle(
     Ok(())
 }
 
-/// Waits until all nodes have applied the same. If they never do, the checks say so.
+/// Waits until all nodes have applied the same entries. If they never do, the checks report it.
 async fn converge(cluster: &Cluster) {
     let until = Instant::now() + CONVERGES_WITHIN;
     while Instant::now() < until {
@@ -55,7 +56,7 @@ async fn converge(cluster: &Cluster) {
     }
 }
 
-/// Submits some of the same bytes again, each through some node: the first receipt has to come back.
+/// Submits some of the same bytes again, each through one of the nodes: the answer must be the first receipt.
 async fn resubmit(cluster: &Cluster, recorder: &Recorder, seed: u64) -> Result<(), HarnessError> {
     let mut dice = Dice::new(seed);
     let acknowledged = recorder.acknowledged();
@@ -85,7 +86,7 @@ impl Reads for Reader<'_> {
     }
 }
 
-/// The body of an answer with 200. Bytes that are no text become other bytes, which the checks notice.
+/// Reads a body that came with status 200. Bytes that are not UTF-8 become other characters, which the checks notice.
 async fn body(cluster: &Cluster, node: u64, path: &str) -> Option<String> {
     let answer = cluster.get(node, path).await;
     (answer.status == Some(200)).then(|| String::from_utf8_lossy(&answer.bytes).into_owned())

@@ -1,4 +1,4 @@
-//! What the tasks of the load share: the questions, the recorder, and how something is submitted.
+//! What the tasks of the load share: the questions, the recorder, and the way to submit.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,9 +17,9 @@ use crate::cluster::Cluster;
 use crate::error::HarnessError;
 use crate::history::{Outcome, receipt};
 
-/// The latest questions are asked in turn with question 0.
+/// How many of the latest questions are asked in turn with question 0.
 const LATEST: usize = 4;
-/// How long a submission without an outcome goes on being submitted once the load is to end.
+/// How long a submission without an outcome is still repeated once the load ends.
 const RESOLVES_WITHIN: Duration = Duration::from_secs(60);
 
 /// What all tasks of the load share.
@@ -29,7 +29,7 @@ pub(super) struct Shared {
     config: LoadConfig,
     addresses: Vec<(u64, String)>,
     http: Http,
-    /// The registry's clock as it was last told, in unix seconds.
+    /// The registry's clock as an answer last told it, in unix seconds.
     now: AtomicI64,
     questions: Mutex<Vec<Arc<Value>>>,
     /// The questions that were allowed at least once.
@@ -38,7 +38,7 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    /// Nothing has happened yet, and question 0 is `steady`.
+    /// Begins with question 0, which is `steady`, and with nothing recorded.
     pub(super) fn new(
         cluster: &Cluster,
         config: LoadConfig,
@@ -68,12 +68,12 @@ impl Shared {
         &self.addresses
     }
 
-    /// Nothing new is submitted from now on.
+    /// Stops new submissions from now on.
     pub(super) fn end(&self) {
         self.stop.store(true, Ordering::Relaxed);
     }
 
-    /// Nothing is asked from now on.
+    /// Stops new questions from now on.
     pub(super) fn end_asking(&self) {
         self.stop_asking.store(true, Ordering::Relaxed);
     }
@@ -90,7 +90,7 @@ impl Shared {
         self.http.ask("POST", url, body, within).await
     }
 
-    /// Records an answer, and keeps the registry's clock if the answer tells it. Whether there was a decision.
+    /// Records an answer, and keeps the registry's clock if the answer tells it. Returns whether there was a decision.
     pub(super) fn answered(
         &self,
         client: u64,
@@ -121,12 +121,12 @@ impl Shared {
         self.config.seed
     }
 
-    /// The registry's clock, as an answer told it last.
+    /// The registry's clock, as an answer last told it.
     pub(super) fn now(&self) -> Seconds {
         Seconds(self.now.load(Ordering::Relaxed))
     }
 
-    /// Asks something from now on; answers its number.
+    /// Adds a question that is asked from now on, and returns its number.
     pub(super) fn pose(&self, request: Value) -> usize {
         let mut questions = self.questions.lock().unwrap_or_else(PoisonError::into_inner);
         questions.push(Arc::new(request));
@@ -151,7 +151,7 @@ impl Shared {
         (place, questions.get(place).cloned().unwrap_or_default())
     }
 
-    /// A client that asks this place's node first.
+    /// A client that asks the node at this place in the list first.
     pub(super) fn client(&self, place: usize) -> Result<Client, HarnessError> {
         let mut endpoints: Vec<String> =
             self.addresses.iter().map(|(_, address)| format!("http://{address}")).collect();
@@ -162,7 +162,8 @@ impl Shared {
         Client::new(config).map_err(|error| HarnessError::Unexpected(error.to_string()))
     }
 
-    /// Submits the same bytes until their outcome is known, as this client of the load. Whether they were accepted.
+    /// Submits the same bytes, as this client of the load, until their outcome is known. Returns whether they were
+    /// accepted.
     pub(super) async fn submit(&self, by: u64, client: &Client, envelope: Vec<u8>) -> bool {
         let bytes = Bytes::from(envelope);
         let mut give_up = None;
@@ -171,7 +172,7 @@ impl Shared {
             let answer = client.submit(bytes.clone()).await;
             let times = (invoked, Instant::now());
             let (outcome, output) = outcome(answer);
-            // The client asks one node after the other, and does not say which one took it.
+            // The client tries one node after another, and does not report which one accepted.
             self.recorder.submission((by, 0), &bytes, output, times, outcome);
             if outcome != Outcome::Unknown {
                 return outcome == Outcome::Ok;
@@ -186,7 +187,7 @@ impl Shared {
     }
 }
 
-/// How a try of the client ended, and what came back.
+/// How an attempt of the client ended, and what it returned.
 fn outcome(answer: Result<Submitted, SubmitError>) -> (Outcome, Value) {
     match answer {
         Ok(submitted) => {

@@ -1,9 +1,10 @@
-//! C1: what chaos's load submits is accepted in the end.
+//! C1: the cluster accepts in the end what chaos's load submits.
 //!
-//! The load submits an envelope only after the one that it follows was acknowledged, and with keys that were granted before. So a
-//! refusal shows that a node does not have what was acknowledged. The load submits the same bytes again until it knows their outcome,
-//! so an envelope without an answer in the end shows that the cluster did not come back. At the end the harness submits some of the
-//! same bytes once more, and a refusal of these is a violation too.
+//! The load submits an envelope only after the envelope before it in its chain was acknowledged, and only with keys
+//! that were granted before. So a refusal shows that a node lacks something that was acknowledged. The load submits
+//! the same bytes again until it knows their outcome. So if an envelope has no answer in the end, the cluster did not
+//! come back. At the end the harness submits some of the same bytes once more, and a refusal of these is a violation
+//! too.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +12,7 @@ use super::read::text;
 use super::{Verdict, Violation};
 use crate::history::{History, Op, Outcome, Record};
 
-/// Envelopes are looked at, however often each was submitted.
+/// Looks at each envelope once, however often it was submitted.
 pub(super) fn check(history: &History) -> Verdict {
     let mut tries: BTreeMap<&str, Vec<(usize, &Record)>> = BTreeMap::new();
     for (at, submit) in history.of(Op::Submit) {
@@ -26,7 +27,7 @@ pub(super) fn check(history: &History) -> Verdict {
                 let code = text(&refused.output, "code").unwrap_or("no code");
                 format!("`{id}` was refused with `{code}`")
             } else if tries.iter().all(|(_, submit)| submit.outcome == Outcome::Unknown) {
-                format!("what became of `{id}` is not known after {} tries", tries.len())
+                format!("the outcome of `{id}` is unknown after {} attempts", tries.len())
             } else {
                 continue;
             };

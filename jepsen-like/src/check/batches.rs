@@ -1,15 +1,17 @@
-//! S20: of a batch, what is wrong with one envelope is held against it alone, or in mode `all` against all of them.
+//! S20: in a batch, a fault of one envelope is held against that envelope alone, or, in mode `all`, against all of
+//! them.
 //!
-//! Submissions that say which batch they are of are looked at together.
-//! - In mode `each`, none is refused for the sake of another one.
-//! - In either mode, none is refused with `authority_unknown` for its own sake whose issuers the registry knew: they are in the statements that
-//!   founded it, in a grant that was acknowledged before, or something that they signed was. That a client is told to ask again, as with
-//!   `overloaded`, is no refusal.
-//! - None by a stranger is accepted.
-//! - In mode `all`, none is accepted anew where another one is refused, for whatever reason.
-//! - If one has an answer, every one has.
+//! Submissions that say that they belong to one batch are judged together:
+//! - In mode `each`, no envelope is refused because of another one.
+//! - In either mode, no envelope whose issuers the registry knew is refused with `authority_unknown` for its own sake.
+//!   The registry knows an issuer if it is in the statements that founded it, in a grant that was acknowledged before,
+//!   or among the signers of something that was acknowledged before. An answer that tells the client to ask again,
+//!   such as `overloaded`, is not a refusal.
+//! - No envelope of an unknown issuer is accepted.
+//! - In mode `all`, no envelope is newly accepted if another one is refused, for whatever reason.
+//! - If one envelope has an answer, every envelope has one.
 //!
-//! Whether any other refusal is right is S2's, and whether what was refused is in a ledger all the same is S4's.
+//! S2 judges whether any other refusal is right, and S4 whether a refused envelope is in a ledger all the same.
 
 use std::collections::BTreeMap;
 
@@ -27,7 +29,7 @@ struct Element<'h> {
     of: Batch<'h>,
 }
 
-/// Submissions in batches are looked at.
+/// Looks at submissions in batches.
 pub(super) fn check(history: &History) -> Verdict {
     let mut batches: BTreeMap<&str, Vec<Element<'_>>> = BTreeMap::new();
     for (at, record) in history.of(Op::Submit) {
@@ -51,18 +53,18 @@ pub(super) fn check(history: &History) -> Verdict {
 }
 
 impl Element<'_> {
-    /// What is wrong with what became of it, whatever became of the others.
+    /// What is wrong with the outcome of this envelope, whatever the outcomes of the others are.
     fn alone(&self, known: &BTreeMap<String, u64>) -> Option<String> {
         let what = if self.of.stranger {
-            receipt(self.record).map(|_| "an envelope by a stranger was accepted")
+            receipt(self.record).map(|_| "an envelope by an unknown issuer was accepted")
         } else if !self.is_refused() {
             None
         } else if is_refused_for_another(self.record) {
-            (!self.of.all).then_some("one was refused for another one's sake, and the mode is `each`")
+            (!self.of.all).then_some("an envelope was refused because of another one, and the mode is `each`")
         } else {
             let is_strange = text(&self.record.output, "code") == Some("authority_unknown");
             (is_strange && self.is_known(known))
-                .then_some("one by an issuer that the registry knew was refused as a stranger's")
+                .then_some("an envelope by a known issuer was refused as by an unknown one")
         };
         what.map(str::to_owned)
     }
@@ -74,7 +76,7 @@ impl Element<'_> {
         said.is_some_and(|said| said.issuers.iter().all(before))
     }
 
-    /// Whether it was refused for good.
+    /// Whether the refusal is final.
     fn is_refused(&self) -> bool {
         self.record.outcome == Outcome::Deny && receipt(self.record).is_none() && is_served(self.record)
     }
@@ -86,7 +88,7 @@ impl Element<'_> {
     }
 }
 
-/// The keys that the registry knows, each with when somebody had certainly been told so.
+/// The keys that the registry knows, each with the time at which a client had certainly been told of it.
 fn known(history: &History) -> BTreeMap<String, u64> {
     let mut known = BTreeMap::new();
     let mut tell = |envelope: &str, from_ns: u64| {
@@ -109,19 +111,19 @@ fn known(history: &History) -> BTreeMap<String, u64> {
     known
 }
 
-/// One of which nothing was said, while something was of others.
+/// An envelope without an answer in a batch of which others have one.
 fn unanswered(elements: &[Element<'_>]) -> Option<(String, Vec<usize>)> {
     let (without, with): (Vec<&Element<'_>>, Vec<&Element<'_>>) =
         elements.iter().partition(|element| element.record.output.is_null());
     let (without, with) = (without.first()?, with.first()?);
-    Some(("one has no answer, and another one has".to_owned(), vec![without.at, with.at]))
+    Some(("one envelope has no answer, and another one has".to_owned(), vec![without.at, with.at]))
 }
 
-/// One that was accepted and one that was not, in mode `all`.
+/// An accepted and a refused envelope of one batch in mode `all`.
 fn in_part(elements: &[Element<'_>]) -> Option<(String, Vec<usize>)> {
     let mut all = elements.iter().filter(|element| element.of.all);
     let new = all.clone().find(|element| element.is_new())?;
     let refused = all.find(|element| element.record.outcome == Outcome::Deny)?;
-    let what = "one was accepted and another one was not, and the mode is `all`";
+    let what = "one envelope was accepted and another one was not, and the mode is `all`";
     Some((what.to_owned(), vec![new.at, refused.at]))
 }

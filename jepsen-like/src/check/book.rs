@@ -1,4 +1,4 @@
-//! Everything that anybody may have put on record, whenever, and what the nodes held at the end.
+//! Every statement that may have been recorded at any time, and what the nodes held at the end.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,8 @@ use crate::history::{History, Op, Outcome};
 #[derive(Debug, Clone)]
 pub(super) struct Known {
     pub(super) said: StatementContent,
-    /// Before then it had no effect: nobody had submitted it. 0 for what nobody is known to have submitted.
+    /// The statement had no effect before then, because it had not been submitted. 0 if no client is known to have
+    /// submitted it.
     pub(super) from_ns: u64,
     /// Its texts, as they were submitted.
     pub(super) texts: BTreeSet<String>,
@@ -21,7 +22,7 @@ pub(super) struct Known {
 #[derive(Debug, Default)]
 pub(super) struct Book {
     pub(super) known: BTreeMap<String, Known>,
-    /// The ids of those of each kind.
+    /// The ids of the statements of each kind.
     by_kind: BTreeMap<String, BTreeSet<String>>,
 }
 
@@ -76,10 +77,10 @@ pub(super) struct Leaf<'h> {
     pub(super) envelope: &'h str,
 }
 
-/// What a node held.
+/// What a node held at one moment.
 #[derive(Debug)]
 pub(super) struct Ledger<'h> {
-    /// The record.
+    /// The place of the record in the history.
     pub(super) at: usize,
     pub(super) node: u64,
     /// The whole answer.
@@ -87,7 +88,7 @@ pub(super) struct Ledger<'h> {
     pub(super) leaves: Vec<Leaf<'h>>,
 }
 
-/// Every look at a ledger, in order.
+/// Every record of a ledger, in order.
 pub(super) fn ledgers(history: &History) -> impl Iterator<Item = Ledger<'_>> {
     let read = history.of(Op::Ledger).filter(|(_, record)| record.outcome == Outcome::Ok);
     read.map(|(at, record)| {
@@ -96,7 +97,7 @@ pub(super) fn ledgers(history: &History) -> impl Iterator<Item = Ledger<'_>> {
     })
 }
 
-/// The last look at each node's ledger.
+/// The last record of each node's ledger.
 pub(super) fn last_ledgers(history: &History) -> Vec<Ledger<'_>> {
     let last: BTreeMap<u64, Ledger<'_>> = ledgers(history).map(|ledger| (ledger.node, ledger)).collect();
     last.into_values().collect()
@@ -117,15 +118,15 @@ fn leaf(value: &Value) -> Option<Leaf<'_>> {
 }
 
 impl<'h> Ledger<'h> {
-    /// The leaf of an index.
+    /// The leaf at an index.
     pub(super) fn leaf(&self, index: u64) -> Option<Leaf<'h>> {
-        // A whole ledger has every leaf in its place.
+        // A complete ledger has every leaf in its place.
         let in_place = usize::try_from(index).ok().and_then(|place| self.leaves.get(place));
         let in_place = in_place.filter(|leaf| leaf.index == index);
         in_place.or_else(|| self.leaves.iter().find(|leaf| leaf.index == index)).copied()
     }
 
-    /// How many leaves the registry was founded with: those that were accepted at the same time as the first.
+    /// How many leaves the registry was founded with: those that were accepted at the same time as the first one.
     pub(super) fn founded_with(&self) -> usize {
         let at = self.leaves.first().map(|leaf| leaf.accepted_at);
         self.leaves.iter().take_while(|leaf| Some(leaf.accepted_at) == at).count()

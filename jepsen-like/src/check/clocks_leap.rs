@@ -1,13 +1,14 @@
-//! S19: on clocks that leapt together nothing is allowed and nothing is accepted before they have settled.
+//! S19: after all clocks have leapt together, nothing is allowed and nothing is accepted before they have settled.
 //!
-//! While a `clocks-leap` or a `time-passes` of a node is on record, all clocks have leapt together by more than a small leap, for less time
-//! than they take to settle. While a `clocks-back` is, all have gone back together to before what registry time was, as all voters knew. A
-//! `clocks-ratchet` is a small leap, after which the clock of a process that is just started is trusted at once: it is looked at only if it
-//! says `anchored`, that every process was anchored before and none was started since; then it is as good as a large one.
+//! While a `clocks-leap` or a `time-passes` of a node is recorded, all clocks have leapt together by more than a small
+//! leap, and for less time than they need to settle. While a `clocks-back` is recorded, all clocks have gone back
+//! together to before the registry time that all voters had seen. A `clocks-ratchet` is a small leap, after which a
+//! process that has just started trusts its clock at once. So a `clocks-ratchet` is judged only if it says `anchored`:
+//! every process had an anchor before the leap, and no process was started since. Then it is judged like a large leap.
 //!
-//! A question that was asked of that node and answered by it strictly within is not allowed, and a submission to it has no receipt: the
-//! time of neither may be what nothing but the leap says. There is no grace: a leap is on record from before the nodes can read it, and
-//! what was asked before it is not looked at.
+//! If a question was asked of that node and answered by it strictly within such a time, the answer is not an allow. A
+//! submission in the same position has no receipt. The time of either would come from the leap alone. There is no
+//! grace period: a leap is recorded before the nodes can read it, and what was asked before the record is not judged.
 
 use super::faults::{Fault, faults};
 use super::read::{is_question, receipt};
@@ -16,10 +17,10 @@ use crate::history::{History, Op};
 
 /// Kinds of faults in which all clocks have leapt and have not settled.
 const LEAPS: &[&str] = &["clocks-leap", "time-passes", "clocks-back"];
-/// The kind in which they have leapt a little.
+/// The kind in which the clocks have leapt a little.
 const SMALL_LEAP: &str = "clocks-ratchet";
 
-/// Questions and submissions that were asked and answered within a leap are looked at.
+/// Looks at questions and submissions that were asked and answered within a leap.
 pub(super) fn check(history: &History) -> Verdict {
     let mut verdict = Verdict::default();
     for leap in faults(history).iter().filter(|fault| binds(history, fault)) {
@@ -37,7 +38,7 @@ pub(super) fn check(history: &History) -> Verdict {
                 receipt(record).map(|_| "accepted")
             };
             if let Some(did) = did {
-                let what = format!("node {} {did} on clocks that had leapt and not settled", leap.node);
+                let what = format!("node {} {did} while the clocks had leapt and not settled", leap.node);
                 verdict.violations.push(Violation { what, shown_by: vec![leap.at, at] });
             }
         }
@@ -45,7 +46,7 @@ pub(super) fn check(history: &History) -> Verdict {
     verdict
 }
 
-/// Whether nothing may be allowed on a fault: all clocks have leapt, and no process may trust them at once.
+/// Whether the fault forbids every allow: all clocks have leapt, and no process may trust its clock at once.
 fn binds(history: &History, fault: &Fault<'_>) -> bool {
     let anchored = history.records.get(fault.at).and_then(|record| record.input.get("anchored")?.as_bool());
     LEAPS.contains(&fault.kind) || fault.kind == SMALL_LEAP && anchored == Some(true)

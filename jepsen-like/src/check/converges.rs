@@ -1,9 +1,10 @@
-//! L3: when the faults have stopped, all nodes come to hold the same.
+//! L3: once the faults have stopped, all nodes come to hold the same state.
 //!
-//! The last look at every node's ledger shows the same revision and the same digest. Left out are nodes that a fault bites
-//! still, and nodes that no other node's last sample names as a member; and a look that failed is a violation of its own
-//! unless the node is left out, or no other node's last sample names it as a voter: a learner's reads are not confirmed.
-//! Whether the harness waited long enough before it looked, and while, is its own to see to.
+//! The last record of every node's ledger shows the same revision and the same digest. The check leaves out nodes that
+//! a fault still affects, and nodes that no other node's last sample names as a member. If a node could not be read,
+//! that is a violation of its own, unless the node is left out, or no other node's last sample names it as a voter: a
+//! learner's reads are not confirmed. The harness, not this check, makes sure that it waited long enough before it
+//! read the ledgers, and while it read them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +14,7 @@ use super::samples::{Sample, samples};
 use super::{Verdict, Violation};
 use crate::history::{History, Op, Outcome, Record};
 
-/// The last looks are looked at, each but the first.
+/// Looks at the last record of each ledger, except the first.
 pub(super) fn check(history: &History) -> Verdict {
     let mut verdict = Verdict::default();
     let last: BTreeMap<u64, (usize, &Record)> =
@@ -43,14 +44,14 @@ pub(super) fn check(history: &History) -> Verdict {
             (number(&record.output, "revision"), text(&record.output, "digest").map(str::to_owned))
         };
         if held(other) != held(record) {
-            let what = format!("in the end nodes {} and {node} hold something else", other.node);
+            let what = format!("in the end nodes {} and {node} hold different states", other.node);
             verdict.violations.push(Violation { what, shown_by: vec![first, *at] });
         }
     }
     verdict
 }
 
-/// Whether others were seen, and in the end none of them counts the node among these.
+/// Whether other nodes have samples, and none of their last samples counts the node among these.
 fn is_none_of(samples: &[Sample<'_>], node: u64, of: for<'s> fn(&'s Sample<'_>) -> Vec<&'s u64>) -> bool {
     let last: BTreeMap<u64, &Sample<'_>> = samples
         .iter()

@@ -1,15 +1,16 @@
-//! S9: who has no quorum allows nothing.
+//! S9: a node without a quorum allows nothing.
 //!
-//! A question that was asked of a node and answered by it strictly within a `cut` of that node is not allowed. There is no
-//! grace: a cut begins when no message could make a quorum any more, and a read barrier needs one that was asked for after the
-//! question. What was asked before the cut or answered after it may have been confirmed while there was a quorum.
+//! If a question was asked of a node and answered by it strictly within a `cut` of that node, the answer is not an
+//! allow. There is no grace period: a cut begins when no message can reach a quorum any more, and a read barrier needs
+//! a quorum that was asked for after the question. A question that was asked before the cut, or answered after it, may
+//! have been confirmed while there was a quorum.
 
 use super::faults::faults;
 use super::read::is_question;
 use super::{Verdict, Violation};
 use crate::history::History;
 
-/// Questions that were asked and answered within a cut are looked at.
+/// Looks at questions that were asked and answered within a cut.
 pub(super) fn check(history: &History) -> Verdict {
     let mut verdict = Verdict::default();
     for cut in faults(history).iter().filter(|fault| fault.kind == "cut") {

@@ -1,22 +1,23 @@
 //! S8: what has expired stays expired.
 //!
-//! Registry time is the latest time at which anything was accepted, and no answer is given as of an earlier one. So for
-//! every allow:
-//! - its `evaluatedAt` is not before any `acceptedAt` that a client had been told when it was asked, whichever nodes said so
-//!   and whoever led; nor before that of the last leaf of the revision that it names;
-//! - at `evaluatedAt`, some execution-authorization that it may rest on was valid (`notBefore`, `notAfter`, `expiresAt`), and
-//!   its `validUntil` is after `evaluatedAt` and not after the end of all of them.
+//! Registry time is the latest time at which anything was accepted, and no answer is given as of an earlier time. So
+//! for every allow:
+//! - Its `evaluatedAt` is not before any `acceptedAt` that a client had been told when the question was asked,
+//!   whichever node told it and whichever node led. Nor is it before the `acceptedAt` of the last leaf of the revision
+//!   that the allow names.
+//! - At `evaluatedAt`, some execution-authorization that the allow may rest on was valid (`notBefore`, `notAfter`,
+//!   `expiresAt`). Its `validUntil` is after `evaluatedAt`, and not after the end of all these authorizations.
 //!
-//! And `acceptedAt` never falls along a ledger. Together: what was expired when something was accepted is never allowed again.
-//! The `evaluatedAt` of a mere answer binds nobody: it moves no registry time, and two nodes that are sure of their clocks
-//! may be up to twice their bound apart.
+//! And `acceptedAt` never falls along a ledger. Together these rules say: what was expired when something was accepted
+//! is never allowed again. The `evaluatedAt` of an answer that records nothing does not bind later answers: it does
+//! not move registry time, and two nodes that trust their clocks may differ by up to twice the clock bound.
 
 use super::book::{Book, Ledger, longest_ledger};
 use super::read::{StatementContent, receipt, text};
 use super::{Verdict, Violation};
 use crate::history::{History, Record};
 
-/// Allows are looked at.
+/// Looks at allows.
 pub(super) fn check(history: &History) -> Verdict {
     let book = Book::of(history);
     let ledger = longest_ledger(history);
@@ -37,7 +38,10 @@ pub(super) fn check(history: &History) -> Verdict {
         if let Some((_, accepted, teller)) = before.and_then(|last| told.get(last))
             && evaluated < *accepted
         {
-            push(format!("allowed as of {evaluated}, after {accepted} had been told"), vec![*teller, at]);
+            push(
+                format!("allowed as of {evaluated}, after a client had been told {accepted}"),
+                vec![*teller, at],
+            );
         }
         if let Some(ledger) = &ledger
             && let Some(accepted) = last_leaf(ledger, allow).filter(|accepted| evaluated < *accepted)
@@ -54,7 +58,7 @@ pub(super) fn check(history: &History) -> Verdict {
     verdict
 }
 
-/// The latest time that had been told, by the time of the telling, and who told it.
+/// The latest time that had been told, by when it was told, and the record that told it.
 fn told(history: &History) -> Vec<(u64, i64, usize)> {
     let receipts = history.records.iter().enumerate().filter_map(|(at, record)| {
         let accepted = i64::try_from(receipt(record)?.accepted_at).ok()?;
@@ -79,7 +83,7 @@ fn last_leaf(ledger: &Ledger<'_>, allow: &Record) -> Option<i64> {
     i64::try_from(ledger.leaf(last)?.accepted_at).ok()
 }
 
-/// Why nothing that it may rest on was valid.
+/// Why no authorization that the allow may rest on was valid.
 fn expired(book: &Book, allow: &Record, evaluated: i64) -> Option<String> {
     let (domain, lineage) = (text(&allow.input, "domain")?, text(&allow.input, "lineage")?);
     let authorizations = book.of_kind("execution-authorization", allow.return_ns?);
@@ -91,14 +95,14 @@ fn expired(book: &Book, allow: &Record, evaluated: i64) -> Option<String> {
         ends.iter().filter(|(begin, end)| (*begin..*end).contains(&evaluated)).map(|(_, end)| *end).max();
     let until = time(allow, "validUntil").unwrap_or(i64::MAX);
     match end {
-        // Nothing is known of its grounds.
+        // The history does not show what the allow rests on.
         None if ends.is_empty() => None,
-        None => Some(format!("no authorization was valid at {evaluated}, as of which it was allowed")),
+        None => Some(format!("no authorization was valid at {evaluated}, the time of the allow")),
         Some(end) if until > end => {
             Some(format!("valid until {until}, and its last authorization ends at {end}"))
         }
         Some(_) if until <= evaluated => {
-            Some(format!("valid until {until}, which was over at {evaluated} already"))
+            Some(format!("valid until {until}, which was already over at {evaluated}"))
         }
         Some(_) => None,
     }

@@ -1,11 +1,11 @@
-//! When something was wrong with which nodes.
+//! When a fault affected which nodes.
 
 use std::collections::BTreeSet;
 
 use super::read::{list, text};
 use crate::history::{History, Op};
 
-/// Kinds that touch nothing but the network between nodes: the process runs, and its clients reach it.
+/// Kinds that affect only the network between nodes: the process runs, and its clients reach it.
 const OF_THE_NETWORK: &[&str] = &[
     "cut",
     "partition",
@@ -21,37 +21,37 @@ const OF_THE_NETWORK: &[&str] = &[
     "lie",
 ];
 
-/// Kinds after which a node never comes back as itself: it is replaced.
+/// Kinds after which a node never returns under its number: another node replaces it.
 const OF_A_LOST_DISK: &[&str] = &["wipe", "rollback", "bit-flip"];
 
 /// One fault.
 #[derive(Debug, Clone)]
 pub(super) struct Fault<'h> {
-    /// The record.
+    /// The place of the record in the history.
     pub(super) at: usize,
     pub(super) kind: &'h str,
-    /// The node it is about; 0 if it is about none in particular.
+    /// The node of the fault; 0 if it names no node.
     pub(super) node: u64,
-    /// Everyone it touches.
+    /// All nodes that it affects.
     pub(super) nodes: BTreeSet<u64>,
-    /// From when on it bites.
+    /// From when on it has an effect.
     pub(super) from_ns: u64,
-    /// Until it was undone; the end of time if it never was.
+    /// When it was undone; the end of time if it never was.
     pub(super) to_ns: u64,
 }
 
 impl Fault<'_> {
-    /// Whether it bites at some moment of this time.
+    /// Whether it has an effect at some moment of this time.
     pub(super) fn overlaps(&self, from_ns: u64, to_ns: u64) -> bool {
         self.from_ns <= to_ns && self.to_ns >= from_ns
     }
 
-    /// Whether the node has lost what was on its disk, and stays lost.
+    /// Whether the node has lost the content of its disk for good.
     pub(super) fn loses_the_disk(&self) -> bool {
         OF_A_LOST_DISK.contains(&self.kind)
     }
 
-    /// Whether it leaves processes and their clients alone.
+    /// Whether it affects neither processes nor their clients.
     pub(super) fn is_of_the_network(&self) -> bool {
         OF_THE_NETWORK.contains(&self.kind)
     }
@@ -77,7 +77,7 @@ pub(super) fn faults(history: &History) -> Vec<Fault<'_>> {
 #[derive(Debug)]
 pub(super) struct Calm<'f, 'h> {
     pub(super) from_ns: u64,
-    /// What is wrong all that time.
+    /// The faults that have an effect all that time.
     pub(super) faults: Vec<&'f Fault<'h>>,
 }
 

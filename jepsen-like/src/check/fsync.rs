@@ -1,9 +1,10 @@
-//! S11: a node whose disk failed acknowledges nothing and votes for nobody.
+//! S11: a node whose disk failed acknowledges nothing and votes for no node.
 //!
-//! From a `fsync-failed` of a node until its next start (the fault's end, or the first sample of a later start, or the end of
-//! the run), nothing that was asked of it then and answered by then is accepted or allowed. And a vote for itself or for
-//! another, or a term to lead in, that it did not have when the disk failed is not seen later than samples lag.
-//! That the fsync is never tried again cannot be seen in a history.
+//! The check looks at the time from an `fsync-failed` of a node until its next start. That is the fault's end, the
+//! first sample of a later start, or the end of the run. Nothing that was asked of the node and answered within that
+//! time is accepted or allowed. And no sample later than the usual delay of samples shows a vote for itself or for
+//! another node, or a term in which it leads, that the node did not have when the disk failed. That the node never
+//! tries the fsync again cannot be seen in a history.
 
 use super::faults::{Fault, faults};
 use super::read::is_clients;
@@ -11,7 +12,7 @@ use super::samples::{SAMPLE_LAG_NS, Sample, last_before, next_boot, samples};
 use super::{Verdict, Violation};
 use crate::history::{History, Op, Outcome, Record};
 
-/// What was asked of and seen at nodes with a failed disk is looked at.
+/// Looks at what nodes with a failed disk answered, and at their samples.
 pub(super) fn check(history: &History) -> Verdict {
     let samples = samples(history);
     let mut verdict = Verdict::default();

@@ -1,4 +1,4 @@
-//! Runs the checks of a setting over a history and says what they found.
+//! Runs the checks of a setting over a history, and reports what they found.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -9,11 +9,11 @@ use super::{INVARIANTS, NOT_YET, Setting, Verdict, Violation};
 use crate::history::{History, Op, Record};
 use crate::table::{Side, Table};
 
-/// Violations of one invariant that are printed; all are counted.
+/// How many violations of one invariant are printed; all are counted.
 pub(crate) const PRINTED_MAX: usize = 5;
-/// Records that are printed for one violation.
+/// How many records are printed for one violation.
 const SHOWN_MAX: usize = 12;
-/// Characters of an input or an output that are printed.
+/// How many characters of an input or an output are printed.
 const EXCERPT_MAX: usize = 160;
 
 /// What one check found.
@@ -21,7 +21,7 @@ const EXCERPT_MAX: usize = 160;
 pub struct Finding {
     /// The invariant's number.
     pub id: &'static str,
-    /// What it says.
+    /// The invariant as a sentence.
     pub says: &'static str,
     /// What its check found.
     pub verdict: Verdict,
@@ -32,7 +32,7 @@ pub struct Finding {
 pub struct Report {
     /// How many records there were.
     pub records: usize,
-    /// One finding an invariant, in their order.
+    /// One finding for each invariant, in their order.
     pub findings: Vec<Finding>,
 }
 
@@ -127,7 +127,7 @@ pub(crate) fn table(findings: &[Finding]) -> String {
     table.to_text("")
 }
 
-/// The records that show a violation, a line each.
+/// The records that show a violation, one on each line.
 pub fn lines(history: &History, violation: &Violation) -> Vec<String> {
     let named = violation.shown_by.iter().filter_map(|at| Some((at, history.records.get(*at)?)));
     let mut lines: Vec<String> = named.take(SHOWN_MAX).map(|(at, record)| line(*at, record)).collect();
@@ -144,7 +144,7 @@ fn line(at: usize, record: &Record) -> String {
     let returned = record.return_ns.map_or("never".to_owned(), ms);
     let (op, outcome) = (format!("{:?}", record.op), format!("{:?}", record.outcome));
     let who = if record.client == 0 { String::new() } else { format!(" client {}", record.client) };
-    // A whole ledger says less than its size.
+    // The size of a whole ledger tells a reader more than its leaves.
     let output = match record.op {
         Op::Ledger => summary(&record.output),
         _ => excerpt(&record.output),
@@ -165,7 +165,7 @@ fn summary(ledger: &Value) -> String {
     format!("revision {revision} applied {applied} digest {}", field("digest"))
 }
 
-/// The beginning of a value, without what only machines read.
+/// The beginning of a value, without the fields that only programs read.
 fn excerpt(value: &Value) -> String {
     let mut value = value.clone();
     if let Some(fields) = value.as_object_mut() {

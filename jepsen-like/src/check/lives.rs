@@ -1,27 +1,28 @@
-//! Who was running, for checks that must not blame who was down: nodes end by themselves too, without a fault on record.
+//! When each node was running, so that a check does not blame a node that was down: a node can also end by itself,
+//! without a recorded fault.
 
 use std::collections::BTreeMap;
 
 use super::read::{is_clients, number, text};
 use crate::history::{History, Op};
 
-/// What was seen of each node's starts and ends, in order.
+/// The starts and ends of each node that were seen, in order.
 #[derive(Debug, Default)]
 pub(super) struct Lives {
     looks: BTreeMap<u64, Vec<Sighting>>,
 }
 
-/// It was this start of the node that was seen.
+/// The start of the node that was seen.
 #[derive(Debug, Clone, Copy)]
 struct Sighting {
     ns: u64,
     boot: u64,
-    /// Seen to have ended.
+    /// The node was seen to have ended.
     ended: bool,
 }
 
 impl Lives {
-    /// Reads the samples, and of the answers the last one of each node.
+    /// Reads the samples, and the last answer of each node.
     pub(super) fn of(history: &History) -> Self {
         let mut lives = Self::default();
         for (_, sample) in history.of(Op::Sample) {
@@ -41,8 +42,8 @@ impl Lives {
         lives
     }
 
-    /// Whether one start of the node is seen to have run all that time: it was there by its beginning, and there still at its
-    /// end or later. Of a node that was never looked at nothing else is known.
+    /// Whether one start of the node is seen to have run all that time: it ran by the beginning, and it still ran at
+    /// the end or later. Also true for a node that was never seen, because nothing else is known of it.
     pub(super) fn through(&self, node: u64, from_ns: u64, to_ns: u64) -> bool {
         let Some(looks) = self.looks.get(&node) else { return true };
         let first = looks.partition_point(|look| look.ns <= from_ns).saturating_sub(1);

@@ -1,23 +1,24 @@
-//! S12: a log with a damaged entry does not open; it is never cut there.
+//! S12: a log with a damaged entry does not open; it is never truncated there.
 //!
-//! After a `bit-flip` of a node, the first sample of its next start shows a log that ends no earlier than what the node had
-//! applied before: entries that were applied are in the log, and were synced there. A node that is not seen again did not
-//! start, which is right.
+//! After a `bit-flip` of a node, the first sample of its next start shows a log that ends no earlier than what the
+//! node had applied before: applied entries are in the log, and were synced there. If the node is not seen again, it
+//! did not start, which is right.
 //!
-//! Weaker where the power went as well: what tells an acknowledged commit from a torn one is synced right after the commit,
-//! and the last moment before the damage is not looked at, nor is a node whose disk was slow.
+//! The check is weaker where the power was cut too. The mark that tells an acknowledged commit from a torn one is
+//! synced right after the commit. So the check does not look at the last moment before the damage, nor at a node whose
+//! disk was slow.
 
 use super::faults::faults;
 use super::samples::{last_before, next_boot, samples};
 use super::{Verdict, Violation};
 use crate::history::History;
 
-/// How long after it was acknowledged a commit may be forgotten if the power goes, in nanoseconds.
+/// How long after its acknowledgement a commit may be lost if the power is cut, in nanoseconds.
 const UNMARKED_NS: u64 = 5_000_000;
-/// The longest that a slow disk takes for one sync, in nanoseconds.
+/// The longest time that a slow disk takes for one sync, in nanoseconds.
 const STALL_NS: u64 = 5_000_000_000;
 
-/// Starts after a flipped bit are looked at.
+/// Looks at starts after a flipped bit.
 pub(super) fn check(history: &History) -> Verdict {
     let samples = samples(history);
     let mut verdict = Verdict::default();

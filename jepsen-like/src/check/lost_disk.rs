@@ -1,22 +1,25 @@
 //! S16: a voter that lost its memory does not act on it.
 //!
-//! After the `wipe` of a node's disk, no later start of that node is seen leading or standing for election, nor with a vote
-//! that no quorum is known to share (such a vote was given; what a leader told it has a quorum), and nothing asked of it
-//! since its first sample then is allowed. Ids are used once, so this holds for the rest of the run.
+//! After the `wipe` of a node's disk, no later start of that node is seen leading or standing for election. No later
+//! start is seen with a vote that no quorum is known to share: the node gave such a vote itself, while a vote that a
+//! leader told it of has a quorum. And nothing that was asked of the node since its first sample after the wipe is
+//! allowed. Node ids are used once, so this holds for the rest of the run.
 //!
 //! After the `rollback` of a node's disk:
-//! - it is not seen voting for another node in a term in which it had voted;
-//! - it is not seen leading in a term of its own with a log shorter than what every other node had been seen to know committed;
-//! - nothing asked of it later is allowed at a revision smaller than every other node had been seen to hold.
+//! - It is not seen voting for another node in a term in which it had voted.
+//! - It is not seen leading in a term of its own with a log shorter than what every other node had been seen to know
+//!   as committed.
+//! - Nothing that is asked of it later is allowed at a revision smaller than every other node had been seen to hold.
 //!
-//! In the last two every possible quorum has a node that remembers more, which is all that is promised. At least two others
-//! must have been seen.
+//! In the last two cases every possible quorum has a node that remembers more, and the promise goes no further. The
+//! check judges them only if at least two other nodes were seen.
 //!
-//! - its log does not grow and its vote is for no other than before, as long as everybody else who was seen since has run on and knew, when its
-//!   disk was put back, that it had acknowledged more than it came back with: there is nobody from whom it could have that.
+//! - Its log does not grow, and its vote is for no node other than before, under two conditions. All other nodes that
+//!   were seen since have run on. And all of them knew, when its disk was put back, that it had acknowledged more than
+//!   it returned with. Then no node can have given it entries or a vote.
 //!
-//! What they knew is what they said themselves, in `remembered` of the fault. A node that keeps nobody in mind is found by the
-//! other three only.
+//! What the other nodes knew is what they said themselves, in `remembered` of the fault. If a node remembers no other
+//! node, only the first three rules find its errors.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +29,7 @@ use super::samples::{Sample, Vote, last_before, next_boot, samples};
 use super::{Verdict, Violation};
 use crate::history::History;
 
-/// What a node did after it had lost its disk is looked at.
+/// Looks at what a node did after it had lost its disk.
 pub(super) fn check(history: &History) -> Verdict {
     let samples = samples(history);
     let mut verdict = Verdict::default();
@@ -40,7 +43,7 @@ pub(super) fn check(history: &History) -> Verdict {
     verdict
 }
 
-/// What the node's later starts show.
+/// The samples of the node's later starts.
 fn later<'s, 'h>(samples: &'s [Sample<'h>], fault: &Fault<'_>) -> Vec<&'s Sample<'h>> {
     let boot = next_boot(samples, fault.node, fault.from_ns).map_or(u64::MAX, |sample| sample.ns);
     samples.iter().filter(|sample| sample.node == fault.node && sample.ns >= boot).collect()
@@ -118,7 +121,7 @@ fn rolled_back(history: &History, samples: &[Sample<'_>], fault: &Fault<'_>, ver
     }
 }
 
-/// That somebody gave it entries or a vote, who all knew better.
+/// A node gave it entries or a vote, although all nodes knew that it had lost some.
 fn taken_back(history: &History, samples: &[Sample<'_>], fault: &Fault<'_>) -> Option<Violation> {
     let remembered = list(&history.records.get(fault.at)?.input, "remembered").iter();
     let knew: BTreeMap<u64, (u64, u64)> = remembered
@@ -137,13 +140,16 @@ fn taken_back(history: &History, samples: &[Sample<'_>], fault: &Fault<'_>) -> O
         if sample.node == fault.node {
             let grew = sample.last_log > had.1;
             if sample.ns > first.ns && (grew || sample.vote.is_some_and(of_another)) {
-                // Whom it follows now was perhaps not seen since, for nothing changed there.
+                // The node that it follows now was perhaps not sampled since, because nothing changed there.
                 let giver = sample.vote.map(|vote| vote.node).filter(|giver| *giver != fault.node);
                 if giver.is_some_and(|giver| !knew_more(giver)) {
                     return None;
                 }
                 let what = if grew { "got entries" } else { "got a vote" };
-                let what = format!("node {} {what} after a rollback, and all others knew better", fault.node);
+                let what = format!(
+                    "node {} {what} after a rollback, and all others knew what it had lost",
+                    fault.node
+                );
                 return Some(Violation { what, shown_by: vec![fault.at, first.at, sample.at] });
             }
         } else {
@@ -157,7 +163,8 @@ fn taken_back(history: &History, samples: &[Sample<'_>], fault: &Fault<'_>) -> O
     None
 }
 
-/// The least that any other node had been seen to know, and who knew it; none if fewer than two others were seen.
+/// The least that any other node had been seen to know, and which node knew it; `None` if fewer than two others were
+/// seen.
 fn others_know(
     samples: &[Sample<'_>],
     node: u64,

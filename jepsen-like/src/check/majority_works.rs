@@ -1,10 +1,12 @@
-//! L4: a majority that nothing is wrong with serves, whatever the others do.
+//! L4: a majority that no fault affects serves its clients, whatever the other nodes do.
 //!
-//! In every stretch of at least 10 s in which no fault begins or ends and some bite, but none touches a majority of the
-//! voters, a client of one of the untouched voters is served within its first 10 s; judged only if one of them asked between
-//! its 5th and its 9th second. The voters are those of the sample by then that has applied most; while they change, every
-//! group has to have an untouched majority, and who is not seen running from the 2nd to the 10th second counts as touched.
-//! Without samples nothing is judged. A fault without nodes touches everybody.
+//! The check looks at every stretch of at least 10 s in which no fault begins or ends, at least one fault has an
+//! effect, and no fault affects a majority of the voters. In its first 10 s, a client of one of the unaffected voters
+//! is served. The stretch is judged only if one of these clients asked between its 5th and its 9th second.
+//!
+//! The voters are those of the sample until then that has applied most. While the voters change, every group of voters
+//! must have an unaffected majority. A node that is not seen running from the 2nd to the 10th second counts as
+//! affected. Without samples nothing is judged. A fault without nodes affects every node.
 
 use super::faults::{calms, faults};
 use super::lives::Lives;
@@ -13,7 +15,7 @@ use super::serves::{Judged, RESUME_NS, in_vain, voters_left};
 use super::{Verdict, Violation};
 use crate::history::History;
 
-/// Stretches in which somebody asked an untouched majority are looked at.
+/// Looks at stretches in which a client asked an unaffected majority.
 pub(super) fn check(history: &History) -> Verdict {
     let mut verdict = Verdict::default();
     let faults = faults(history);
@@ -30,7 +32,7 @@ pub(super) fn check(history: &History) -> Verdict {
             Judged::InVain(patient) => {
                 verdict.looked_at = verdict.looked_at.saturating_add(1);
                 let what = format!(
-                    "nodes {well:?} are a majority that nothing is wrong with, and served nobody in the 10 s after {} ns",
+                    "nodes {well:?} are a majority without faults, and served no client in the 10 s after {} ns",
                     calm.from_ns
                 );
                 let faults = calm.faults.iter().map(|fault| fault.at);

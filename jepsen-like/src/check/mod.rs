@@ -1,10 +1,10 @@
-//! Judges histories: one invariant a file, each a function of the history alone.
+//! Judges histories: each file holds one invariant as a function of the history alone.
 //!
-//! The numbers are those of `README.md`. A check says what it looked at, so that a run in which it had nothing
-//! to look at does not pass for one that it passed.
+//! The numbers are those of `README.md`. A check reports how many things it looked at, so that a run in which it had
+//! nothing to look at is not mistaken for a run that it passed. A check never asks a node and never reads a clock.
 //!
-//! Simulated runs and chaos's runs of real processes have histories of the same form. [`Invariant::scope`] says in which of them a
-//! check is held to, and why not in the other.
+//! Simulated runs, and chaos's runs of real processes, have histories of the same form. [`Invariant::scope`] says in
+//! which of them a check is applied, and why not in the other.
 
 mod all_accepted;
 mod batches;
@@ -49,7 +49,7 @@ pub(crate) use read::StatementContent;
 pub struct Violation {
     /// What happened, for people.
     pub what: String,
-    /// The records that show it, by their place in the history: as few as will do.
+    /// The records that show it, by their place in the history: as few as possible.
     pub shown_by: Vec<usize>,
 }
 
@@ -86,7 +86,7 @@ pub enum Scope {
 pub struct Invariant {
     /// Its number, such as `S1`.
     pub id: &'static str,
-    /// What it says.
+    /// The invariant as a sentence.
     pub says: &'static str,
     /// In which histories it is judged.
     pub scope: Scope,
@@ -105,10 +105,10 @@ impl Invariant {
     }
 }
 
-/// Why chaos is not held to what samples show.
+/// Why chaos is not judged by what samples show.
 const NO_SAMPLES: &str = "chaos takes no samples of the nodes' Raft states";
-/// Why chaos is not held to what follows a fault of a disk.
-const NO_DISK_FAULTS: &str = "chaos makes no fault of a disk";
+/// Why chaos is not judged by what follows a disk fault.
+const NO_DISK_FAULTS: &str = "chaos makes no disk faults";
 
 /// Every invariant that is checked.
 pub const INVARIANTS: &[Invariant] = &[
@@ -128,31 +128,31 @@ pub const INVARIANTS: &[Invariant] = &[
     },
     Invariant {
         id: "S3",
-        says: "what was acknowledged is on every node that reaches so far, byte for byte",
+        says: "every acknowledged statement is on every node whose ledger reaches it, byte for byte",
         scope: Scope::Everywhere,
         check: nothing_lost::check,
     },
     Invariant {
         id: "S4",
-        says: "nothing is in a ledger that nobody submitted, or twice, or with two receipts",
+        says: "no ledger has a statement that was not submitted, or one twice, or one with two receipts",
         scope: Scope::Everywhere,
         check: nothing_invented::check,
     },
     Invariant {
         id: "S5",
-        says: "who has applied the same holds the same, leaf by leaf",
+        says: "nodes that have applied the same entries hold the same state, leaf by leaf",
         scope: Scope::Everywhere,
         check: one_state::check,
     },
     Invariant {
         id: "S7",
-        says: "one leader a term, with all that was committed; what a node voted and applied it never takes back",
+        says: "each term has one leader, which has everything that was committed, and a node never takes back a vote or what it applied",
         scope: Scope::Simulation(NO_SAMPLES),
         check: raft::check,
     },
     Invariant {
         id: "S8",
-        says: "no answer is as of an earlier time than was told before, so what has expired stays expired",
+        says: "no answer is as of an earlier time than a client was told before, so what has expired stays expired",
         scope: Scope::Everywhere,
         check: expired_stays::check,
     },
@@ -170,19 +170,19 @@ pub const INVARIANTS: &[Invariant] = &[
     },
     Invariant {
         id: "S11",
-        says: "a node whose disk failed acknowledges nothing and votes for nobody",
+        says: "a node whose disk failed acknowledges nothing and votes for no node",
         scope: Scope::Simulation(NO_DISK_FAULTS),
         check: fsync::check,
     },
     Invariant {
         id: "S12",
-        says: "a log in which a bit flipped does not open, or is all there",
+        says: "a log with a flipped bit does not open, or is complete",
         scope: Scope::Simulation(NO_DISK_FAULTS),
         check: log_kept::check,
     },
     Invariant {
         id: "S13",
-        says: "who is no voter neither leads nor allows",
+        says: "a node that is not a voter neither leads nor allows",
         scope: Scope::Simulation(NO_SAMPLES),
         check: outsiders::check,
     },
@@ -200,25 +200,25 @@ pub const INVARIANTS: &[Invariant] = &[
     },
     Invariant {
         id: "S16",
-        says: "a node with a wiped disk never votes, leads or allows, and one that was rolled back not while all others remember more",
+        says: "a node with a wiped disk never votes, leads or allows, nor does one with a rolled-back disk while all others remember more",
         scope: Scope::Simulation(NO_DISK_FAULTS),
         check: lost_disk::check,
     },
     Invariant {
         id: "S18",
-        says: "the rules are raised once every voter knows them, and nobody decides by rules that its build does not know",
+        says: "the rules are raised once every voter knows them, and no node decides by rules that its build does not know",
         scope: Scope::Simulation("chaos upgrades no node"),
         check: rules_wait::check,
     },
     Invariant {
         id: "S19",
-        says: "on clocks that leapt together nothing is allowed and nothing accepted before they have settled",
-        scope: Scope::Simulation("chaos leaves the clocks alone"),
+        says: "after all clocks have leapt together, nothing is allowed and nothing accepted before they have settled",
+        scope: Scope::Simulation("chaos does not change the clocks"),
         check: clocks_leap::check,
     },
     Invariant {
         id: "S20",
-        says: "of a batch, what is wrong with one envelope is held against it alone, or in mode `all` against all of them",
+        says: "in a batch, a fault of one envelope is held against that envelope alone, or in mode `all` against all of them",
         scope: Scope::Simulation("chaos submits no batches"),
         check: batches::check,
     },
@@ -232,19 +232,19 @@ pub const INVARIANTS: &[Invariant] = &[
     },
     Invariant {
         id: "L2",
-        says: "a cluster with nothing wrong serves within 10 s",
+        says: "a cluster without faults serves within 10 s",
         scope: Scope::Everywhere,
         check: resumes::check,
     },
     Invariant {
         id: "L3",
-        says: "in the end all members hold the same",
+        says: "in the end all members hold the same state",
         scope: Scope::Everywhere,
         check: converges::check,
     },
     Invariant {
         id: "L4",
-        says: "a majority that nothing is wrong with serves within 10 s",
+        says: "a majority that no fault affects serves within 10 s",
         scope: Scope::Simulation(NO_SAMPLES),
         check: majority_works::check,
     },
@@ -252,19 +252,19 @@ pub const INVARIANTS: &[Invariant] = &[
         id: "M3",
         says: "at least 15 % of a run's operations succeed and 5 % are allows",
         scope: Scope::Simulation(
-            "chaos goes on asking nodes that are down, and says by shares of its own whether a run shows little",
+            "chaos also asks nodes that are down, and has limits of its own for a run that shows little",
         ),
         check: not_vacuous::check,
     },
     Invariant {
         id: "C1",
-        says: "what chaos's load submits is accepted in the end",
+        says: "the cluster accepts in the end what chaos's load submits",
         scope: Scope::Chaos("a caller in a simulated run also submits what must be refused, and may give up"),
         check: all_accepted::check,
     },
 ];
 
-/// What is promised and histories cannot show, each with where it is shown instead, or why not yet.
+/// The promises that histories cannot show. Each names the test that shows it instead, or says why none does yet.
 pub const NOT_YET: &[(&str, &str)] = &[
     ("S6", "no checkpoint is published yet"),
     ("S17", "nodes do not compare their roots with the majority's yet, and no fault makes them differ"),

@@ -1,21 +1,21 @@
 //! M3: a run in which little succeeds shows little.
 //!
-//! Of a run's client operations at least 15 % succeed (accepted, allowed, read) and at least 5 % are allows; a single seed may
-//! be unlucky, and whoever runs many holds all of them together to 30 % and 10 %. A run of no more than 200 operations is too
-//! short to be held to it.
+//! Of a run's client operations at least 15 % succeed (accepted, allowed, read), and at least 5 % are allows. A single
+//! seed may be unlucky; a command that runs many seeds requires 30 % and 10 % of all of them together. A run of no
+//! more than 200 operations is too short to be judged.
 
 use super::read::is_clients;
 use super::{Verdict, Violation};
 use crate::history::{History, Outcome};
 
-/// No run with fewer operations is judged.
+/// A run with fewer operations is not judged.
 const OPERATIONS_MIN: usize = 200;
-/// How many of a hundred operations succeed, at least.
+/// The least percentage of operations that succeed.
 const SUCCESS_PERCENT_MIN: usize = 15;
-/// How many of a hundred operations are allows, at least.
+/// The least percentage of operations that are allows.
 const ALLOW_PERCENT_MIN: usize = 5;
 
-/// Operations are looked at.
+/// Looks at operations.
 pub(super) fn check(history: &History) -> Verdict {
     let operations = history.records.iter().filter(|record| is_clients(record)).count();
     let mut verdict = Verdict::default();

@@ -1,10 +1,12 @@
-//! S4: nothing appears that nobody submitted, and nothing appears twice.
+//! S4: no leaf appears that was not submitted, and none appears twice.
 //!
-//! In the last ledger of every node, each leaf was there at founding (the leaves that share the first one's time), or was
-//! submitted and not certainly refused, or is a `rules` of the nodes' own, or is the permit of a question that somebody asked
-//! with that very request. A refusal that says `unknown` refused nothing, and a denied permit may have been recorded before
-//! it was denied. No id is there twice. All receipts of one id are equal, whoever got them and however often, and only
-//! restrictions are answered with the receipt of another id.
+//! In the last ledger of every node, each leaf is one of four: a leaf from the founding (those that share the first
+//! leaf's time), a statement that was submitted and not certainly refused, a `rules` statement of the nodes' own, or
+//! the permit of a question that a client asked with exactly that request. A refusal that says `unknown` refused
+//! nothing, and a denied permit may have been recorded before it was denied.
+//!
+//! No id is in a ledger twice. All receipts of one id are equal, whichever clients got them and however often. Only a
+//! restriction can be answered with the receipt of another id.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +18,7 @@ use super::read::{Receipt, StatementContent, may_be_accepted, receipt, request, 
 use super::{Verdict, Violation};
 use crate::history::{History, Op, Record};
 
-/// Leaves and receipts are looked at.
+/// Looks at leaves and receipts.
 pub(super) fn check(history: &History) -> Verdict {
     let mut verdict = Verdict::default();
     leaves(history, &mut verdict);
@@ -76,10 +78,10 @@ impl<'h> Asked<'h> {
                 if permitted.is_some_and(|permitted| self.permits.contains(&permitted)) {
                     return None;
                 }
-                "is a permit that nobody asked for"
+                "is a permit that no client asked for"
             }
             _ if refused(history, leaf.id).is_some() => "was refused",
-            _ => "was submitted by nobody",
+            _ => "was never submitted",
         };
         let what = format!("leaf {} (`{}`) on node {} {why}", leaf.index, leaf.id, ledger.node);
         Some(Violation { what, shown_by: refused(history, leaf.id).into_iter().chain([ledger.at]).collect() })
@@ -113,7 +115,7 @@ fn receipts(history: &History, verdict: &mut Verdict) {
     }
 }
 
-/// Whether the receipt is of another statement, which only a restriction that adds nothing can be answered with.
+/// Whether the receipt is of another statement, which only a restriction that adds nothing can have as its answer.
 fn is_of_another_statement(record: &Record, receipt: &Receipt) -> bool {
     let (Some(id), Some(envelope)) = (text(&record.input, "id"), text(&record.input, "envelope")) else {
         return false;

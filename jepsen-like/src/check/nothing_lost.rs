@@ -1,16 +1,17 @@
-//! S3: what was acknowledged is there.
+//! S3: what was acknowledged is in the ledger.
 //!
-//! Every receipt (of a submission, an equivocation, a permit) names a leaf. In the last ledger of every node that reaches so
-//! far, that leaf has the receipt's id and time and, if somebody submitted it, a text that was submitted under that id; and
-//! the longest ledger reaches so far. A node that holds less is behind, which is L3's to judge. A restriction that added
-//! nothing is answered with the receipt of the one in force, so the id of a receipt need not be the one submitted.
+//! Every receipt (of a submission, an equivocation, a permit) names a leaf. The longest ledger reaches that leaf. In
+//! the last ledger of every node that reaches it, the leaf has the receipt's id and time and, if a client submitted
+//! it, a text that was submitted under that id. If a node holds less, it is behind, and L3 judges that. A restriction
+//! that added nothing is answered with the receipt of the restriction in force, so the id of a receipt can differ from
+//! the id that was submitted.
 
 use super::book::{Book, last_ledgers, longest_ledger};
 use super::read::receipt;
 use super::{Verdict, Violation};
 use crate::history::History;
 
-/// Receipts are looked at, once for each ledger.
+/// Looks at receipts, once for each ledger.
 pub(super) fn check(history: &History) -> Verdict {
     let book = Book::of(history);
     let ledgers = last_ledgers(history);

@@ -1,12 +1,13 @@
-//! S14: what was answered proves itself to whoever was not there.
+//! S14: an answer proves itself to a reader who was not there.
 //!
-//! Every allow carries a receipt, and every receipt verifies with the product's offline verifier against the keys that the
-//! ledger's `_root` grants the role `registry`: signed by one, the leaf in the signed tree, the leaf saying what the decision
-//! says. Every decision is about the request that was asked, says `allow` exactly when the client was allowed, has no reasons
-//! exactly then, and is all of one cluster. Every leaf of a ledger has its bytes' id, and the signatures of all its issuers.
+//! Every allow carries a receipt. Every receipt verifies with the product's offline verifier against the keys that the
+//! ledger's `_root` grants the role `registry`: one of them signed it, the leaf is in the signed tree, and the leaf
+//! says what the decision says. Every decision is about the request that was asked. It says `allow` exactly when the
+//! client was allowed, and has no reasons exactly then. All decisions are of one cluster. Every leaf of a ledger has
+//! the id of its bytes, and the signatures of all its issuers.
 //!
-//! A deny that carries no receipt is believed (none is signed while a node stops), and so is an answer that is no decision
-//! but a problem. Without a ledger no keys are known, and signatures are not looked at.
+//! A deny without a receipt is taken as it is, because a node that is stopping signs none; so is an answer that is a
+//! problem and not a decision. If there is no ledger, no keys are known, and signatures are not checked.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +20,7 @@ use super::read::{StatementContent, is_question, list, number, request, text};
 use super::{Verdict, Violation};
 use crate::history::{History, Outcome, Record};
 
-/// Decisions and leaves are looked at.
+/// Looks at decisions and leaves.
 pub(super) fn check(history: &History) -> Verdict {
     let mut verdict = Verdict::default();
     let mut leaves: BTreeMap<(&str, &str), (usize, Leaf<'_>, Rules)> = BTreeMap::new();
@@ -61,12 +62,12 @@ pub(super) fn check(history: &History) -> Verdict {
     verdict
 }
 
-/// The cluster that a decision names; its epoch may be a later one than that of the answers before.
+/// The cluster that a decision names; its epoch may be later than the epoch of earlier answers.
 fn cluster_of(record: &Record) -> Option<&str> {
     text(&record.output, "history")?.split_once("/e").map(|(cluster, _)| cluster)
 }
 
-/// In what a decision is unlike what was asked and how it was taken.
+/// How a decision differs from what was asked and from what the client was told.
 fn unlike(record: &Record) -> Option<&'static str> {
     let output = &record.output;
     let allows = text(output, "decision") == Some("allow");
@@ -94,7 +95,7 @@ fn unsigned(record: &Record, trusted: &[PublicKey]) -> Option<String> {
     verified.err().map(|refusal| format!("its receipt does not verify: {refusal}"))
 }
 
-/// Why a leaf does not verify under the rules that it came under.
+/// Why a leaf does not verify under the rules under which it was accepted.
 fn unproven(leaf: &Leaf<'_>, origin: &str, rules: Rules) -> Option<String> {
     match verify(leaf.envelope.as_bytes(), origin, rules) {
         Ok(verified) if verified.id().to_string() == leaf.id => None,
@@ -103,14 +104,14 @@ fn unproven(leaf: &Leaf<'_>, origin: &str, rules: Rules) -> Option<String> {
     }
 }
 
-/// The registry that a statement is meant for.
+/// The registry to which a statement is addressed.
 pub(super) fn origin(envelope: &str) -> Option<String> {
     let envelope = assent_proof::Envelope::parse(envelope.as_bytes()).ok()?;
     let statement: Value = serde_json::from_slice(&envelope.payload).ok()?;
     Some(statement.pointer("/predicate/registry")?.as_str()?.to_owned())
 }
 
-/// The rules that a leaf raises the registry to.
+/// The version of the rules to which a leaf raises the registry.
 fn raised(leaf: &Leaf<'_>) -> Option<Rules> {
     let said = StatementContent::of(leaf.envelope).filter(|said| said.kind == "rules")?;
     Rules::of(RulesVersion(number(&said.claims, "version")?.try_into().ok()?))

@@ -1,8 +1,9 @@
-//! S5: who has applied the same holds the same.
+//! S5: nodes that have applied the same entries hold the same state.
 //!
-//! Two looks at ledgers with an equal `applied` have an equal `digest`, whichever the nodes and whenever they were taken. And
-//! whatever any node ever told of its ledger, in a page of events or at the end, agrees with all other tellings index by
-//! index. The Merkle root is a function of the leaves' indexes, ids and times, which are compared instead of it.
+//! Two records of ledgers with an equal `applied` have an equal `digest`, from whichever nodes and at whatever times
+//! they were taken. And whatever any node ever returned of its ledger, in a page of events or at the end, agrees with
+//! everything else that was returned, index by index. The Merkle root is a function of the leaves' indexes, ids and
+//! times, so the check compares these.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +12,7 @@ use super::read::{list, log_index, number, text};
 use super::{Verdict, Violation};
 use crate::history::{History, Op};
 
-/// Digests and leaves that could be compared with an earlier one are looked at.
+/// Looks at digests and leaves that could be compared with an earlier one.
 pub(super) fn check(history: &History) -> Verdict {
     let mut verdict = Verdict::default();
     digests(history, &mut verdict);

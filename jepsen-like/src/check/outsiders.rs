@@ -1,12 +1,14 @@
-//! S13: who is no voter neither leads nor allows.
+//! S13: a node that is not a voter neither leads nor allows.
 //!
-//! A node is outside when all others agree on it: every voter that any other node's sample names has samples of its own, and
-//! in all of them, from the last one at least 10 s before the moment (or the operation's beginning) to 10 s after it (or its
-//! end), no group of voters has the node. It must then not be seen leading in a term in which it was not seen leading before,
-//! and must not allow. What the node itself believes does not count: a removed node may never have heard of it.
+//! A node is outside when all other nodes agree on it. Every voter that any other node's sample names must have
+//! samples of its own. In all of them, from the last one at least 10 s before the moment (or before the operation's
+//! beginning) to 10 s after it (or after its end), no group of voters has the node. Then the node must not be seen
+//! leading in a term in which it was not seen leading before, and must not allow. What the node itself holds as the
+//! membership does not count: a removed node may never have been told.
 //!
-//! The grace is there because a sample shows a membership when it is in the log, not when it is committed, and because a
-//! leader that removes itself leads until that is committed; with nobody left who has the old membership, it soon is.
+//! The 10 s of grace have two reasons. A sample shows a membership when it is in the log, not when it is committed.
+//! And a leader that removes itself leads until its removal is committed, which happens soon once no node has the old
+//! membership.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,10 +16,10 @@ use super::samples::{Sample, samples};
 use super::{Verdict, Violation};
 use crate::history::{History, Op};
 
-/// How long all others must have agreed, in nanoseconds.
+/// For how long all other nodes must have agreed, in nanoseconds.
 const GRACE_NS: u64 = 10_000_000_000;
 
-/// Answers and elections of nodes that were outside are looked at.
+/// Looks at answers and elections of nodes that were outside.
 pub(super) fn check(history: &History) -> Verdict {
     let samples = samples(history);
     let mut views = Views::new();
@@ -35,7 +37,7 @@ pub(super) fn check(history: &History) -> Verdict {
         };
         verdict.looked_at = verdict.looked_at.saturating_add(1);
         if record.is_allow() {
-            let what = format!("node {} is no voter and allowed", record.node);
+            let what = format!("node {} is not a voter and allowed", record.node);
             verdict.violations.push(Violation { what, shown_by: shown_by.into_iter().chain([at]).collect() });
         }
     }
@@ -45,7 +47,7 @@ pub(super) fn check(history: &History) -> Verdict {
         let Some(shown_by) = outside(&views, sample.node, sample.ns, sample.ns) else { continue };
         verdict.looked_at = verdict.looked_at.saturating_add(1);
         if anew {
-            let what = format!("node {} is no voter and leads in term {}", sample.node, sample.term);
+            let what = format!("node {} is not a voter and leads in term {}", sample.node, sample.term);
             verdict
                 .violations
                 .push(Violation { what, shown_by: shown_by.into_iter().chain([sample.at]).collect() });
@@ -57,7 +59,7 @@ pub(super) fn check(history: &History) -> Verdict {
 /// Each node's samples, in order.
 type Views<'s, 'h> = BTreeMap<u64, Vec<&'s Sample<'h>>>;
 
-/// The views of all others that agree that the node is outside, if they do.
+/// The samples of all other nodes, if they agree that the node is outside.
 fn outside(views: &Views<'_, '_>, node: u64, from_ns: u64, to_ns: u64) -> Option<BTreeSet<usize>> {
     let from_ns = from_ns.checked_sub(GRACE_NS)?;
     let to_ns = to_ns.saturating_add(GRACE_NS);
@@ -65,7 +67,7 @@ fn outside(views: &Views<'_, '_>, node: u64, from_ns: u64, to_ns: u64) -> Option
     let mut voters = BTreeSet::new();
     let mut heard = BTreeSet::new();
     for (other, views) in views.iter().filter(|(other, _)| **other != node) {
-        // The last view of before counts too.
+        // The last sample before that time counts too.
         let begin = views.partition_point(|view| view.ns <= from_ns).saturating_sub(1);
         let end = views.partition_point(|view| view.ns <= to_ns);
         for view in views.get(begin..end).unwrap_or(&[]).iter().filter(|view| !view.voters.is_empty()) {

@@ -1,14 +1,15 @@
 //! S15: an authorization with n uses is good for n permits.
 //!
-//! The permits of a lineage are those that its ledger holds and those that were allowed to somebody, each request once,
-//! however often it was asked. A permit does not say whose use it took, but it took one of each counted authorization that
-//! covered it, and one that is not counted takes none. So, in a lineage all of whose authorizations are counted:
-//! - there are no more permits than all of them have uses together;
-//! - if one issuer signed them all, each in a slot of its own, then of the ledger's permits between one authorization and the
-//!   next there are no more than that one has uses.
+//! The permits of a lineage are those that its ledger holds and those that clients were allowed. Each request counts
+//! once, however often it was asked. A permit does not say whose use it took. It took one use of each counted
+//! authorization that covered it, and none of an authorization that is not counted. So, in a lineage whose
+//! authorizations are all counted:
+//! - There are no more permits than all authorizations have uses together.
+//! - If one issuer signed all authorizations, each in a slot of its own, then the ledger has, between one
+//!   authorization and the next, no more permits than the first of the two has uses.
 //!
-//! And in every lineage, a nonce has one permit in a ledger, and what was allowed is there: an allow is recorded before it is
-//! answered.
+//! In every lineage, a nonce has one permit in a ledger, and every permit that was allowed is in the ledger: an allow
+//! is recorded before it is answered.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,15 +23,15 @@ use crate::history::{History, Op};
 /// Permits of one lineage.
 #[derive(Default)]
 struct Lineage {
-    /// With their indexes.
+    /// The authorizations, with their indexes.
     authorizations: Vec<(u64, StatementContent)>,
-    /// The requests of those that the ledger holds, with their indexes.
+    /// The requests of the permits that the ledger holds, with their indexes.
     recorded: Vec<(u64, Value)>,
-    /// Requests that were allowed, with who was.
+    /// The requests that were allowed, each with the record of its answer.
     allowed: Vec<(usize, Value)>,
 }
 
-/// Permits are looked at, recorded and allowed.
+/// Looks at permits, recorded and allowed.
 pub(super) fn check(history: &History) -> Verdict {
     let mut verdict = Verdict::default();
     let Some(ledger) = longest_ledger(history) else { return verdict };
@@ -69,14 +70,14 @@ pub(super) fn check(history: &History) -> Verdict {
 type Found = Option<(String, Vec<usize>)>;
 
 impl Lineage {
-    /// A nonce has two permits.
+    /// A nonce with two permits.
     fn twice(&self) -> Found {
         let mut nonces = BTreeSet::new();
         let again = self.recorded.iter().find(|(_, permitted)| !nonces.insert(text(permitted, "nonce")));
         again.map(|(index, _)| (format!("leaf {index} is a second permit for its nonce"), vec![]))
     }
 
-    /// An allowed permit was not recorded.
+    /// An allowed permit that was not recorded.
     fn unrecorded(&self) -> Found {
         let missing = self
             .allowed
@@ -85,7 +86,7 @@ impl Lineage {
         missing.map(|(at, _)| ("an allowed permit is not in the ledger".to_owned(), vec![*at]))
     }
 
-    /// More permits than all authorizations have uses.
+    /// More permits than all authorizations have uses together.
     fn together(&self) -> Found {
         let uses: Option<Vec<u64>> = self.authorizations.iter().map(|(_, said)| uses(said)).collect();
         let uses: u64 = uses.filter(|uses| !uses.is_empty())?.iter().sum();
@@ -106,7 +107,7 @@ impl Lineage {
         (count > uses).then(|| (format!("{count} permits of {uses} uses"), shown_by))
     }
 
-    /// More permits than the one authorization has uses under which they were recorded.
+    /// More permits than the one authorization under which they were recorded has uses.
     fn each(&self) -> Found {
         let slots: BTreeSet<_> =
             self.authorizations.iter().map(|(_, said)| (&said.issuers, said.sequence)).collect();

@@ -1,10 +1,11 @@
-//! L1: who has no quorum says so within a second.
+//! L1: a node without a quorum says so within a second.
 //!
-//! A question that was asked of a node within a `cut` of that node which went on for a second more is answered within that
-//! second, whatever the answer (that it is no allow is S9's). It is judged only if nothing but the network between nodes was
-//! at fault on that node until then, and samples do not leave open whether it ran: a process that is down or paused answers
-//! nothing. And that nobody answered shows only in a client that asks nothing else until the second is over: one that soon
-//! asks again lost its connection, which the start of a node does to those that were open.
+//! If a question was asked of a node within a `cut` of that node, and the cut lasted a second more, the node answers
+//! within that second, whatever the answer (S9 judges that it is not an allow). The question is judged only if until
+//! then the network between nodes was the only fault on that node, and the samples show that it ran: a process that is
+//! down or paused answers nothing. A missing answer shows only in a client that asks nothing else until the second is
+//! over. If a client asks again earlier, it lost its connection, because the start of a node ends the connections that
+//! were open.
 
 use super::faults::{Fault, faults};
 use super::lives::Lives;
@@ -12,10 +13,10 @@ use super::read::is_question;
 use super::{Verdict, Violation};
 use crate::history::{History, Record};
 
-/// How long an answer may take, in nanoseconds.
+/// The longest time that an answer may take, in nanoseconds.
 const ANSWER_NS_MAX: u64 = 1_000_000_000;
 
-/// Questions that were asked within a cut are looked at.
+/// Looks at questions that were asked within a cut.
 pub(super) fn check(history: &History) -> Verdict {
     let mut verdict = Verdict::default();
     let faults = faults(history);
@@ -44,7 +45,7 @@ pub(super) fn check(history: &History) -> Verdict {
             };
             verdict.looked_at = verdict.looked_at.saturating_add(1);
             if late {
-                let what = format!("node {} was cut and did not answer within a second", cut.node);
+                let what = format!("node {} was cut off and did not answer within a second", cut.node);
                 verdict.violations.push(Violation { what, shown_by: vec![cut.at, at] });
             }
         }
@@ -52,7 +53,8 @@ pub(super) fn check(history: &History) -> Verdict {
     verdict
 }
 
-/// Whether the client of a question that was not answered did nothing else until then. It does one thing at a time.
+/// Whether the client of a question that was not answered did nothing else until then. A client does one thing at a
+/// time.
 fn waited(history: &History, at: usize, asked: &Record, due: u64) -> bool {
     let mut later = history.records.iter().skip(at.saturating_add(1));
     later.find(|record| record.client == asked.client).is_none_or(|next| next.invoke_ns > due)

@@ -1,15 +1,18 @@
 //! S7: what Raft promises, as far as samples of the nodes' states show it.
 //!
 //! - Election safety: no two nodes are seen leading in one term.
-//! - Leader completeness: the log of who leads in a term reaches every index that a node of an earlier term saw committed.
+//! - Leader completeness: the log of the node that leads in a term reaches every index that a node of an earlier term
+//!   saw committed.
 //! - Committed entries never change: an applied index always has the same position, on every node and at every time.
-//! - A node's vote, which is one that its disk has, never falls to an earlier term, and within one term it never is for a
-//!   second node (though it does learn that a quorum voted for another than it did), nor does it take back that a quorum
-//!   voted; also across starts, but not across the loss or rollback of its disk, which S16 judges.
-//! - Within one start, its term, `committed` and `applied` never fall. Across starts all three may: a term that its disk does
-//!   not have yet was told to nobody, and the others are not synced each time.
+//! - A sample shows the vote that is on the node's disk. The vote never falls to an earlier term. Within one term it
+//!   is never for a second node, although the node can learn that a quorum voted for another node. Nor does the node
+//!   take back that a quorum voted. This holds across starts too, but not across the loss or rollback of its disk,
+//!   which S16 judges.
+//! - Within one start, the node's term, `committed` and `applied` never fall. Across starts all three may: a term that
+//!   is not on the disk yet was told to no other node, and the other two are not synced each time.
 //!
-//! That logs match and that only quorums commit cannot be seen in samples; that what is applied never changes follows.
+//! Samples cannot show that logs match and that only quorums commit. They show the consequence: what is applied never
+//! changes.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +21,7 @@ use super::samples::{Sample, samples};
 use super::{Verdict, Violation};
 use crate::history::History;
 
-/// Samples are looked at.
+/// Looks at samples.
 pub(super) fn check(history: &History) -> Verdict {
     let samples = samples(history);
     let faults = faults(history);
@@ -48,7 +51,7 @@ fn elections(samples: &[Sample<'_>], violations: &mut Vec<Violation>) {
 }
 
 fn completeness(samples: &[Sample<'_>], violations: &mut Vec<Violation>) {
-    // The furthest that was seen committed in each term.
+    // The furthest index that was seen committed in each term.
     let mut furthest: BTreeMap<u64, (u64, usize)> = BTreeMap::new();
     for sample in samples {
         let Some(committed) = sample.committed else { continue };
@@ -86,7 +89,7 @@ fn loses_disk(fault: &Fault<'_>, before: &Sample<'_>, after: &Sample<'_>) -> boo
         && fault.overlaps(before.ns, after.ns)
 }
 
-/// What a node took back between two samples.
+/// Which of its promises a node took back between two samples.
 fn falls(before: &Sample<'_>, after: &Sample<'_>, lost_disk: bool) -> Vec<Violation> {
     let mut what = Vec::new();
     if let (Some(old), Some(new), false) = (before.vote, after.vote, lost_disk) {

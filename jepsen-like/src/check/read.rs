@@ -1,7 +1,7 @@
-//! What the records of a history say, read without trusting the code that is being judged.
+//! Reads the records of a history without trusting the code that is judged.
 //!
-//! Owns the reading of answers and envelopes. What is missing or of another form reads as absent, and an absent thing
-//! is never judged: whether answers have their documented form is S14's to say.
+//! This module owns the reading of answers and envelopes. If a field is missing or has another form, it reads as
+//! absent, and an absent field is never judged: S14 judges whether answers have their documented form.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use assent_proof::{Seconds, decode_base64};
 
 use crate::history::{History, Op, Outcome, Record};
 
-/// Codes by which the registry says that it cannot know now.
+/// Codes by which the registry says that it cannot know at the moment.
 const CANNOT_KNOW: &[&str] = &[
     "no_quorum",
     "deadline_exceeded",
@@ -43,14 +43,14 @@ pub(super) fn log_index(value: &Value, field: &str) -> Option<u64> {
     value.as_u64().or_else(|| number(value, "index"))
 }
 
-/// A request without the fields that are null, which says the same.
+/// A request without the fields that are null: it means the same as with them.
 pub(super) fn request(value: &Value) -> Value {
     let Some(fields) = value.as_object() else { return value.clone() };
     let said = fields.iter().filter(|(_, value)| !value.is_null());
     Value::Object(said.map(|(name, value)| (name.clone(), value.clone())).collect())
 }
 
-/// What a receipt says, `repeated` aside.
+/// The content of a receipt, without `repeated`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Receipt {
     pub(super) id: String,
@@ -89,11 +89,11 @@ pub(super) fn may_be_accepted(record: &Record) -> bool {
 /// The batch that a submission was part of.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Batch<'h> {
-    /// Which one; no other batch of the history has this name.
+    /// The batch's name; no other batch of the history has it.
     pub(super) name: &'h str,
-    /// Whether it is all or nothing.
+    /// Whether the batch is all or nothing (mode `all`).
     pub(super) all: bool,
-    /// Whether this envelope is by a key that nobody granted anything.
+    /// Whether this envelope is by a key that was never granted anything.
     pub(super) stranger: bool,
 }
 
@@ -107,13 +107,15 @@ pub(super) fn batch(record: &Record) -> Option<Batch<'_>> {
     })
 }
 
-/// Whether it was refused because another envelope of its batch was: the field at fault is a place of the batch.
+/// Whether it was refused because another envelope of its batch was: the refusal's field names another place in the
+/// batch.
 pub(super) fn is_refused_for_another(record: &Record) -> bool {
     text(&record.output, "field").is_some_and(|field| field.starts_with("envelopes["))
 }
 
-/// Whether a refusal does not say how the rules judge that envelope by itself: of a batch that is all or nothing it may say what is wrong
-/// with another one, or that it proves an equivocation, which alone it would have been recorded for.
+/// Whether a refusal does not say how the rules judge this envelope by itself. In a batch that is all or nothing, the
+/// refusal may name the fault of another envelope, or that this one proves an equivocation, for which it would have
+/// been recorded if it had been submitted alone.
 pub(super) fn is_of_failed_batch(record: &Record) -> bool {
     batch(record).is_some_and(|batch| batch.all)
         && receipt(record).is_none()
@@ -125,8 +127,8 @@ pub(super) fn is_question(record: &Record) -> bool {
     matches!(record.op, Op::Authorize | Op::Permit)
 }
 
-/// Whether a checkpoint of another registry was submitted and refused since it does not extend that registry's last one. That
-/// is an answer by the rules, though elsewhere its code says that this registry cannot know.
+/// Whether a checkpoint of another registry was submitted, and refused because it does not extend that registry's last
+/// one. That is an answer by the rules, although elsewhere its code says that this registry cannot know.
 pub(super) fn is_peers_divergence(record: &Record) -> bool {
     let is_checkpoint = |said: StatementContent| said.kind == "synchronization-continuity";
     record.op == Op::Submit
@@ -134,7 +136,7 @@ pub(super) fn is_peers_divergence(record: &Record) -> bool {
         && text(&record.input, "envelope").and_then(StatementContent::of).is_some_and(is_checkpoint)
 }
 
-/// Whether the cluster did what it is there for: it accepted, allowed or read, or denied or refused by the rules.
+/// Whether the cluster did its work: it accepted, allowed or read, or it denied or refused by the rules.
 pub(super) fn is_served(record: &Record) -> bool {
     let codes = list(&record.output, "reasons").iter().filter_map(|reason| text(reason, "code"));
     let mut codes = codes.chain(text(&record.output, "code"));
@@ -148,12 +150,12 @@ pub(super) fn is_served(record: &Record) -> bool {
     }
 }
 
-/// Whether a client asked for it.
+/// Whether a client asked for it, as opposed to the harness.
 pub(super) fn is_clients(record: &Record) -> bool {
     matches!(record.op, Op::Submit | Op::Authorize | Op::Permit | Op::Events)
 }
 
-/// What an envelope says. Nobody's signature is looked at.
+/// The content of an envelope. No signature is checked.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct StatementContent {
     pub(crate) kind: String,
@@ -199,7 +201,7 @@ fn millis(value: &Value, field: &str) -> Option<i64> {
     Some(seconds.to_millis().0)
 }
 
-/// The last moment that a history tells of.
+/// The last moment that a history records.
 pub(super) fn end_ns(history: &History) -> u64 {
     history
         .records

@@ -1,12 +1,14 @@
-//! S10: replay from the beginning gives what a node holds, who may have had it from a snapshot and what came after.
+//! S10: a replay from the beginning gives what a node holds, even if the node got it by a snapshot and the entries
+//! after it.
 //!
-//! On the first leaves of the longest ledger a registry is founded anew, in memory; every later leaf is applied by itself, at the
-//! time at which it was accepted, and has to come to its place. After as many leaves as a node holds, the digest of all rows is
-//! that node's, whatever it went through: batches of any size, snapshots, crashes in between, upgrades of the rules.
+//! The check founds a registry anew, in memory, on the first leaves of the longest ledger. It applies every later leaf
+//! by itself, at the time at which it was accepted, and each leaf must come to its place. After as many leaves as a
+//! node holds, the digest of all rows is the node's digest, whatever the node went through: batches of any size,
+//! snapshots, crashes in between, upgrades of the rules.
 //!
-//! Leaves are applied by the product's own rules: a mistake in those shows in S2. A node that holds less than it applied is
-//! S5's to find, if what it holds is how the longest ledger begins. A digest that is none, as in histories by hand, is passed
-//! over.
+//! The product's own rules apply the leaves: a mistake in these rules shows in S2. If a node holds less than it
+//! applied, and what it holds is the beginning of the longest ledger, S5 finds it. A value that is not a digest, as in
+//! histories written by hand, is passed over.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -24,7 +26,7 @@ use super::read::{number, text};
 use super::{Verdict, Violation};
 use crate::history::History;
 
-/// Ledgers with a digest are looked at.
+/// Looks at ledgers with a digest.
 pub(super) fn check(history: &History) -> Verdict {
     let mut verdict = Verdict::default();
     let mut told: Vec<NodeReport> = ledgers(history).filter_map(|ledger| told(&ledger)).collect();
@@ -41,7 +43,7 @@ pub(super) fn check(history: &History) -> Verdict {
                 "node {} holds `blake3:{}`, and the first {} leaves replayed give `blake3:{digest}`",
                 told.node, told.digest, told.revision
             ),
-            Err(problem) => format!("what node {} holds cannot be had by replay: {problem}", told.node),
+            Err(problem) => format!("a replay does not give what node {} holds: {problem}", told.node),
         };
         let shown_by = BTreeSet::from([longest.at, told.at]).into_iter().collect();
         verdict.violations.push(Violation { what, shown_by });
@@ -49,7 +51,7 @@ pub(super) fn check(history: &History) -> Verdict {
     verdict
 }
 
-/// What a node told of itself.
+/// What a node reported of itself.
 struct NodeReport {
     at: usize,
     node: u64,
@@ -63,7 +65,7 @@ fn told(ledger: &Ledger<'_>) -> Option<NodeReport> {
     Some(NodeReport { at: ledger.at, node: ledger.node, revision, digest })
 }
 
-/// A registry that is made of leaves, one after the other.
+/// A registry that the check builds from leaves, one after another.
 struct Replay<'h> {
     rows: MemoryRows,
     origin: String,
@@ -81,10 +83,10 @@ impl<'h> Replay<'h> {
         Ok(Self { rows, origin, done: first.len() as u64, rest: rest.iter().copied().collect() })
     }
 
-    /// The digest of what is held at a revision, which must not be smaller than the one before.
+    /// The digest of the rows at a revision, which must not be smaller than the revision of the call before.
     fn up_to(&mut self, revision: u64) -> Result<Hash, String> {
         while self.done < revision {
-            let leaf = self.rest.front().ok_or_else(|| format!("nobody has leaf {}", self.done))?;
+            let leaf = self.rest.front().ok_or_else(|| format!("no node has leaf {}", self.done))?;
             apply_one(&mut self.rows, &self.origin, leaf)
                 .map_err(|problem| format!("leaf {}: {problem}", leaf.index))?;
             self.rest.pop_front();

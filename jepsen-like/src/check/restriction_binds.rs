@@ -1,15 +1,17 @@
 //! S1: what was restricted stays restricted.
 //!
-//! A question (authorize or permit) has to be denied if, before it was asked, it was acknowledged that
-//! - its domain is isolated, or its named lineage or runtime quarantined, and no release of that very containment can have
-//!   had an effect by the time of the answer; or
-//! - every issuer who may have an execution-authorization in its lineage is revoked, or has only invalidated ones; or
-//! - of a kind that the policy named in the answer requires, fewer issuers than it requires are left in the same way.
+//! A question (authorize or permit) must be denied if one of these was acknowledged before it was asked:
+//! - Its domain is isolated, or the lineage or runtime that it names is quarantined, and no release of that very
+//!   containment can have had an effect by the time of the answer.
+//! - Every issuer that may have an execution-authorization in its lineage is revoked, or has only invalidated ones.
+//! - Of a kind that the policy named in the answer requires, fewer issuers are left, in the same way, than the policy
+//!   requires.
 //!
-//! An answer does not say on which keys it rests, so these are the cases in which any answer would rest on a restricted one:
-//! everything counts as a possible ground that was submitted by the time of the answer and not certainly refused, and every
-//! release that may have come in. Without a named lineage, every lineage of the subject is a possible ground. Keys that a new
-//! `root` or `domain` leaves out, and what `invalidSince` makes void, are left to the model of the rules (S2).
+//! An answer does not say on which keys it rests. So these are the cases in which any answer would rest on a
+//! restricted key: the check counts as a possible ground everything that was submitted by the time of the answer and
+//! not certainly refused, and counts every release that may have been accepted. If the question names no lineage,
+//! every lineage of the subject is a possible ground. The model of the rules (S2) judges keys that a new `root` or
+//! `domain` leaves out, and what `invalidSince` makes void.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,13 +29,13 @@ struct Restriction {
     said: StatementContent,
 }
 
-/// Why a question has to be denied.
+/// Why a question must be denied.
 struct Bound {
     why: String,
     by: BTreeSet<usize>,
 }
 
-/// Questions that had to be denied are looked at.
+/// Looks at questions that had to be denied.
 pub(super) fn check(history: &History) -> Verdict {
     let book = Book::of(history);
     let acknowledged: Vec<Restriction> = history.of(Op::Submit).filter_map(restriction).collect();
@@ -97,7 +99,7 @@ impl<'a> Case<'a> {
             hit && !self.may_be_released(&restriction.id)
         };
         let restriction = self.restrictions.iter().find(holds)?;
-        let why = format!("the {} `{}` held", containment(restriction), restriction.id);
+        let why = format!("the {} `{}` was in force", containment(restriction), restriction.id);
         Some(Bound { why, by: BTreeSet::from([restriction.at]) })
     }
 
@@ -106,7 +108,7 @@ impl<'a> Case<'a> {
         releases.any(|(_, known)| text(&known.said.claims, "containment") == Some(id))
     }
 
-    /// Nobody who may have authorized it is left.
+    /// No issuer that may have authorized it is left.
     fn unauthorized(&self) -> Option<Bound> {
         let lineage = self.input("lineage");
         let subject = self.asked.input.pointer("/subject/digest/sha256").and_then(Value::as_str);
@@ -132,7 +134,7 @@ impl<'a> Case<'a> {
         })
     }
 
-    /// Who may have said something of this kind, and what ended it if it is over.
+    /// The issuers that may have a statement of this kind, each with what ended it, if it has ended.
     fn issuers(
         &self,
         kind: &'a str,
@@ -147,7 +149,7 @@ impl<'a> Case<'a> {
             for issuer in &said.issuers {
                 let over = self.over(issuer, id);
                 let known = issuers.entry(issuer.as_str()).or_insert(over);
-                // One piece that still stands is enough.
+                // One piece of evidence that still stands is enough.
                 *known = known.and(over);
             }
         }

@@ -1,10 +1,12 @@
-//! S18: the rules are raised once every voter knows them, and nobody decides by rules that its build does not know.
+//! S18: the rules are raised once every voter knows them, and no node decides by rules that its build does not know.
 //!
-//! A node that ended, or did not start, because the registry follows rules that its build does not know is no voter, or had
-//! run with a newer build before and was put back. The voters are those of the sample by then that has applied most; without
-//! one nothing is judged. And a decision as of a revision after a `rules` leaf is by no node that had an older build from
-//! before it was asked to after it answered. A node's build is what faults say with `rulesKnown`, each from its beginning
-//! (so that a node which is being changed has both), and version 1 before.
+//! A node may end, or not start, because the registry follows rules that its build does not know. Such a node is not a
+//! voter, or it had run with a newer build before and was put back. The voters are those of the sample until then that
+//! has applied most; without one nothing is judged.
+//!
+//! A decision as of a revision after a `rules` leaf is not by a node that had an older build from before it was asked
+//! until after it answered. The faults with `rulesKnown` tell a node's build, each from its beginning, so a node whose
+//! build is being changed counts as having both. Before the first of them a build knows version 1.
 
 use serde_json::Value;
 
@@ -14,10 +16,10 @@ use super::read::{StatementContent, is_question, list, log_index, number, text};
 use super::{Verdict, Violation};
 use crate::history::{History, Op, Record};
 
-/// What a node says that has to stop for want of a newer build.
+/// What a node prints that must stop because it needs a newer build.
 const LOCKED_OUT: &str = "with a newer build";
 
-/// Nodes that were locked out are looked at, and decisions under rules that were raised.
+/// Looks at nodes that were locked out, and at decisions under rules that were raised.
 pub(super) fn check(history: &History) -> Verdict {
     let mut verdict = Verdict::default();
     let builds = Builds::of(history);
@@ -26,9 +28,9 @@ pub(super) fn check(history: &History) -> Verdict {
     verdict
 }
 
-/// Which rules each node's build knows, from when to when.
+/// Which rules each node's build knows, and when.
 struct Builds {
-    /// The node, what it knows, from when and until when.
+    /// The node, the version that it knows, and the time from and until which it knows it.
     spans: Vec<(u64, u64, u64, u64)>,
 }
 
@@ -38,7 +40,7 @@ impl Builds {
         for fault in faults(history) {
             let known = history.records.get(fault.at).and_then(|record| number(&record.input, "rulesKnown"));
             let Some(known) = known else { continue };
-            // Until it is known to run with the new one, it may run with the one that it had.
+            // Until the node is known to run with the new build, it may run with the old one.
             for (node, _, _, to_ns) in &mut spans {
                 if *node == fault.node && *to_ns == u64::MAX {
                     *to_ns = fault.to_ns;
@@ -52,7 +54,7 @@ impl Builds {
         Self { spans }
     }
 
-    /// The newest rules that a build which a node had at some moment of this time knows.
+    /// The newest rules that are known to any build that a node had at some moment of this time.
     fn newest(&self, node: u64, from_ns: u64, to_ns: u64) -> u64 {
         let had =
             self.spans.iter().filter(|(of, _, from, to)| *of == node && *from <= to_ns && *to >= from_ns);
@@ -68,14 +70,16 @@ fn locked_out(history: &History, builds: &Builds, verdict: &mut Verdict) {
         let Some((sample, voters)) = voters_by(history, record.invoke_ns) else { continue };
         verdict.looked_at = verdict.looked_at.saturating_add(1);
         if voters.contains(&record.node) && builds.newest(record.node, 0, record.invoke_ns) == 1 {
-            let what =
-                format!("node {} votes, and the rules were raised before it could know them", record.node);
+            let what = format!(
+                "node {} is a voter, and the rules were raised before its build knew them",
+                record.node
+            );
             verdict.violations.push(Violation { what, shown_by: vec![sample, at] });
         }
     }
 }
 
-/// The voters by then, and the sample that tells them.
+/// The voters until then, and the sample that names them.
 fn voters_by(history: &History, ns: u64) -> Option<(usize, Vec<u64>)> {
     let seen = history.of(Op::Sample).filter(|(_, sample)| sample.invoke_ns <= ns);
     let told = seen.filter(|(_, sample)| !list(&sample.output, "voters").is_empty());
@@ -111,7 +115,8 @@ fn decisions(history: &History, builds: &Builds, verdict: &mut Verdict) {
     }
 }
 
-/// The revision of a decision, and when it came. One that the registry could not make names revision 0.
+/// The revision of a decision, and when the decision came. A decision that the registry could not make names revision
+/// 0.
 fn decided(record: &Record) -> Option<(u64, u64)> {
     record.output.get("decision")?;
     Some((number(&record.output, "revision")?, record.return_ns?))

@@ -1,14 +1,15 @@
-//! S2: each domain's history is linearizable against the [`Model`](crate::model::Model), and every decision is the model's at
-//! the revision that it names.
+//! S2: each domain's history is linearizable against the [`Model`](crate::model::Model), and every decision is the
+//! model's at the revision that it names.
 //!
-//! Two checks that share nothing but the model. [`search`] looks for an order of each domain's operations that explains
-//! every answer; it does not believe the revisions that answers name. [`replay`] goes through the final ledger once and
-//! compares each decision with the model at the very revision, each receipt with its leaf, and revisions with real time.
-//! A deny because the registry cannot know is always legal; an allow, or a deny on the rules, is as the rules say.
+//! Two checks share nothing except the model. [`search`] looks for an order of each domain's operations that explains
+//! every answer; it does not trust the revisions that answers name. [`replay`] goes through the final ledger once. It
+//! compares each decision with the model at exactly its revision, each receipt with its leaf, and revisions with real
+//! time. A deny because the registry cannot know is always legal; an allow, or a deny by the rules, must be as the
+//! rules say.
 //!
-//! A domain's history is judged with what founded the registry and what clients submitted to `_root`. One rule crosses
-//! domains, that a key has one role in one domain, so a workload that grants one key in two domains cannot be judged
-//! domain by domain.
+//! A domain's history is judged together with what founded the registry and what clients submitted to `_root`. One
+//! rule crosses domains: a key has one role in one domain. So a workload that grants one key in two domains cannot be
+//! judged domain by domain.
 
 mod ledger;
 mod replay;
@@ -20,7 +21,7 @@ use super::Verdict;
 use crate::history::History;
 use ledger::Ledger;
 
-/// Judges a history. Without a ledger in it there is nothing to look at.
+/// Judges a history. A history without a ledger has nothing to look at.
 pub(super) fn check(history: &History) -> Verdict {
     let Some(ledger) = Ledger::of(history) else { return Verdict::default() };
     let mut verdict = replay::check(history, &ledger);
@@ -30,8 +31,9 @@ pub(super) fn check(history: &History) -> Verdict {
     verdict
 }
 
-/// Whether a code says that the registry could not know or was not asked properly, so that any state may answer it. Of a
-/// checkpoint of another registry `registry_diverged` says more, see [`is_peers_divergence`](super::read::is_peers_divergence).
+/// Whether a code says that the registry could not know or that the request was wrong, so that any state may answer
+/// it. For a checkpoint of another registry, `registry_diverged` means more, see
+/// [`is_peers_divergence`](super::read::is_peers_divergence).
 fn unavailable(code: &str) -> bool {
     matches!(
         code,
@@ -52,7 +54,8 @@ fn reasons(output: &Value) -> Vec<&str> {
     reasons.iter().filter_map(|reason| reason.get("code")?.as_str()).collect()
 }
 
-/// A decision on the rules: nothing came back, or one that the registry could not make, is none.
+/// Whether this is a decision by the rules. A missing answer is not, nor is a decision that the registry could not
+/// make.
 fn is_on_the_rules(output: &Value) -> bool {
     output.get("decision").is_some() && !reasons(output).into_iter().any(unavailable)
 }

@@ -1,4 +1,4 @@
-//! What the harness saw of the nodes' Raft states.
+//! The samples that the harness took of the nodes' Raft states.
 
 use std::collections::BTreeSet;
 
@@ -7,26 +7,26 @@ use serde_json::Value;
 use super::read::{list, log_index, number, text};
 use crate::history::{History, Op};
 
-/// How much later than a change the harness may have seen it, in nanoseconds.
+/// How much later than a change a sample may show it, in nanoseconds.
 pub(super) const SAMPLE_LAG_NS: u64 = 1_000_000_000;
 
-/// One look at one node that ran.
+/// One sample of a node that ran.
 #[derive(Debug, Clone)]
 pub(super) struct Sample<'h> {
-    /// The record.
+    /// The place of the record in the history.
     pub(super) at: usize,
     pub(super) node: u64,
     pub(super) ns: u64,
     pub(super) boot: u64,
     pub(super) term: u64,
-    /// Whom it voted for, and in which term.
+    /// The node that it voted for, and the term of the vote.
     pub(super) vote: Option<Vote>,
     pub(super) state: &'h str,
     pub(super) last_log: Option<u64>,
     pub(super) committed: Option<u64>,
     /// The index and the rest of the position of the last entry that it applied.
     pub(super) applied: Option<(u64, u64)>,
-    /// Everyone who votes, in either group; none if it knows of no membership.
+    /// All voters of either group; empty if the node has no membership.
     pub(super) voters: BTreeSet<u64>,
     pub(super) learners: BTreeSet<u64>,
     pub(super) revision: Option<u64>,
@@ -42,20 +42,21 @@ pub(super) struct Vote {
 }
 
 impl Vote {
-    /// Whether the later vote is for a second node in one term. To learn that a quorum voted for another breaks nothing.
+    /// Whether the later vote is for a second node in one term. A node that learns that a quorum voted for another
+    /// node breaks nothing.
     pub(super) fn is_broken_by(self, later: Vote) -> bool {
         self.term == later.term && self.node != later.node && (self.committed || !later.committed)
     }
 }
 
 impl Sample<'_> {
-    /// Whether it leads.
+    /// Whether the node leads.
     pub(super) fn leads(&self) -> bool {
         self.state == "leader"
     }
 }
 
-/// Every look, in order. What tells of a node's end only, without a term, is none.
+/// Every sample, in order. A record that tells only of a node's end, without a term, is not a sample.
 pub(super) fn samples(history: &History) -> Vec<Sample<'_>> {
     let read = history.of(Op::Sample).filter_map(|(at, record)| {
         let output = &record.output;
@@ -96,12 +97,12 @@ fn ids(list: &[Value]) -> impl Iterator<Item = u64> + '_ {
     list.iter().filter_map(Value::as_u64)
 }
 
-/// The last look at a node up to a moment.
+/// The last sample of a node up to a moment.
 pub(super) fn last_before<'s, 'h>(samples: &'s [Sample<'h>], node: u64, ns: u64) -> Option<&'s Sample<'h>> {
     samples.iter().rev().find(|sample| sample.node == node && sample.ns <= ns)
 }
 
-/// The first look at a later start of a node than the one that ran at that moment.
+/// The first sample of a later start of a node than the start that ran at that moment.
 pub(super) fn next_boot<'s, 'h>(samples: &'s [Sample<'h>], node: u64, ns: u64) -> Option<&'s Sample<'h>> {
     let boot = last_before(samples, node, ns).map(|sample| sample.boot);
     samples

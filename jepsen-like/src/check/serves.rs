@@ -1,4 +1,4 @@
-//! How the liveness checks ask whether a cluster served its clients in a calm stretch of time.
+//! Decides, for the liveness checks, whether a cluster served its clients in a calm stretch of time.
 
 use std::collections::BTreeSet;
 
@@ -7,13 +7,15 @@ use super::lives::Lives;
 use super::read::{is_clients, is_served, list, log_index};
 use crate::history::{History, Op, Record};
 
-/// How long a cluster has to come back, in nanoseconds. The aim is a second; only what is far from it is a violation.
+/// How long a cluster may take to resume, in nanoseconds. The aim is one second; only a time far above it is a
+/// violation.
 pub(super) const RESUME_NS: u64 = 10_000_000_000;
 
-/// Who asked in vain in the stretch's first [`RESUME_NS`]: none if somebody was served in it, or if nobody asked in its second
-/// half early enough to be answered.
+/// Which operations were not served in the stretch's first [`RESUME_NS`]. There are none if a client was served in it,
+/// or if no client asked in its second half early enough to be answered.
 ///
-/// Served is who was allowed, accepted or answered, or denied or refused by the rules: whether that was right is S2's.
+/// A client is served if it was allowed, accepted or answered, or denied or refused by the rules. S2 judges whether
+/// that was right.
 pub(super) fn in_vain(history: &History, calm: &Calm<'_, '_>, of: impl Fn(&Record) -> bool) -> Judged {
     let due = calm.from_ns.saturating_add(RESUME_NS);
     let half = calm.from_ns.saturating_add(RESUME_NS / 2);
@@ -33,15 +35,16 @@ pub(super) fn in_vain(history: &History, calm: &Calm<'_, '_>, of: impl Fn(&Recor
     if served { Judged::Served } else { Judged::InVain(patient) }
 }
 
-/// The voters, as the sample by then that has applied most tells them, that no fault touches, that have not lost their disk, and that ran from the stretch's 2nd to its 10th second: some if they are a majority of
-/// every group of voters. None at all if no sample tells who votes.
+/// The voters that no fault affects, that have not lost their disk, and that ran from the stretch's 2nd to its 10th
+/// second. The voters are those of the sample until then that has applied most. The result is `None` if no
+/// sample names the voters, and `Some(None)` if those left are not a majority of every group of voters.
 pub(super) fn voters_left(
     history: &History,
     faults: &[Fault<'_>],
     lives: &Lives,
     calm: &Calm<'_, '_>,
 ) -> Option<Option<BTreeSet<u64>>> {
-    // Not the latest sample: a learner that catches up still shows a membership of long ago.
+    // Not the latest sample: a learner that catches up still shows an old membership.
     let groups = history
         .of(Op::Sample)
         .filter(|(_, sample)| sample.invoke_ns <= calm.from_ns)
@@ -76,10 +79,10 @@ pub(super) fn voters_left(
 
 /// How a stretch went.
 pub(super) enum Judged {
-    /// There is nothing to judge.
+    /// No client asked in time, so there is nothing to judge.
     NobodyAsked,
-    /// Somebody was served.
+    /// A client was served.
     Served,
-    /// These asked in time, and nobody was served.
+    /// These operations were asked in time, and no client was served.
     InVain(Vec<usize>),
 }

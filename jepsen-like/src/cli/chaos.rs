@@ -14,28 +14,29 @@ use super::{Output, USAGE};
 
 /// Kill, pause and stop the nodes of a cluster of its own under load.
 ///
-/// It starts real node processes in a temporary directory, asks through every node, submits through the real client, revokes
-/// and quarantines, and makes one fault after the other. It reports how long denies lasted, and every wrong answer: what happened
-/// is judged by the invariants that jepsen-like/README.md lists for chaos, among them no allow after an acknowledged restriction
-/// or without a quorum, no acknowledged envelope that is missing or different somewhere, no two receipts for the same bytes, and
-/// nodes that hold the same. It ends with 1 if any is violated. The seed decides the faults; the timing is real. A run of more
-/// than 120 s asks and submits less often, so that its history fits into memory.
+/// The command starts real node processes in a temporary directory. It asks every node, submits through the real
+/// client, revokes and quarantines, and makes one fault after another. It reports how long denies lasted, and every
+/// wrong answer. The run is judged by the invariants that jepsen-like/README.md lists for chaos. Among them: no allow
+/// after an acknowledged restriction or without a quorum, no acknowledged envelope that is missing or different on
+/// some node, no two receipts for the same bytes, and the same state on all nodes. The exit code is 1 if any invariant
+/// is violated. The seed decides the faults; the timing is real. A run of more than 120 s asks and submits less often,
+/// so that its history fits into memory.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
   assent-jepsen chaos --nodes 5 --seconds 120 --seed 7 --faults kill,pause
   assent-jepsen --output json chaos > report.json")]
 pub(super) struct ChaosArgs {
-    /// How many nodes, 3 or 5
+    /// Number of nodes, 3 or 5
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(3..=5))]
     nodes: u16,
-    /// No fault begins after so many seconds
+    /// Begin no fault after this many seconds
     #[arg(long, value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=SECONDS_MAX))]
     seconds: u64,
-    /// Decides which faults are made
+    /// Seed of the faults
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// What is done to nodes
+    /// Kinds of faults
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Fault::Kill, Fault::Pause, Fault::Stop])]
     faults: Vec<Fault>,
     /// Never strike so many nodes that no quorum is left
@@ -46,14 +47,14 @@ pub(super) struct ChaosArgs {
     history: Option<PathBuf>,
 }
 
-/// What is done to nodes.
+/// A kind of fault, as the command line names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Fault {
-    /// Kill -9.
+    /// The process is killed (SIGKILL).
     Kill,
-    /// SIGSTOP for a while.
+    /// The process is paused for a while (SIGSTOP).
     Pause,
-    /// SIGTERM: a graceful stop.
+    /// The process is stopped gracefully (SIGTERM).
     Stop,
 }
 
@@ -68,7 +69,7 @@ impl From<Fault> for Kind {
 }
 
 impl ChaosArgs {
-    /// Breaks a cluster, and says what it answered.
+    /// Runs the faults, and prints what the cluster answered.
     pub(super) fn run(&self, output: Output) -> ExitCode {
         if self.nodes == 4 {
             say("error: usage: a cluster has 3 or 5 nodes\nremedy: see `assent-jepsen chaos --help`");

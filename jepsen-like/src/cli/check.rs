@@ -13,26 +13,26 @@ use assent_jepsen::output::{print, say};
 
 use super::Output;
 
-/// The file is no history, or one that shows nothing.
+/// Exit code: the file is not a history, or is a history that shows nothing.
 const MALFORMED: u8 = 2;
-/// The report could not be written.
+/// Exit code: the report could not be written.
 const UNWRITTEN: u8 = 3;
 
 /// Judge the history of a run.
 ///
-/// It says of each invariant at how many things its check looked and what violates it, with the records that show it, one
-/// line each. A history that gives a check nothing to look at shows nothing about that invariant. It ends with 0 if nothing is
-/// violated, with 1 if something is, with 2 if the file is no history, has no record or gives no check anything to look at, and
-/// with 3 if the report cannot be written.
+/// For each invariant the command prints how many things its check looked at and what violates it, with the records
+/// that show it, one on each line. If a history gives a check nothing to look at, it shows nothing about that
+/// invariant. The exit code is 0 if nothing is violated, and 1 if something is. It is 2 if the file is not a history,
+/// has no record or gives no check anything to look at, and 3 if the report cannot be written.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
   assent-jepsen check jepsen-like/fixtures/bad-S1-revoked.jsonl
   assent-jepsen --output json check history.jsonl > report.json")]
 pub(super) struct CheckArgs {
-    /// The history, one JSON record a line
+    /// The history, one JSON record on each line
     file: PathBuf,
-    /// Where it was recorded, which decides by which checks it is judged
+    /// Where the history was recorded, which decides the checks that judge it
     #[arg(long, value_enum, value_name = "SETTING", default_value_t = Setting::Simulation)]
     of: Setting,
 }
@@ -49,7 +49,7 @@ impl CheckArgs {
             Err(error) => return failed(&error.to_string(), MALFORMED),
         };
         let report = judge(&history, self.of);
-        // What was cut off before its first record would otherwise pass for a good run.
+        // A history that was cut off before its first record would otherwise count as a good run.
         if report.is_good() && report.findings.iter().all(|finding| finding.verdict.looked_at == 0) {
             let what = format!(
                 "the history has {} records and gives no check anything to look at, so it shows nothing: take the \

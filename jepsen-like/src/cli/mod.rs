@@ -1,4 +1,4 @@
-//! The command line.
+//! The command line of `assent-jepsen`.
 
 mod chaos;
 mod check;
@@ -12,10 +12,10 @@ use assent_jepsen::output::say;
 use assent_jepsen::sim::command::{SimArgs, sim};
 use assent_jepsen::sim::hunt::{MutantsArgs, mutants};
 
-/// The command line is wrong.
+/// Exit code: the command line is wrong.
 const USAGE: u8 = 64;
 
-/// Break clusters of Assent, real and simulated, and judge what they answered meanwhile.
+/// Cause faults in real and simulated clusters of Assent, and judge what they answered meanwhile.
 #[derive(Debug, Parser)]
 #[command(
     name = "assent-jepsen",
@@ -48,7 +48,7 @@ enum Command {
     Check(check::CheckArgs),
 }
 
-/// Does what the command line says.
+/// Carries out the command line.
 pub(crate) fn run() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -67,7 +67,7 @@ pub(crate) fn run() -> ExitCode {
     }
 }
 
-/// 0 if all is well, 1 if something was found.
+/// Exit code 0 if all is well, 1 if something was found.
 fn ended(good: Result<bool, String>) -> ExitCode {
     match good {
         Ok(good) => u8::from(!good).into(),

@@ -1,8 +1,9 @@
-//! What happened in a run, one record a line, so that any checker can judge it; the format is described in `README.md`.
+//! The history of a run: one record on each line, so that any checker can judge it. `README.md` describes the format.
 //!
-//! A [`Record`] is one operation from its invocation to its return, or one thing that the harness did or saw. Times are
-//! nanoseconds since the run began, on one clock that no node can read: simulated ones, or those of the harness's own clock
-//! where the nodes are real processes. Nothing here judges.
+//! A [`Record`] is one operation from its invocation to its return, or one thing that the harness did or saw. Times
+//! are nanoseconds since the run began, on one clock that no node can read: simulated time, or, if the nodes are real
+//! processes, the harness's own clock. This module owns the form of records, and their reading and writing; it never
+//! judges them.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufWriter, Write};
@@ -11,39 +12,39 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// Everything that happened, in order of invocation.
+/// All records of a run, in order of invocation.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct History {
-    /// What happened.
+    /// The records.
     pub records: Vec<Record>,
 }
 
-/// One operation, or one thing done or seen.
+/// One operation, or one thing that the harness did or saw.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Record {
-    /// What it is.
+    /// The kind of record.
     pub op: Op,
-    /// Who did it; 0 is the harness. A client does one thing at a time.
+    /// The client that did it; 0 is the harness. A client does one thing at a time.
     pub client: u64,
-    /// The node that was asked, struck or looked at; 0 if it is none in particular, as of a submission that the real client made
-    /// through whichever node took it.
+    /// The node that was asked, struck or sampled. It is 0 if there is no particular node, for example in a submission
+    /// that the real client made through any of the nodes.
     pub node: u64,
-    /// What it is about, for checks that go key by key: a domain's name, or empty.
+    /// The key of checks that go key by key: a domain's name, or empty.
     pub key: String,
     /// What was asked.
     pub input: Value,
-    /// What came back; null if nothing did.
+    /// What came back; null if nothing came back.
     pub output: Value,
     /// When it was invoked.
     pub invoke_ns: u64,
-    /// When it returned; none if it never did.
+    /// When it returned; `None` if it never did.
     pub return_ns: Option<u64>,
     /// How it ended.
     pub outcome: Outcome,
 }
 
-/// What a record is of.
+/// The kind of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Op {
@@ -59,9 +60,10 @@ pub enum Op {
     /// At the end, what a node holds. Output `{revision, applied, digest, leaves: [{index, evidenceId, acceptedAt, envelope}]}`;
     /// `envelope` is the stored text, and `applied` the log index at which `digest` (of all rows) was taken.
     Ledger,
-    /// A fault, from when it began to bite to when it was undone. Input `{kind, nodes, …}`. The kind `cut` says that for all
-    /// that time `node` could exchange messages with no node, itself included, that could with a quorum. Of chaos's kinds, `kill`,
-    /// `pause` and `stop`, the input says in `struck` what part of the cluster it was: `follower`, `leader` or `majority`.
+    /// A fault, from when it began to have an effect until it was undone. Input `{kind, nodes, …}`. The kind `cut`
+    /// says that for all that time `node` could exchange messages with no node, itself included, that could exchange
+    /// messages with a quorum. For chaos's kinds, `kill`, `pause` and `stop`, the input names in `struck` the part of
+    /// the cluster: `follower`, `leader` or `majority`.
     Fault,
     /// What the harness saw of a node's Raft state when it changed. Output `{boot, term, vote: {term, node, committed}, state,
     /// leader, lastLog, committed: {index, term}, applied: {index, term}, voters: [[id…]…], learners: [id…], revision}`; log indexes
@@ -75,9 +77,9 @@ pub enum Op {
 pub enum Outcome {
     /// Accepted, allowed, read.
     Ok,
-    /// Refused or denied: it certainly had no effect, but for an equivocation, which has a receipt.
+    /// Refused or denied: it certainly had no effect, except an equivocation, which has a receipt.
     Deny,
-    /// Nobody knows: it may have happened, may yet happen, or may never.
+    /// The outcome is unknown: it may have happened, may still happen, or may never happen.
     Unknown,
 }
 
@@ -87,17 +89,17 @@ impl Outcome {
         match body.get("decision").and_then(Value::as_str) {
             Some("allow") if status == 200 => Self::Ok,
             Some("deny") => Self::Deny,
-            // A problem document: nothing was decided.
+            // A problem document: there was no decision.
             _ if body.get("code").is_some() => Self::Deny,
             _ => Self::Unknown,
         }
     }
 }
 
-/// The receipt that a submission was answered with, as a history has it: its status says whether it is `repeated`.
+/// The receipt that answered a submission, as a history has it: the status tells whether it is `repeated`.
 ///
 /// # Errors
-/// The body itself, if the answer is no receipt.
+/// The body itself, if the answer is not a receipt.
 pub fn receipt(status: u16, mut body: Value) -> Result<Value, Value> {
     if !matches!(status, 200 | 201) {
         return Err(body);
@@ -107,7 +109,7 @@ pub fn receipt(status: u16, mut body: Value) -> Result<Value, Value> {
     Ok(body)
 }
 
-/// A line that is no record.
+/// An error of reading or writing a history.
 #[derive(Debug, thiserror::Error)]
 pub enum HistoryError {
     /// The file could not be read or written.

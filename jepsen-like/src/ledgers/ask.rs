@@ -1,4 +1,4 @@
-//! Requests, to both.
+//! Asks the rules and the model for decisions and permits.
 
 use assent_proof::{AuthorizeRequest, Claims, EvidenceId, Millis};
 use assent_registry::{Decision, View, authorize, authorize_permitted, query, rules_in_force};
@@ -21,7 +21,7 @@ impl Both {
         self.compare("authorize", request, &value, &decision, &judged)
     }
 
-    /// Has both record a permit if they would, asks both for the decision, and compares.
+    /// Records a permit in both if both would record one, asks both for the decision, and compares.
     pub(super) fn permit(
         &mut self,
         request: &AuthorizeRequest,
@@ -39,7 +39,7 @@ impl Both {
         Ok((made, said))
     }
 
-    /// Records a permit in both if both would. The id of what was recorded.
+    /// Records a permit in both if both would. Returns the id of what was recorded.
     fn record_permit(
         &mut self,
         request: &AuthorizeRequest,

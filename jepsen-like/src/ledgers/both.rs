@@ -1,4 +1,5 @@
-//! A registry by the rules and one by the model, and what a generator has to know to draw statements that mostly are accepted.
+//! A registry by the rules and one by the model, and the facts from which a generator draws statements that are mostly
+//! accepted.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +15,7 @@ use crate::model::Model;
 /// The second in which the first step is taken.
 pub(super) const T0: i64 = 1_795_374_000;
 
-/// Why a ledger could not be gone through to its end.
+/// Why a ledger could not be run to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
     /// The rules could not read or write their rows, which are in memory.
@@ -26,7 +27,7 @@ pub enum LedgerError {
     /// A statement of the founding is malformed.
     #[error("founding the registry: {0}")]
     Refused(#[from] Refusal),
-    /// Something is not as this module takes it to be.
+    /// Something is not as this module assumes.
     #[error("{0}")]
     Unexpected(String),
 }
@@ -37,23 +38,23 @@ impl LedgerError {
     }
 }
 
-/// The first thing in which the rules and the model differ.
+/// The first difference between the rules and the model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// What differs, the same in every ledger in which the same differs.
+    /// The kind of difference: the same text in every ledger with the same difference.
     pub kind: String,
     /// The particulars.
     pub detail: String,
 }
 
-/// What was done, when, and what became of it.
+/// What was done, when, and with what outcome.
 #[derive(Debug, Clone)]
 pub(super) struct Step {
     pub(super) at_ms: i64,
     pub(super) act: Act,
     /// The id of what it added to the ledger, if it added anything.
     pub(super) made: Option<EvidenceId>,
-    /// How both answered, in a few words.
+    /// What both answered, in a few words.
     pub(super) said: String,
 }
 
@@ -98,24 +99,24 @@ pub struct Both {
     pub(super) sent: Vec<Draft>,
     /// What was accepted since the founding.
     pub(super) known: Vec<Known>,
-    /// What lies in each slot of each chain.
+    /// The statements in each slot of each chain.
     chains: BTreeMap<ChainId, Vec<Vec<EvidenceId>>>,
     pub(super) pairs: Vec<Pair>,
     /// The requests of the permits that were recorded.
     pub(super) permits: Vec<AuthorizeRequest>,
     pub(super) steps: Vec<Step>,
-    /// How often what was answered.
+    /// How often each answer was given.
     pub(super) tally: BTreeMap<String, u64>,
     /// How often each event occurred.
     pub(super) events: BTreeMap<&'static str, u64>,
     /// The first difference, after which the ledger ends.
     pub(super) finding: Option<Finding>,
-    /// What was done, each at a moment of its own, if that is wanted.
+    /// The records of what was done, each at a moment of its own, if records are kept.
     pub(super) records: Option<Vec<Record>>,
 }
 
 impl Both {
-    /// Nothing, not even founded.
+    /// A registry that is not founded yet.
     pub(super) fn unfounded() -> Self {
         Self {
             rows: MemoryRows::new(),
@@ -140,12 +141,13 @@ impl Both {
         self.finding.as_ref()
     }
 
-    /// Takes one step in both, and compares what they answer. The id of what it added to the ledger, if it added anything.
+    /// Takes one step in both, and compares their answers. Returns the id of what it added to the ledger, if it added
+    /// anything.
     ///
     /// # Errors
-    /// Either could not take it at all.
+    /// Either of them could not take the step at all.
     pub(super) fn take(&mut self, act: Act) -> Result<Option<EvidenceId>, LedgerError> {
-        // The step is kept first, so that it is there if either of them panics.
+        // The step is stored first, so that it is kept if either of them panics.
         self.steps.push(Step { at_ms: self.now_ms, act: act.clone(), made: None, said: String::new() });
         let (made, said) = match &act {
             Act::Submit(draft) => self.submit(draft)?,
@@ -159,12 +161,13 @@ impl Both {
         Ok(made)
     }
 
-    /// What lies in each slot of a chain: the statement that took it, and the second one if there is one.
+    /// The statements in each slot of a chain: the one that took the slot, and the second one if there is one.
     pub(super) fn chain(&self, id: &ChainId) -> &[Vec<EvidenceId>] {
         self.chains.get(id).map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// A statement took its slot, or is the second one there. Whether it is, and whether the chain had a later slot already.
+    /// Notes that a statement took its slot, or is the second one there. Returns whether it is the second one, and
+    /// whether the chain already had a later slot.
     pub(super) fn placed(&mut self, draft: &Draft, id: EvidenceId) -> (bool, bool) {
         let Some(slot) = draft.slot else { return (false, false) };
         let chain = self.chains.entry(draft.chain()).or_default();
@@ -183,7 +186,7 @@ impl Both {
         (false, false)
     }
 
-    /// A statement of the ledger, unless it is of the founding.
+    /// A statement of the ledger, unless it is part of the founding.
     pub(super) fn find(&self, id: &EvidenceId) -> Option<&Known> {
         self.known.iter().find(|known| known.id == *id)
     }
@@ -202,7 +205,7 @@ impl Both {
         )
     }
 
-    /// When what a key signed was accepted.
+    /// The times at which statements of a key were accepted.
     pub(super) fn accepted_of(&self, number: u8) -> Vec<Millis> {
         let signed = self.known.iter().filter(|known| known.draft.signers.contains(&number));
         signed.map(|known| known.accepted).collect()
@@ -213,7 +216,7 @@ impl Both {
         *count = count.saturating_add(1);
     }
 
-    /// They differ.
+    /// Records that they differ.
     pub(super) fn differ(&mut self, kind: String, detail: String) {
         self.finding.get_or_insert(Finding { kind, detail });
     }

@@ -1,4 +1,5 @@
-//! `assent-jepsen ledgers`: ledgers by number, in what the rules and the model differ, and how to see it again.
+//! `assent-jepsen ledgers`: runs ledgers by number, and reports the differences between the rules and the model, each
+//! with the command that shows it again.
 
 use std::fmt::Write;
 use std::ops::Range;
@@ -11,7 +12,7 @@ use crate::mutants::{Mutant, activate};
 use crate::output::{Progress, print};
 use crate::sim::seeds::parse_range;
 
-/// Most seeds of one command.
+/// The largest number of seeds of one command.
 const SEEDS_MAX: u64 = 1_000_000_000;
 
 /// How many ledgers pass between two lines of progress, where stderr is no terminal.
@@ -21,10 +22,10 @@ const PROGRESS_EACH_ON_TERMINAL: u64 = 50;
 
 /// Grow random ledgers, and compare the rules with the model of the rules, step by step.
 ///
-/// Each seed is one ledger of some ten to eighty statements, each followed by requests. The rules that the nodes run and the
-/// model that was written from the documents have to answer alike. What they differ in is shrunk: every step is left out
-/// without which they still differ. It ends with 1 if they differ, or if something never occurred that has to occur in so many
-/// ledgers.
+/// Each seed is one ledger of about ten to eighty statements, each followed by requests. The rules that the nodes run,
+/// and the model that was written from the documents, must answer alike. A difference is shrunk: every step is left
+/// out that it does not need. The exit code is 1 if they differ, or if an event never occurred that must occur in so
+/// many ledgers.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Example:
@@ -33,16 +34,16 @@ Example:
   assent-jepsen ledgers --seeds 0..200000 --profile peers
   assent-jepsen --output json ledgers --seeds 17..18 > report.json")]
 pub struct LedgersArgs {
-    /// Seeds from A up to, but not with, B
+    /// Seeds from A up to, but not including, B
     #[arg(long, value_name = "A..B", default_value = "0..2000", value_parser = parse_seeds)]
     seeds: Range<u64>,
-    /// What all ledgers are made of [default: each seed draws one]
+    /// What all ledgers consist of [default: each seed draws one]
     #[arg(long, value_enum, value_name = "NAME")]
     profile: Option<Profile>,
-    /// How many threads at once [default: as many as there are cores]
+    /// Number of threads [default: the number of cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=256))]
     jobs: Option<u64>,
-    /// Break the rules on purpose by this defect, which the model does not have
+    /// Break the rules on purpose with this defect, which the model does not have
     #[arg(long, value_name = "MUTANT")]
     mutant: Option<Mutant>,
 }
@@ -51,7 +52,7 @@ fn parse_seeds(text: &str) -> Result<Range<u64>, String> {
     parse_range(text, SEEDS_MAX)
 }
 
-/// Runs the command; whether nothing was found.
+/// Runs the command. Returns whether nothing was found.
 ///
 /// # Errors
 /// A registry to begin with cannot be founded, or the report cannot be written.

@@ -40,7 +40,7 @@ pub(super) struct Draft {
     pub(super) signers: BTreeSet<u8>,
 }
 
-/// What is done to both.
+/// One step: what both are asked to do.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Act {
     /// A statement is submitted.
@@ -95,7 +95,7 @@ impl Draft {
         (self.domain.clone(), self.lineage.clone(), issuer)
     }
 
-    /// The same about what has another id now. Its slot stays as it is.
+    /// The same draft with references to new ids in place of old ones. Its slot stays as it is.
     pub(super) fn renamed(&self, ids: &Renamed) -> Self {
         let new = |id: &EvidenceId| ids.get(id).copied().unwrap_or(*id);
         let mut draft = self.clone();
@@ -114,7 +114,7 @@ impl Draft {
 }
 
 impl Act {
-    /// The statement, if it is one.
+    /// The statement, if the step has one.
     pub(super) fn draft(&self) -> Option<&Draft> {
         match self {
             Act::Submit(draft) | Act::Raise(draft) => Some(draft),
@@ -123,8 +123,8 @@ impl Act {
     }
 }
 
-/// A request about what has another id now. Its history stays: if a recovery is left out, it is another one than was in force, to
-/// both alike.
+/// The same request with new ids in place of old ones. Its history stays: if a recovery was left out, the history is
+/// not the one in force, for the rules and the model alike.
 pub(super) fn renamed_request(request: &AuthorizeRequest, ids: &Renamed) -> AuthorizeRequest {
     let expected_head = request.expected_head.map(|id| ids.get(&id).copied().unwrap_or(id));
     AuthorizeRequest { expected_head, ..request.clone() }

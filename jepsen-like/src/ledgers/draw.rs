@@ -1,24 +1,25 @@
-//! What the random ledgers and the simulation's callers draw alike: words that are good or bad, a slot that is the next one or
-//! an older one, a time around an acceptance, one of several things to release, and the half of a conflict that stands.
+//! What the random ledgers and the simulation's callers draw in the same way: claims that are good or bad, a slot that
+//! is the next one or an older one, a time around an acceptance, one of several things to release, and the half of a
+//! conflict that stands.
 //!
-//! It owns no state, and it never knows whether what it draws will be accepted.
+//! It owns no state, and it never computes whether what it draws will be accepted.
 
 use assent_proof::{AttestationStatus, Claims, EvidenceId, Millis, PolicyVerdict, Seconds};
 
 use crate::sim::dice::Dice;
 
-/// What issuers say, and how often it is bad.
+/// The values that issuers state, and how often they are bad.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pool {
     /// The measurement that policies approve.
     pub(crate) measurement: &'static str,
     /// The digest that policies approve.
     pub(crate) digest: &'static str,
-    /// One value in so many is one that policies do not approve.
+    /// One value in this many is one that policies do not approve.
     pub(crate) bad_one_in: u64,
 }
 
-/// An id that nothing has.
+/// An id that no statement has.
 pub(crate) const NOTHING: EvidenceId = EvidenceId([9; 32]);
 
 /// A measurement that no policy approves.
@@ -59,7 +60,7 @@ impl Pool {
     }
 }
 
-/// Whether some policy may take claims for a negative: they say anything but the best there is to say.
+/// Whether some policy may treat the claims as a negative: any claims except the best possible ones.
 pub(crate) fn is_negative(claims: &Claims) -> bool {
     match claims {
         Claims::RuntimeAttestation { status, measurement, .. } => {
@@ -71,13 +72,13 @@ pub(crate) fn is_negative(claims: &Claims) -> bool {
     }
 }
 
-/// A slot of a chain of which so many are taken: the next one, or one time in `older_one_in` any that is taken.
+/// A slot of a chain of which `taken` slots are taken: the next one or, one time in `older_one_in`, any taken one.
 pub(crate) fn sequence(dice: &mut Dice, taken: u64, older_one_in: u64) -> u64 {
     if taken > 0 && dice.chance(1, older_one_in) { dice.below(taken) } else { taken }
 }
 
-/// An `invalidSince`: the second of one of these acceptances, the second before it or the second after it, and never later
-/// than now. Without any acceptance it is within the last ten seconds.
+/// An `invalidSince`: the second of one of these acceptances, the second before it or the second after it, and never
+/// later than now. If there is no acceptance, it is within the last ten seconds.
 pub(crate) fn invalid_since(dice: &mut Dice, accepted: &[Millis], now: Seconds) -> Seconds {
     let around = match dice.pick(accepted) {
         Some(at) => at.to_seconds().saturating_add(signed(dice.below(3)).saturating_sub(1)),
@@ -86,12 +87,12 @@ pub(crate) fn invalid_since(dice: &mut Dice, accepted: &[Millis], now: Seconds) 
     around.min(now)
 }
 
-/// One of several: as often as not the newest of them, else any.
+/// One of several: half of the time the newest, else any of them.
 pub(crate) fn one_of(dice: &mut Dice, ids: &[EvidenceId]) -> Option<EvidenceId> {
     if dice.chance(1, 2) { ids.last().copied() } else { dice.pick(ids).copied() }
 }
 
-/// A reconciliation: either half stands, and either is named first.
+/// A reconciliation: either half may stand, and either may be named first.
 pub(crate) fn reconciliation(dice: &mut Dice, halves: [EvidenceId; 2]) -> Claims {
     let [first, second] = halves;
     let conflict = if dice.chance(1, 3) { [second, first] } else { halves };

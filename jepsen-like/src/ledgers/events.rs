@@ -1,4 +1,4 @@
-//! What has to have occurred for the ledgers to have shown anything: each event is counted where it is seen.
+//! The events that must have occurred for the ledgers to show anything, each counted where it is seen.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use super::draft::Draft;
 use super::draw::is_negative;
 use super::{keys, peer};
 
-/// Every event. Ledgers in which one of them never occurs have tested less than they say.
+/// Every event. If one of them never occurs, the ledgers have tested less than they claim.
 pub const EVENTS: &[&str] = &[
     "a statement was submitted again",
     "a negative said the same as the one before it",
@@ -170,7 +170,7 @@ impl Both {
         }
     }
 
-    /// A statement was answered with something else than that it is new.
+    /// A statement got any answer except that it is new.
     pub(super) fn saw_refusal(&mut self, draft: &Draft, said: &str) {
         let released = self.known.iter().any(|known| known.draft.claims == draft.claims);
         if said == "again" {
@@ -225,7 +225,7 @@ impl Both {
     }
 }
 
-/// Something was said of another registry.
+/// A statement about another registry was accepted.
 fn saw_peer(before: &[Known], new: &Known, events: &mut Vec<&'static str>) {
     let mut of_domain = before.iter().filter(|old| old.draft.domain == new.draft.domain);
     match &new.draft.claims {

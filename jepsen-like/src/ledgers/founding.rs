@@ -45,7 +45,7 @@ impl FoundedRegistries {
     /// The registry that ledgers of a profile begin with.
     ///
     /// # Errors
-    /// It cannot be founded: a mistake in this file.
+    /// The registry cannot be founded: a mistake in this file.
     pub fn of(&mut self, profile: Profile) -> Result<Both, LedgerError> {
         if let Some(made) = self.made.get(&profile) {
             return Ok(made.clone());
@@ -113,7 +113,7 @@ impl Domain {
     }
 }
 
-/// The claims of a grant that holds for as long as any ledger lasts.
+/// The claims of a grant that is valid for longer than any ledger lasts.
 fn grant(number: u8, role: Role) -> Claims {
     claims::grant(public(number), role, Seconds(T0 - 3600), Seconds(T0 + 86_400))
 }
@@ -122,7 +122,7 @@ fn name(domain: &str) -> Result<DomainName, LedgerError> {
     domain.parse().map_err(|_| LedgerError::unexpected(format!("`{domain}` is no domain's name")))
 }
 
-/// A genesis file while it is made.
+/// A genesis file that is being made.
 struct Founding {
     both: Both,
     signed: Vec<Vec<u8>>,
@@ -142,7 +142,7 @@ impl Founding {
         Ok(())
     }
 
-    /// Founds both with what was signed.
+    /// Founds both with the signed statements.
     fn end(mut self) -> Result<Both, LedgerError> {
         let mut envelopes = Vec::new();
         for bytes in &self.signed {

@@ -1,6 +1,10 @@
-//! The keys that sign. Each follows from a number: root 1–3 and, as its successors, 6–8; checkpoints 4; the node 5; nodes that
-//! come later 9 and 10; of a domain from 20 (`lab`) or 60 (`prod`) on: governance 0–4, then two of each role, then spare ones; of
-//! other registries from 90 on.
+//! The keys that sign. A key follows from its number:
+//! - 1–3 are root's, and 6–8 their successors;
+//! - 4 signs checkpoints;
+//! - 5 is the node's, and 9 and 10 are those of nodes that come later;
+//! - a domain's keys begin at 20 (`lab`) or 60 (`prod`): governance at 0–4 from there, then two of each role, then
+//!   spare ones;
+//! - the keys of other registries begin at 90.
 
 use std::sync::LazyLock;
 
@@ -15,7 +19,7 @@ pub(super) const CHECKPOINTS: u8 = 4;
 pub(super) const NODE: u8 = 5;
 /// The keys of nodes that are granted later, if at all. They sign no permits.
 pub(super) const NODES: [u8; 2] = [9, 10];
-/// The keys that may be root keys: those of the beginning, and their successors.
+/// The keys that may be root keys: the first ones, and their successors.
 pub(super) const ROOT: [u8; 6] = [1, 2, 3, 6, 7, 8];
 /// The successors of the first root keys.
 pub(super) const NEXT_ROOT: [u8; 3] = [6, 7, 8];
@@ -50,7 +54,7 @@ pub(super) fn governance(domain: &str) -> Vec<u8> {
     }
 }
 
-/// The number of a key, if it is one of these.
+/// The number of a key, if it is one of this file's.
 pub(super) fn number(of: &PublicKey) -> Option<u8> {
     (0..KEYS).find(|number| public(*number) == *of)
 }

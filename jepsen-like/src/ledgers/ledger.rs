@@ -17,7 +17,7 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// One that begins with `founded`, which is that of the profile.
+    /// A ledger that begins with `founded`, which must be the registry of the profile.
     pub fn new(founded: Both, seed: u64, profile: Profile) -> Self {
         Self { both: founded, dice: Dice::new(seed).fork("ledger"), profile }
     }
@@ -27,7 +27,7 @@ impl Ledger {
         &self.both
     }
 
-    /// The same, to be changed.
+    /// The registry and its model, to change.
     pub fn both_mut(&mut self) -> &mut Both {
         &mut self.both
     }
@@ -37,7 +37,7 @@ impl Ledger {
         self.both
     }
 
-    /// Goes as far as the profile says.
+    /// Takes as many steps as the profile says.
     ///
     /// # Errors
     /// The rules or the model could not take a step at all.
@@ -87,7 +87,7 @@ impl Ledger {
     }
 }
 
-/// Runs something of a ledger. An error or a panic, of the rules or of the model, is a finding like any other.
+/// Runs a part of a ledger. An error or a panic, of the rules or of the model, is a finding like any other.
 pub(super) fn caught(run: impl FnOnce() -> Result<(), LedgerError>) -> Option<Finding> {
     let problem = match catch_unwind(AssertUnwindSafe(run)) {
         Ok(Ok(())) => return None,

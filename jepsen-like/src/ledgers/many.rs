@@ -1,4 +1,4 @@
-//! Many ledgers: by seed, on as many threads as there are cores, added up.
+//! Runs many ledgers, one for each seed, on as many threads as there are cores, and adds up their results.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -15,30 +15,30 @@ use super::ledger::{Ledger, caught};
 use super::profile::Profile;
 use super::shrink::shrink;
 
-/// From how many ledgers of all profiles on every event has to have occurred.
+/// If at least this many ledgers of all profiles ran, every event must have occurred.
 const REACH: u64 = 2_000;
-/// Most kinds of findings that are shrunk and told.
+/// The largest number of kinds of findings that are shrunk and reported.
 const KINDS_MAX: usize = 20;
 
-/// What many ledgers brought together.
+/// The results of many ledgers.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LedgersReport {
-    /// How many ledgers came to their end.
+    /// How many ledgers ran to their end.
     pub ledgers: u64,
     /// How many steps they took: statements and requests.
     pub steps: u64,
     /// How much time it took, in milliseconds.
     pub wall_ms: u64,
-    /// How many threads at once.
+    /// How many threads ran at once.
     pub jobs: usize,
-    /// How often what was answered.
+    /// How often each answer was given.
     pub tally: BTreeMap<String, u64>,
     /// How often each event occurred.
     pub events: BTreeMap<String, u64>,
     /// The events that had to occur and did not.
     pub missing: Vec<String>,
-    /// In what the rules and the model differ, a kind each, in the order of the seeds.
+    /// The differences between the rules and the model, one for each kind, in the order of the seeds.
     pub findings: Vec<Found>,
 }
 
@@ -48,7 +48,7 @@ pub struct LedgersReport {
 pub struct Found {
     /// What differs.
     pub kind: String,
-    /// In how many ledgers.
+    /// In how many ledgers it shows.
     pub times: u64,
     /// The first seed in which it does.
     pub seed: u64,
@@ -56,17 +56,17 @@ pub struct Found {
     pub profile: Profile,
     /// The particulars.
     pub detail: String,
-    /// The steps that are left when every step is left out without which it still shows.
+    /// The steps that are left once every step is left out that the difference does not need.
     pub steps: Vec<String>,
 }
 
 impl LedgersReport {
-    /// Whether the rules and the model agree, and every event occurred that has to.
+    /// Whether the rules and the model agree, and every event occurred that must occur.
     pub fn is_good(&self) -> bool {
         self.findings.is_empty() && self.missing.is_empty()
     }
 
-    /// Every event has to have occurred, however few the ledgers are.
+    /// Requires that every event has occurred, however few the ledgers are.
     pub fn check_events(&mut self) {
         let missing = EVENTS.iter().filter(|event| !self.events.contains_key(**event));
         self.missing = missing.map(|event| (*event).to_owned()).collect();
@@ -92,7 +92,7 @@ impl LedgersReport {
             }
             Some(found) => {
                 found.times = found.times.saturating_add(1);
-                // Whichever ended first: the same seeds give the same report.
+                // Whichever ledger ended first, the same seeds give the same report.
                 if seed < found.seed {
                     (found.seed, found.profile, found.detail) = (seed, profile, detail);
                 }
@@ -101,7 +101,7 @@ impl LedgersReport {
     }
 }
 
-/// What one ledger brought.
+/// The result of one ledger.
 struct One {
     seed: u64,
     profile: Profile,
@@ -111,8 +111,8 @@ struct One {
     finding: Option<Finding>,
 }
 
-/// Goes through the ledgers of all seeds, of one profile or of that which each seed draws, and tells `progress` of each as it
-/// ends.
+/// Runs the ledgers of all seeds, each of the given profile or of the profile that its seed draws, and tells
+/// `progress` of each as it ends.
 ///
 /// # Errors
 /// A registry to begin with cannot be founded.
@@ -170,7 +170,7 @@ fn one(founded: &mut FoundedRegistries, seed: u64, profile: Option<Profile>) -> 
     })
 }
 
-/// A ledger as it is in the end.
+/// A ledger in its final state.
 fn grown(registry: Both, seed: u64, profile: Profile) -> Both {
     let mut ledger = Ledger::new(registry, seed, profile);
     let broke_off = caught(|| ledger.run());
@@ -185,7 +185,7 @@ fn grown(registry: Both, seed: u64, profile: Profile) -> Both {
 fn shrunk(found: &Found) -> Result<Vec<String>, LedgerError> {
     let registry = FoundedRegistries::default().of(found.profile)?;
     let both = grown(registry.clone(), found.seed, found.profile);
-    // A finding that does not show again when the same steps are taken is shown with all of them.
+    // If a finding does not show again when the same steps are taken, it is shown with all of them.
     let same = |both: &Both| both.finding().is_some_and(|finding| finding.kind == found.kind);
     Ok(match shrink(&registry, &both.steps, same) {
         Some(smaller) => smaller.shown(),

@@ -1,10 +1,10 @@
 //! Random ledgers: what the rules and the model answer to the same statements and requests, compared step by step.
 //!
-//! A ledger begins with a small founded registry ([`FoundedRegistries`]). A [`Profile`] says which statements are drawn from then on;
-//! the seed says the rest. Each step goes to `assent_registry` and to [`crate::model`], and the first thing in which they
-//! differ is a [`Finding`]. It owns the drawing of statements, the comparison, the leaving out of steps without which a
-//! finding still shows, and the count of what happened. It never judges who is right, and it never waits or does IO, except
-//! for the command, which prints.
+//! A ledger begins with a small founded registry ([`FoundedRegistries`]). A [`Profile`] decides which statements are
+//! drawn from then on, and the seed decides the rest. Each step goes to `assent_registry` and to [`crate::model`], and
+//! the first difference between their answers is a [`Finding`]. The module owns the drawing of statements, the
+//! comparison, the search for the fewest steps that show a finding, and the count of what happened. It never judges
+//! which of the two is right. It never waits, and it does no IO, except the command, which prints.
 
 mod ask;
 mod both;

@@ -1,7 +1,8 @@
-//! The other registries of which ledgers speak: their keys, their trees, and the checkpoints that they sign.
+//! The other registries that ledgers name: their keys, their trees, and the checkpoints that they sign.
 //!
-//! Each has two histories that begin alike, so that it can say one thing here and another thing there. What is drawn of them is
-//! drawn here for the random ledgers and for the simulation's callers alike; most of it is right, and the rest is wrong in one way.
+//! Each has two histories that begin alike, so that it can state one history to one reader and the other to another.
+//! This module draws their statements for the random ledgers and for the simulation's callers alike. Most of what it
+//! draws is right, and the rest is wrong in one way.
 
 use assent_fixtures::signed_note;
 use assent_proof::{
@@ -13,11 +14,11 @@ use super::draw::NOTHING;
 use super::keys::{self, NODE, key, public};
 use crate::sim::dice::Dice;
 
-/// How many there are.
+/// The number of peers.
 const PEERS: u8 = 2;
 /// The largest tree of any in a random ledger.
 pub(super) const SIZE_MAX: u8 = 14;
-/// So many leaves are the same in both histories.
+/// This many first leaves are the same in both histories.
 const COMMON: u8 = 3;
 
 /// One of the two histories of a peer.
@@ -47,7 +48,7 @@ fn node_keys(number: u8) -> [u8; 3] {
     [1, 2, 3].map(|node| registry_key(number).saturating_add(node))
 }
 
-/// The keys that somebody else has, who wants to be taken for this peer: the registry's, and its one node's.
+/// The keys of an impostor that takes this peer's name: one for the registry, and one for its only node.
 fn stolen_name(number: u8) -> (u8, [u8; 1]) {
     (registry_key(number).saturating_add(4), [registry_key(number).saturating_add(5)])
 }
@@ -58,7 +59,7 @@ impl Peer {
         (0..size).map(leaf).collect()
     }
 
-    /// What its checkpoint of so many leaves says.
+    /// Its checkpoint of this many leaves.
     fn checkpoint(self, size: u8) -> Checkpoint {
         let root = BatchTree::new(self.leaves(size)).root();
         Checkpoint { origin: origin(self.number), size: u64::from(size), root }
@@ -70,7 +71,7 @@ impl Peer {
         hashes.into_iter().map(TreeHash).collect()
     }
 
-    /// In which of its histories a checkpoint lies: the other one only if it is not in the first.
+    /// The history in which a checkpoint lies: the second one only if it is not in the first.
     fn of(number: u8, checkpoint: &Checkpoint) -> Self {
         let honest = Peer { number, forked: false };
         let size = u8::try_from(checkpoint.size).unwrap_or(0);
@@ -78,20 +79,20 @@ impl Peer {
     }
 }
 
-/// A checkpoint as a note, with the lines of these keys under it: the first signs as the registry of that name, the others
-/// cosign as its nodes.
+/// A checkpoint as a note with the signature lines of these keys: the first signs as the registry of that name, the
+/// others cosign as its nodes.
 fn note(checkpoint: &Checkpoint, name: &str, registry: u8, nodes: &[u8], at: Seconds) -> Note {
     let nodes: Vec<SigningKey> = nodes.iter().map(|node| key(*node)).collect();
     let seconds = u64::try_from(at.0).unwrap_or(0);
     signed_note(&checkpoint.to_text(), name, &key(registry), &nodes, seconds)
 }
 
-/// The checkpoint that a note says, if it says one.
+/// The checkpoint in a note, if it has one.
 pub(crate) fn said(note: &str) -> Option<Checkpoint> {
     Checkpoint::parse(&Note::parse(note.as_bytes()).ok()?.text).ok()
 }
 
-/// What a peer says next.
+/// The next statement of a peer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Next {
     history: Peer,
@@ -100,12 +101,12 @@ pub(crate) struct Next {
     size: u8,
 }
 
-/// The kind of a trust or of a checkpoint.
+/// The evidence kind of a trust or of a checkpoint.
 pub(crate) fn kind(dice: &mut Dice) -> EvidenceKind {
     if dice.chance(1, 3) { EvidenceKind::SovereignTrust } else { EvidenceKind::SynchronizationContinuity }
 }
 
-/// A trust in a peer. Now and then it ends soon or has ended, or is in keys that are not that peer's.
+/// A trust in a peer. Sometimes it ends soon or has ended, or names keys that are not that peer's.
 pub(crate) fn trust(dice: &mut Dice, now: Seconds) -> Claims {
     let number = u8::from(dice.chance(1, 5));
     let (registry, nodes) = match dice.below(9) {
@@ -130,7 +131,7 @@ pub(crate) fn trust(dice: &mut Dice, now: Seconds) -> Claims {
     }
 }
 
-/// The trust under which a checkpoint comes: mostly one that is able to carry it, and often the newest of these.
+/// The trust under which a checkpoint is submitted: mostly one that can carry it, and often the newest of these.
 pub(crate) fn one_trust<T: Copy>(dice: &mut Dice, all: &[T], able: &[T]) -> Option<T> {
     match dice.below(16) {
         0 => dice.pick(all).copied(),
@@ -139,8 +140,9 @@ pub(crate) fn one_trust<T: Copy>(dice: &mut Dice, all: &[T], able: &[T]) -> Opti
     }
 }
 
-/// What a peer says after what it said, which stands or not. Mostly it extends the last that stands; now and then it says
-/// less, the same again, or something of its other history. Its tree has at most so many leaves.
+/// The next checkpoint of a peer, after those that it stated, which stand or not. Mostly it extends the last one that
+/// stands. Sometimes it has fewer leaves, is the same again, or belongs to the other history. Its tree has at most the
+/// given number of leaves.
 pub(crate) fn next<T>(
     dice: &mut Dice,
     number: u8,
@@ -165,7 +167,7 @@ pub(crate) fn next<T>(
 }
 
 impl Next {
-    /// Its checkpoint, under a trust in these keys. Now and then the note or the proof has a flaw.
+    /// The claims of its checkpoint, under a trust in these keys. Sometimes the note or the proof has a flaw.
     pub(crate) fn claims(
         self,
         dice: &mut Dice,
@@ -181,7 +183,7 @@ impl Next {
     }
 }
 
-/// A checkpoint as a note with the signatures that a trust asks for; now and then with a flaw.
+/// A checkpoint as a note with the signatures that a trust asks for; sometimes with a flaw.
 fn noted(
     dice: &mut Dice,
     mut checkpoint: Checkpoint,
@@ -202,9 +204,9 @@ fn noted(
         1 | 2 => cosigners.truncate(half),
         3 => registry = NODE,
         4 => checkpoint.origin = origin(PEERS),
-        // Nobody asks for its line.
+        // A line that the trust does not ask for.
         5 => cosigners.push(NODE),
-        // Of no leaves, with the root of some.
+        // A checkpoint of no leaves, with the root of some.
         10 => checkpoint.size = 0,
         _ => {}
     }
@@ -220,7 +222,7 @@ fn noted(
                 *byte ^= 1;
             }
         }
-        // One key's line counts once.
+        // Two lines of one key count once.
         8 | 9 => {
             cosigners.truncate(half.max(1));
             note = self::note(&checkpoint, &checkpoint.origin, registry, &cosigners, now);
@@ -231,7 +233,8 @@ fn noted(
     Some(note.to_string())
 }
 
-/// What a checkpoint rests on: its trust; now and then something else, or that too. `any` is all that it may rest on.
+/// What a checkpoint rests on: its trust; sometimes something else, or that as well. `any` is everything that it may
+/// rest on.
 pub(crate) fn references(
     dice: &mut Dice,
     trust: EvidenceId,
@@ -261,7 +264,7 @@ mod tests {
     /// The key of a zone.
     const ZONE: u8 = 75;
 
-    /// A zone says something next, on which both agree: how they answered.
+    /// Submits a zone's next statement, on which both must agree. Returns what they answered.
     fn says(both: &mut Both, claims: Claims, references: Vec<EvidenceId>) -> String {
         let (domain, lineage) = ("prod".parse().unwrap(), "host-1".parse().unwrap());
         let mut draft = Draft::new(domain, lineage, claims, [ZONE], Seconds(T0));
@@ -296,7 +299,7 @@ mod tests {
             let answer = says(&mut both, checkpoint.clone(), vec![id]);
             assert_eq!(answer, if number < 64 { "accepted" } else { "too_large" }, "{number}");
         }
-        // Under one of the others it goes on.
+        // Under one of the other trusts it continues.
         assert_eq!(says(&mut both, checkpoint, vec![trusts[3]]), "accepted");
     }
 }

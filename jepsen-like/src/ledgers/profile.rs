@@ -1,17 +1,17 @@
-//! What a ledger is made of.
+//! The profiles of random ledgers: which statements a ledger consists of.
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use crate::sim::dice::Dice;
 
-/// Which statements a ledger is made of.
+/// Which statements a ledger consists of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Profile {
-    /// Every kind but a new root, in two domains, 50 to 80 steps.
+    /// Every kind except a new root, in two domains, 50 to 80 steps.
     Wide,
-    /// What one or two attesters say, in one lineage, and what becomes of it.
+    /// The statements of one or two attesters in one lineage, and what restricts or releases them.
     Words,
     /// One governance key and one orchestration key, authorizations with uses, validations and permits.
     Slots,
@@ -40,7 +40,7 @@ impl Profile {
         }
     }
 
-    /// That of a seed. Small ledgers find more in the same time, so one ledger in 29 is wide.
+    /// The profile of a seed. Small ledgers find more in the same time, so one ledger in 29 is wide.
     pub fn of(seed: u64) -> Self {
         match Dice::new(seed).fork("profile").below(29) {
             0 => Profile::Wide,
@@ -62,14 +62,14 @@ impl Profile {
         }
     }
 
-    /// How much time may pass before a step, in milliseconds.
+    /// The times that may pass before a step, in milliseconds.
     pub(super) fn pauses(self) -> &'static [i64] {
         match self {
             Profile::Wide => &[0, 0, 137, 1000, 2900, 9000],
             Profile::Words | Profile::Slots | Profile::Governance | Profile::Holds => {
                 &[0, 137, 1000, 1000, 1500]
             }
-            // Whole seconds often, since that is when trusts end, and long enough that some do.
+            // Often whole seconds, since trusts end at whole seconds, and long enough that some trusts end.
             Profile::Peers => &[0, 500, 1000, 1000, 3000],
         }
     }

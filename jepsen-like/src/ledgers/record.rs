@@ -34,7 +34,7 @@ impl Both {
         })
     }
 
-    /// What was done, if records are kept. Each operation has a moment of its own.
+    /// Records what was done, if records are kept. Each operation has a moment of its own.
     pub(super) fn record(&mut self, op: Op, key: &str, input: Value, output: Value, outcome: Outcome) {
         let Some(records) = &mut self.records else { return };
         let moment = u64::try_from(records.len()).unwrap_or(0).saturating_mul(100).saturating_add(1000);
@@ -56,7 +56,7 @@ impl Both {
         self.records.get_or_insert_default();
     }
 
-    /// The records of the operations so far, which are then kept anew.
+    /// Returns the records of the operations so far, and begins anew.
     pub fn take_records(&mut self) -> Vec<Record> {
         self.records.as_mut().map(std::mem::take).unwrap_or_default()
     }

@@ -9,8 +9,8 @@ use super::draft::{Act, Draft};
 use super::keys;
 
 impl Both {
-    /// What was done and how both answered: the milliseconds since the beginning, the kind, the keys that signed, the slot, the
-    /// claims. A statement goes by its number, and a key by its own.
+    /// The steps and the answers of both: the milliseconds since the beginning, the kind, the keys that signed, the
+    /// slot, the claims. A statement is named by its number, and so is a key.
     pub(super) fn shown(&self) -> Vec<String> {
         let mut names: BTreeMap<String, String> =
             keys::names().map(|(number, key)| (key, format!("key {number}"))).collect();
@@ -56,7 +56,7 @@ fn statement(draft: &Draft) -> String {
     format!("{text} {}", draft.claims.to_json().to_text())
 }
 
-/// The same with short names for ids and keys, which are `algorithm:` and 64 hex digits.
+/// The same text with short names for ids and keys, which are `algorithm:` and 64 hex digits.
 fn named(text: String, names: &BTreeMap<String, String>) -> String {
     if !text.contains("blake3:") && !text.contains("ed25519:") {
         return text;

@@ -1,7 +1,7 @@
-//! Makes a ledger smaller: leaves out every step without which it still shows what it is to show, such as a finding.
+//! Shrinks a ledger: leaves out every step that it does not need to show, for example, a finding.
 //!
-//! Statements name one another by id, and a chain has no gaps. So what is left is signed again, with new ids for old ones and
-//! in the slots that are left.
+//! Statements name one another by id, and a chain has no gaps. So the remaining statements are signed again, with new
+//! ids in place of old ones and in the slots that are left.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,10 +11,10 @@ use super::both::{Both, LedgerError, Step};
 use super::draft::{Act, ChainId, Draft, Renamed, Slot, renamed_request};
 use super::ledger::caught;
 
-/// Most ledgers that are tried for one finding.
+/// The largest number of ledgers that are tried for one finding.
 const TRIES_MAX: usize = 3_000;
 
-/// The smallest ledger that it finds; none if all steps, taken again, do not show it.
+/// The smallest ledger that this search finds; `None` if all steps, taken again, do not show the finding.
 pub(super) fn shrink(founded: &Both, steps: &[Step], is_shown: impl Fn(&Both) -> bool) -> Option<Both> {
     let shows = |kept: &[usize]| {
         let both = replay(founded, steps, kept);
@@ -43,10 +43,10 @@ pub(super) fn shrink(founded: &Both, steps: &[Step], is_shown: impl Fn(&Both) ->
     }
 }
 
-/// What is missing where steps are left out.
+/// What is missing because steps were left out.
 #[derive(Default)]
 struct Gaps {
-    /// The ids of what is not there.
+    /// The ids of the statements that are missing.
     made: BTreeSet<EvidenceId>,
     /// The slots that are not taken, by chain.
     slots: BTreeMap<ChainId, BTreeSet<u64>>,
@@ -106,7 +106,7 @@ impl Gaps {
         gaps
     }
 
-    /// A statement that names what is there, in the slot that is left for it.
+    /// The draft with references to statements that exist, in the slot that is left for it.
     fn fit(&self, draft: &Draft, ids: &Renamed, both: &Both) -> Draft {
         let mut fitting = draft.renamed(ids);
         if let Some(slot) = draft.slot {

@@ -1,4 +1,4 @@
-//! What comes in, to both.
+//! Submits envelopes to the rules and to the model, and compares what they answer.
 
 use assent_proof::{EvidenceId, Millis, Rules};
 use assent_registry::{
@@ -11,14 +11,15 @@ use super::draft::{Draft, ORIGIN};
 use crate::history::{Op, Outcome as Ended};
 use crate::model::SubmitAnswer;
 
-/// How a submission ended, and the index of the leaf that it was answered with.
+/// How a submission ended, and the index of the leaf in the answer.
 type Said = (String, Option<u64>);
 
-/// Ledgers up to this size are held to their facts after each statement, larger ones after each eighth: that works everything
-/// out anew.
+/// A ledger of up to this size is checked against its facts after each statement, a larger one after every eighth
+/// statement, because the check computes everything anew.
 const SMALL: u64 = 40;
 
-/// An envelope that was verified once, which is half of what a step costs. Under other rules it is verified anew.
+/// An envelope that is verified only once, because verification is half of what a step costs. Under other rules it is
+/// verified anew.
 pub(super) struct VerifiedOnce<'a> {
     envelope: Unverified<'a>,
     rules: Rules,
@@ -68,7 +69,7 @@ impl Both {
         self.sent.push(draft.clone());
         let kind = draft.claims.kind();
         self.count(format!("submit {kind} {}", real.0));
-        // The model is only about what verifies.
+        // The model covers only envelopes that verify.
         let Some(id) = id else { return Ok((None, real.0)) };
         self.record_submission(draft, id, text, &outcome);
         let (next, answer) = self.model.submit(text, self.now_ms);
@@ -132,7 +133,7 @@ impl Both {
         Ok(((real == "accepted").then_some(id), real))
     }
 
-    /// What becomes of one envelope by the rules.
+    /// Applies one envelope by the rules.
     pub(super) fn apply(&mut self, envelope: VerifiedOnce<'_>) -> Result<Outcome, LedgerError> {
         let batch = [Group { atomic: false, envelopes: vec![envelope] }];
         let outcomes = apply(&mut self.rows, RulesVersion::TEST, Millis(self.now_ms), &batch)?;
@@ -180,7 +181,7 @@ pub(super) fn text(bytes: &[u8]) -> Result<&str, LedgerError> {
     std::str::from_utf8(bytes).map_err(|_| LedgerError::unexpected("an envelope that is no text"))
 }
 
-/// A receipt as an answer has it.
+/// A receipt in the form that an answer has.
 pub(super) fn of(receipt: &Receipt) -> Value {
     json!({"evidenceId": receipt.evidence_id.to_string(), "ledgerIndex": receipt.ledger_index,
         "revision": receipt.revision, "acceptedAt": receipt.accepted_at.0})

@@ -1,18 +1,18 @@
-//! The calls and returns of a history in order of time, as Lowe's doubly linked list: taking an operation lifts its two
-//! entries out, and going back puts them where they were.
+//! The calls and returns of a history in order of time, as Lowe's doubly linked list: to take an operation, the search
+//! lifts its two entries out; to go back, it puts them where they were.
 
 use super::Timed;
 
-/// A call or a return, with its operation's place.
+/// A call or a return, with the place of its operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Entry {
-    /// It was invoked.
+    /// The operation was invoked.
     Call(usize),
-    /// It returned.
+    /// The operation returned.
     Return(usize),
 }
 
-/// The entry that stands before the first and after the last.
+/// The sentinel before the first entry and after the last.
 const ENDS: usize = 0;
 
 #[derive(Debug, Clone, Copy)]
@@ -22,10 +22,10 @@ struct Node {
     after: usize,
 }
 
-/// The list. Entries keep their places, 1 and on in order of time, whether they are lifted out or not.
+/// The list. Entries keep their places, from 1 on in order of time, whether they are lifted out or not.
 pub(super) struct Entries {
     nodes: Vec<Node>,
-    /// Of each operation: the places of its call and of its return.
+    /// For each operation, the places of its call and of its return.
     places: Vec<(usize, Option<usize>)>,
     returns: usize,
 }
@@ -70,7 +70,7 @@ impl Entries {
         self.nodes.get(place).map_or(ENDS, |node| node.after)
     }
 
-    /// The entry at a place; none at the end.
+    /// The entry at a place; `None` at the end.
     pub(super) fn get(&self, place: usize) -> Option<Entry> {
         self.nodes.get(place).and_then(|node| node.entry)
     }
@@ -110,7 +110,7 @@ impl Entries {
         }
     }
 
-    /// Puts back what was lifted last.
+    /// Puts back the operation that was lifted last.
     pub(super) fn unlift(&mut self, operation: usize) {
         let (call, returned) = self.places.get(operation).copied().unwrap_or((ENDS, None));
         if let Some(returned) = returned {

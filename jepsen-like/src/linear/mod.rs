@@ -1,11 +1,12 @@
-//! Is a history linearizable? A memoised search after Wing and Gong (*Testing and Verifying Concurrent Objects*, 1993)
-//! and Lowe (*Testing for linearizability*, 2017).
+//! Decides whether a history is linearizable: a memoised search after Wing and Gong (*Testing and Verifying Concurrent
+//! Objects*, 1993) and Lowe (*Testing for linearizability*, 2017).
 //!
 //! The search goes through the calls and returns of a history in order of time. It takes any operation that was called
-//! before the first return still ahead, asks the [`Spec`] whether its answer is right in the present state, and goes on
-//! without it; when a return is ahead whose operation cannot be taken, it goes back and takes another. What was taken
-//! and the state that it led to are remembered together, so that nothing is searched twice. It never decides in silence
-//! what it had no room to search: that is [`Outcome::Undecided`].
+//! before the first return still ahead, asks the [`Spec`] whether its answer is right in the present state, and
+//! continues without it. If the next return belongs to an operation that cannot be taken, the search goes back and
+//! takes another operation. The search remembers the set of taken operations together with the state that they led to,
+//! so that it searches nothing twice. If the search reaches its bound, it never guesses: it returns
+//! [`Outcome::Undecided`].
 
 mod entries;
 mod seen;
@@ -13,7 +14,7 @@ mod seen;
 use entries::{Entries, Entry};
 use seen::Seen;
 
-/// What an object does: a state, and what an operation makes of it.
+/// The behaviour of an object: its state, and how an operation changes it.
 pub trait Spec {
     /// The object's state. Cheap to clone.
     type State: Clone;
@@ -23,10 +24,10 @@ pub trait Spec {
     /// The state in which the object begins.
     fn begin(&self) -> Self::State;
 
-    /// The state after `operation`, or nothing if its answer is not what the object answers in this state.
+    /// The state after `operation`, or `None` if the object does not give this answer in this state.
     fn step(&self, state: &Self::State, operation: &Self::Operation) -> Option<Self::State>;
 
-    /// States that behave alike have equal digests, and no others.
+    /// States that behave alike have equal digests; other states have different ones.
     fn digest(&self, state: &Self::State) -> u128;
 }
 
@@ -37,7 +38,8 @@ pub struct Timed<O> {
     pub what: O,
     /// When it was invoked.
     pub invoke: u64,
-    /// When it returned. None if nobody knows whether it took effect: it may have at any time after its invocation, or never.
+    /// When it returned. `None` if it is unknown whether it took effect: it may have at any time after its invocation,
+    /// or never.
     pub returned: Option<u64>,
 }
 
@@ -48,7 +50,7 @@ pub enum Outcome {
     Linearizable(Vec<usize>),
     /// No order explains the answers.
     NotLinearizable(Window),
-    /// The search ended at its bound: neither.
+    /// The search reached its bound, so neither is known.
     Undecided {
         /// How many configurations it had seen.
         explored: usize,
@@ -60,9 +62,10 @@ pub enum Outcome {
 pub struct Window {
     /// An order, by places, that explains every operation which returned before `impossible` did.
     pub explained: Vec<usize>,
-    /// The operation whose answer nothing explains: the history up to its return is the smallest that is not linearizable.
+    /// The operation whose answer nothing explains: the history up to its return is the smallest that is not
+    /// linearizable.
     pub impossible: usize,
-    /// The operations that were under way then and had not taken effect in `explained`, `impossible` among them.
+    /// The operations that were in progress then and had not taken effect in `explained`, `impossible` among them.
     pub pending: Vec<usize>,
 }
 
@@ -72,7 +75,7 @@ pub fn check<S: Spec>(spec: &S, operations: &[Timed<S::Operation>], bound: usize
     let mut entries = Entries::of(operations);
     let mut seen = Seen::new(operations.len());
     let mut state = spec.begin();
-    // What was taken, and the state before it was.
+    // What was taken, each with the state before it.
     let mut taken: Vec<(usize, S::State)> = Vec::new();
     let mut furthest: Option<(usize, Window)> = None;
     let mut at = entries.first();
@@ -104,7 +107,7 @@ pub fn check<S: Spec>(spec: &S, operations: &[Timed<S::Operation>], bound: usize
                 seen.forget(last);
                 at = entries.after(entries.call_of(last));
             }
-            // Every operation that must be taken has a return, so the list does not end before they are.
+            // Every operation that must be taken has a return, so the list does not end before all of them are taken.
             None => break,
         }
     }

@@ -1,20 +1,21 @@
-//! What the search has seen: which operations were taken, together with the state that they led to.
+//! The configurations that the search has seen: which operations were taken, together with the state that they led to.
 
 use std::collections::HashSet;
 
-/// The operations taken now, and every configuration seen before.
+/// The operations that are taken now, and every configuration seen before.
 pub(super) struct Seen {
     taken: Vec<u64>,
-    /// Asked only whether it contains something, so its order decides nothing.
+    /// It is only asked whether it contains something, so its order has no effect.
     before: HashSet<(Trimmed, u128)>,
 }
 
-/// A set of operations: how many whole words of them, counted from the first, are taken, and the rest up to the last that
-/// is. A history's past is all taken and its future is not, so what is between is short.
+/// A set of operations: the number of whole words, from the first, whose operations are all taken, and the words after
+/// these up to the last taken operation. A history's past is all taken and its future is not, so the part between them
+/// is short.
 type Trimmed = (usize, Box<[u64]>);
 
 impl Seen {
-    /// Nothing taken, nothing seen.
+    /// The empty search: nothing taken, nothing seen.
     pub(super) fn new(operations: usize) -> Self {
         Self { taken: vec![0; operations.div_ceil(64)], before: HashSet::new() }
     }
@@ -24,7 +25,7 @@ impl Seen {
         self.before.len()
     }
 
-    /// Takes an operation, if that with the state it leads to is new; otherwise nothing changes.
+    /// Takes an operation, if the set with the state that it leads to is new; otherwise nothing changes.
     pub(super) fn insert_with(&mut self, operation: usize, digest: u128) -> bool {
         self.flip(operation);
         let new = self.before.insert((self.trimmed(), digest));

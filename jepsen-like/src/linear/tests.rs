@@ -1,15 +1,15 @@
-//! Textbook histories of a register, random ones, and agreement with trying every order.
+//! Tests with textbook histories of a register, with random histories, and against a search that tries every order.
 
 use super::*;
 
-/// A register of one number, 0 at first.
+/// A register of one number, which is 0 at first.
 struct Register;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Do {
     Write(u8),
     Read(u8),
-    /// Adds 1 if it holds the first number and answered whether it did.
+    /// Writes the second number if the register holds the first one, and answers whether it did.
     Swap(u8, u8, bool),
 }
 use Do::{Read, Swap, Write};
@@ -57,7 +57,7 @@ fn passes(operations: &[(Do, u64, u64)]) -> bool {
     }
 }
 
-/// Whether the order is one: legal, in real time, and with everything that returned.
+/// Whether the order explains the history: legal, in real time, and with every operation that returned.
 fn explains(operations: &[Timed<Do>], order: &[usize]) -> bool {
     let returned = |i: &usize| operations[*i].returned;
     let complete = (0..operations.len()).all(|i| operations[i].returned.is_none() || order.contains(&i));
@@ -75,7 +75,7 @@ fn explains(operations: &[Timed<Do>], order: &[usize]) -> bool {
     complete && in_time && legal
 }
 
-/// The history as it was when `impossible` returned is not linearizable, and just before it was.
+/// The history up to the return of `impossible` is not linearizable, and just before that return it was.
 fn assert_smallest(operations: &[Timed<Do>], window: &Window) {
     let end = operations[window.impossible].returned.unwrap();
     let upto = |keeps: &dyn Fn(usize) -> bool| -> Vec<Timed<Do>> {

@@ -1,5 +1,5 @@
-//! What is allowed (docs/protocol.md, "Asking", "Policy" and "What counts"): every reason that denies, of a domain, of its
-//! lineages, of what its policy requires, and of the authorization that is always required.
+//! The model's decisions (docs/protocol.md, "Asking", "Policy" and "What counts"): every reason that denies, by a
+//! domain, by its lineages, by the requirements of its policy, and by the authorization that is always required.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use super::{Judgement, Leaf, Model};
 
 type Codes = BTreeSet<&'static str>;
 
-/// A policy, as far as it judges evidence.
+/// The part of a policy that judges evidence.
 struct Policy {
     require: Vec<Value>,
     statuses: Option<Vec<String>>,
@@ -20,21 +20,21 @@ struct Policy {
     ttl_ms: i64,
 }
 
-/// What counted towards an allow.
+/// The evidence that counted towards an allow.
 struct Counted {
-    /// Of that, what has uses.
+    /// The counted authorizations among it.
     takes: Vec<String>,
-    /// When the first of it no longer counts.
+    /// When the first piece of it no longer counts.
     until_ms: i64,
 }
 
-/// What a request is asked for.
+/// What a request is asked for, and at which step.
 enum Asked<'a> {
     /// A read, which takes nothing and cannot say whether a use is left.
     Read,
     /// Whether a permit may be recorded.
     ToRecord,
-    /// The answer after a permit could be recorded: the one for its nonce and lineage, if it was.
+    /// The answer after a permit could be recorded: the permit for its nonce and lineage, if one was recorded.
     Afterwards(Option<(usize, &'a Leaf)>),
 }
 
@@ -56,12 +56,13 @@ impl Request<'_> {
 }
 
 impl Model {
-    /// Judges a request at a time.
+    /// Decides a request at a time.
     pub fn authorize(&self, request: &Value, now_ms: i64) -> Judgement {
         self.judge_request(&Request { value: request, now_ms, asked: Asked::Read })
     }
 
-    /// Judges whether a permit may be recorded for a request; [`Judgement::permit`] is that which it had before.
+    /// Decides whether a permit may be recorded for a request; [`Judgement::permit`] is the permit that the request
+    /// already had.
     pub fn consider(&self, request: &Value, now_ms: i64) -> Judgement {
         let mut judgement = match self.recorded(request) {
             None => return self.judge_request(&Request { value: request, now_ms, asked: Asked::ToRecord }),
@@ -78,7 +79,7 @@ impl Model {
         judgement
     }
 
-    /// The model with a permit's leaf, if one may be recorded for its request; `envelope` was made by a node.
+    /// The model with a permit's leaf, if a permit may be recorded for its request; a node made `envelope`.
     pub fn record_permit(
         &self,
         request: &Value,
@@ -95,7 +96,8 @@ impl Model {
         }
     }
 
-    /// Judges a request for a permit at a time, after it was recorded or not: without one nothing is allowed.
+    /// Decides a request for a permit at a time, after the permit was recorded or not: without a permit nothing is
+    /// allowed.
     pub fn permit(&self, request: &Value, now_ms: i64) -> Judgement {
         let recorded = self.recorded(request);
         let mut judgement =
@@ -124,7 +126,7 @@ impl Model {
     fn weigh(&self, request: &Request<'_>) -> Judgement {
         let mut judgement = Judgement::default();
         let reasons = &mut judgement.reasons;
-        // What is about another history is not looked at any further.
+        // If the request names another history, nothing else is checked.
         if let Some(asked) = request.text("history")
             && self.history().as_deref() != Some(asked)
         {
@@ -139,7 +141,7 @@ impl Model {
         if self.isolated(domain) {
             reasons.insert("domain_isolated");
         }
-        // Without a policy nothing else is looked at; a void one still judges, and denies.
+        // Without a policy nothing else is checked; a void policy still judges, and denies.
         let newest =
             self.leaves().rfind(|leaf| leaf.statement.kind == "policy" && leaf.statement.domain == domain);
         let Some(newest) = newest else {
@@ -182,7 +184,7 @@ impl Model {
         judgement
     }
 
-    /// The permit that was recorded stands, and is for this request.
+    /// Checks that the recorded permit stands and is for this request.
     fn check_permit(&self, request: &Request<'_>, reasons: &mut Codes) {
         let Asked::Afterwards(Some((_, had))) = &request.asked else { return };
         if had.statement.claims.get("request") != Some(request.value) {
@@ -192,7 +194,7 @@ impl Model {
         }
     }
 
-    /// The lineage asked about: as named, or the one open lineage of the subject.
+    /// The lineage of the request: the one that it names, or the only open lineage of the subject.
     fn named_lineage(&self, request: &Request<'_>, domain: &str, reasons: &mut Codes) -> Option<String> {
         if let Some(lineage) = request.text("lineage") {
             if self.evidence_in(domain, lineage).next().is_none() {
@@ -221,7 +223,8 @@ impl Model {
         }
     }
 
-    /// The runtime asked about, if there is such a lineage. The execution's own, as named or as found, is none.
+    /// The runtime of the request, if there is such a lineage. The execution's own lineage, named or found, is not a
+    /// runtime.
     fn named_runtime<'a>(
         &self,
         request: &'a Request<'_>,
@@ -237,7 +240,7 @@ impl Model {
         self.check_lineage(domain, runtime, None, reasons).then_some(runtime)
     }
 
-    /// What speaks against a lineage as a whole. Whether it is there.
+    /// Collects what denies a lineage as a whole. Returns whether the lineage exists.
     fn check_lineage(&self, domain: &str, lineage: &str, subject: Option<&str>, reasons: &mut Codes) -> bool {
         let subjects: BTreeSet<&str> =
             self.evidence_in(domain, lineage).map(|leaf| leaf.statement.subject.as_str()).collect();
@@ -270,7 +273,7 @@ impl Model {
         }
     }
 
-    /// What each issuer said of a kind, slot by slot, the newest first.
+    /// Each issuer's statements of a kind, slot by slot, the newest first.
     fn said<'a>(&'a self, domain: &str, lineage: &str, kind: &str) -> Vec<Vec<Vec<&'a Leaf>>> {
         let mut by_issuer: BTreeMap<&[String], BTreeMap<Option<u64>, Vec<&Leaf>>> = BTreeMap::new();
         for leaf in self.evidence_in(domain, lineage).filter(|leaf| leaf.statement.kind == kind) {
@@ -280,8 +283,8 @@ impl Model {
         by_issuer.into_values().map(|slots| slots.into_values().rev().collect()).collect()
     }
 
-    /// What may count of each issuer that spoke: its newest statement; nothing where its newest slot is contested, or was
-    /// won by a statement of another kind.
+    /// The statement of each issuer that may count: its newest one. `None` if the newest slot is contested, or if a
+    /// statement of another kind won it.
     fn newest<'a>(&'a self, domain: &str, lineage: &str, kind: &str) -> Vec<Option<&'a Leaf>> {
         let uncontested = |slots: Vec<Vec<&'a Leaf>>| {
             slots.into_iter().next().and_then(|newest| newest.into_iter().find(|leaf| !self.contested(leaf)))
@@ -293,8 +296,9 @@ impl Model {
         self.ledger_state().void.contains(&leaf.statement.id)
     }
 
-    /// From its newest slot of a kind back, an issuer's negatives deny until the first slot in which something of the kind
-    /// stands: those that stand; or all, where nothing that was signed for the slot does. A release lifts the one it names.
+    /// An issuer's negatives deny in its slots of a kind, from the newest one back to the first in which a statement of
+    /// the kind stands. In each slot the negatives that stand deny. If nothing that was signed for the slot stands, all
+    /// its negatives deny. A release lifts the negative that it names.
     fn check_negatives(&self, domain: &str, lineage: &str, policy: &Policy, reasons: &mut Codes) {
         for kind in ["runtime-attestation", "runtime-integrity", "policy-validation"] {
             for slots in self.said(domain, lineage, kind) {
@@ -313,12 +317,12 @@ impl Model {
         }
     }
 
-    /// Whether it has replaced what came before it: it is not void, and nothing that it rests on gives way.
+    /// Whether the statement has replaced what came before it: it is not void, and nothing that it rests on gives way.
     fn stands(&self, leaf: &Leaf) -> bool {
         !self.void(leaf) && !self.rests_on(&leaf.statement).into_iter().any(|leaf| self.gives_way(leaf))
     }
 
-    /// Enough issuers' newest statements count. Answers those that count, needed or not.
+    /// Checks that the newest statements of enough issuers count. Returns those that count, needed or not.
     fn check_requirement(
         &self,
         requirement: &Value,
@@ -370,7 +374,8 @@ impl Model {
         Counted { takes, until_ms: until_ms.min(ages_ms) }
     }
 
-    /// What these bring to an allow. It holds only as long as each of them counts, be there enough without it or not.
+    /// What these statements contribute to an allow. The allow holds only as long as each of them counts, even if
+    /// enough others would be left.
     fn counted(&self, counted: &[&Leaf], domain: &str) -> Counted {
         let with_uses = counted.iter().filter(|leaf| uses(leaf).is_some());
         Counted {
@@ -379,7 +384,7 @@ impl Model {
         }
     }
 
-    /// When a piece of evidence ends by what it says itself, or its issuer's authority does.
+    /// When a piece of evidence ends, by its own statement or because its issuer's authority ends.
     fn ends_ms(&self, leaf: &Leaf, domain: &str) -> i64 {
         let statement = &leaf.statement;
         let authorities = statement
@@ -412,7 +417,7 @@ impl Model {
         flaws
     }
 
-    /// One execution-authorization must count. Answers those that count.
+    /// Checks that one execution-authorization counts. Returns those that count.
     fn check_artifacts(
         &self,
         request: &Request<'_>,
@@ -467,7 +472,7 @@ impl Model {
         flaws
     }
 
-    /// Why the uses of an authorization do not let it count.
+    /// Why its uses keep an authorization from counting.
     fn uses_flaw(&self, leaf: &Leaf, request: &Request<'_>) -> Option<&'static str> {
         let uses = uses(leaf)?;
         match &request.asked {
@@ -478,7 +483,7 @@ impl Model {
                 (!had.takes.contains(&leaf.statement.id)).then_some("authorization_consumed")
             }
             Asked::ToRecord | Asked::Afterwards(_) => {
-                // What was used under either statement for a slot was used of the slot.
+                // A use under either statement for a slot counts for the slot.
                 let halves = self.halves(leaf);
                 let of_slot = |id: &String| {
                     *id == leaf.statement.id || halves.iter().any(|half| half.statement.id == *id)
@@ -490,12 +495,12 @@ impl Model {
     }
 }
 
-/// How often an authorization may be used, if that is counted.
+/// The number of uses that an authorization has, if they are counted.
 fn uses(leaf: &Leaf) -> Option<u64> {
     leaf.statement.claims.get("uses").and_then(Value::as_u64)
 }
 
-/// What a statement says against its subject, in the eyes of a policy.
+/// The code with which a statement denies its subject, under a policy.
 fn negative(leaf: &Leaf, policy: &Policy) -> Option<&'static str> {
     let statement = &leaf.statement;
     let rejects = |list: &Option<Vec<String>>, value: &str| {

@@ -1,4 +1,5 @@
-//! What follows from all that was accepted: who may sign, what is void, what is contained (docs/protocol.md, "What counts").
+//! The state that follows from all accepted statements: which keys may sign, what is void, what is contained
+//! (docs/protocol.md, "What counts").
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,27 +17,27 @@ pub(super) struct Authority {
     /// The statement that admitted it.
     pub grant: String,
     pub revoked: bool,
-    /// From when on what it signed is void.
+    /// The time since which its signatures are void.
     pub invalid_since_ms: Option<i64>,
 }
 
-/// Who governs a domain.
+/// The governance of a domain.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Governance {
     pub keys: BTreeSet<String>,
     pub threshold: u64,
 }
 
-/// What follows from the leaves.
+/// The state that follows from the leaves.
 #[derive(Debug, Default)]
 pub(super) struct LedgerState {
     pub authorities: BTreeMap<String, Authority>,
     pub domains: BTreeMap<String, Governance>,
-    /// What is void, by id.
+    /// The ids of what is void.
     pub void: BTreeSet<String>,
-    /// What was invalidated by name, by id.
+    /// The ids of what was invalidated by name.
     pub invalidated: BTreeSet<String>,
-    /// The containments and negatives that a release lifts, by id.
+    /// The ids of the containments and negatives that a release lifts.
     pub released: BTreeSet<String>,
     /// Equivocations that were reconciled: the pair, and the half that stands.
     pub reconciled: Vec<(BTreeSet<String>, String)>,
@@ -49,7 +50,7 @@ struct Needed {
 }
 
 impl LedgerState {
-    /// Works it out from the beginning.
+    /// Computes the state from the beginning.
     pub(super) fn of(leaves: &[Arc<Leaf>]) -> Self {
         let mut ledger_state = Self::default();
         let mut needed = Vec::with_capacity(leaves.len());
@@ -62,7 +63,7 @@ impl LedgerState {
         let invalidates = leaves.iter().filter(|leaf| leaf.statement.claim("action") == "invalidate");
         ledger_state.invalidated =
             invalidates.map(|leaf| leaf.statement.claim("target").to_owned()).collect();
-        // Governance rests on nothing but governance before it, so it goes first; then what it decides about the rest.
+        // Governance rests only on earlier governance, so it goes first; then follows what it decides about the rest.
         for governance in [true, false] {
             for ((leaf, needed), grants) in leaves.iter().zip(&needed).zip(&grants) {
                 if (leaf.statement.class == Some(Class::Governance)) == governance {
@@ -73,7 +74,8 @@ impl LedgerState {
         ledger_state
     }
 
-    /// The keys that count for a statement. Those that it admits do not, and the first root stands on its own keys.
+    /// The keys that count for a statement. The keys that it admits do not count, and the first root stands on its own
+    /// keys.
     fn needed(&self, leaf: &Leaf) -> Needed {
         let statement = &leaf.statement;
         if statement.class != Some(Class::Governance) {
@@ -86,7 +88,7 @@ impl LedgerState {
                 let counts = |key: &&String| !admitted.contains(*key) && governance.keys.contains(*key);
                 let mut counted: Vec<String> = statement.issuers.iter().filter(counts).cloned().collect();
                 if statement.kind == "release" {
-                    // It rests on no more keys than it needs.
+                    // A statement rests on no more keys than it needs.
                     counted.sort_unstable();
                     counted.truncate(usize::try_from(governance.threshold).unwrap_or(usize::MAX));
                 }
@@ -101,7 +103,7 @@ impl LedgerState {
         leaf.statement.issuers.iter().filter_map(grant).collect()
     }
 
-    /// Whom it admits and whom it revokes.
+    /// The keys that it admits and the keys that it revokes.
     fn admit(&mut self, leaf: &Leaf) {
         let statement = &leaf.statement;
         match statement.kind.as_str() {
@@ -132,7 +134,7 @@ impl LedgerState {
                 authority.revoked = true;
             }
         }
-        // Those that stay rest on the new statement too: were it void, its predecessor would not come back.
+        // The keys that stay rest on the new statement too: if it were void, its predecessor would not return.
         for key in &keys {
             self.put(key, leaf, domain, "governance", (i64::MIN, i64::MAX));
         }
@@ -153,7 +155,7 @@ impl LedgerState {
         self.authorities.insert(key.to_owned(), authority);
     }
 
-    /// Whether a leaf is void, and what it changes if it stands.
+    /// Decides whether a leaf is void, and what it changes if it stands.
     fn judge(&mut self, leaf: &Leaf, needed: &Needed, grants: &BTreeMap<String, String>) {
         let statement = &leaf.statement;
         if statement.class == Some(Class::Restriction) || matches!(statement.kind.as_str(), "root" | "domain")
@@ -179,7 +181,8 @@ impl LedgerState {
         }
     }
 
-    /// Whether a key's signature on what was accepted then is void: by its revocation, or with the grant that it had.
+    /// Whether a key's signature on a statement of this time is void: by its revocation, or with the grant that the
+    /// key had.
     fn voids(&self, key: &String, accepted_ms: i64, grants: &BTreeMap<String, String>) -> bool {
         let since = self.authorities.get(key).and_then(|authority| authority.invalid_since_ms);
         since.is_some_and(|since| accepted_ms >= since)
@@ -191,7 +194,7 @@ impl LedgerState {
         self.authorities.get(key).filter(|authority| authority.domain == domain)
     }
 
-    /// Everything for which a key may not sign now.
+    /// Every reason for which a key may not sign now.
     pub(super) fn silenced(&self, key: &str, domain: &str, now_ms: i64) -> Vec<&'static str> {
         let Some(authority) = self.authority(key, domain) else { return vec!["authority_unknown"] };
         let mut codes = Vec::new();

@@ -1,10 +1,10 @@
-//! The rules once more, as simply as they can be said: what a registry must answer, for the checks to compare with what
-//! one did answer.
+//! A model of the rules, as simple as possible: what a registry must answer, with which the checks compare what a
+//! registry did answer.
 //!
-//! A [`Model`] is a value: the list of what was accepted. Everything else is worked out from that list each time. It was
-//! written from docs/protocol.md, and shares no rule with the registry: of the product it uses only the reading of
-//! envelopes, ids and times, and hashes and keys. An envelope's signatures are taken as valid; those under a checkpoint of
-//! another registry are verified. Of a new root only its keys and its threshold mean anything here.
+//! A [`Model`] is a value: the list of accepted statements. It computes everything else from that list each time. It
+//! was written from docs/protocol.md and shares no rule with the registry: of the product it uses only the reading of
+//! envelopes, ids and times, and hashes and keys. It takes an envelope's signatures as valid; it verifies the
+//! signatures under a checkpoint of another registry. Of a new root it uses only the keys and the threshold.
 
 mod authorize;
 mod ledger_state;
@@ -24,7 +24,7 @@ use statement::Statement;
 /// How far in the future `issuedAt` may lie: the default bound of the nodes' clocks.
 const CLOCK_BOUND_MS: i64 = 500;
 
-/// What a registry has accepted.
+/// The statements that a registry has accepted.
 #[derive(Debug, Clone, Default)]
 pub struct Model {
     inner: Arc<Inner>,
@@ -32,11 +32,11 @@ pub struct Model {
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// The cluster's name, if it is known: without it no history is this registry's.
+    /// The cluster's name, if it is known: without it no history is the history of this registry.
     cluster: Option<Arc<str>>,
     leaves: Vec<Arc<Leaf>>,
     digest: [u8; 32],
-    /// What follows from the leaves, worked out when it is first asked for.
+    /// The state that follows from the leaves, computed when it is first needed.
     ledger_state: OnceLock<LedgerState>,
 }
 
@@ -45,18 +45,18 @@ struct Inner {
 struct Leaf {
     statement: Statement,
     accepted_ms: i64,
-    /// Whether it is a second statement for one slot.
+    /// Whether it is a second statement for its slot.
     equivocation: bool,
-    /// Of a permit: the authorizations of which it took a use.
+    /// For a permit, the authorizations of which it took a use.
     takes: Vec<String>,
 }
 
-/// What becomes of a submission.
+/// The outcome of a submission.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SubmitAnswer {
-    /// It is accepted, at this place among what was accepted.
+    /// It is accepted, at this place among the accepted statements.
     Accepted(usize),
-    /// It was accepted before, or adds nothing to what was, at this place.
+    /// It was accepted before at this place, or adds nothing to the statement at this place.
     Again(usize),
     /// It is refused with this code.
     Refused(&'static str),
@@ -64,16 +64,16 @@ pub enum SubmitAnswer {
     Equivocation(usize),
 }
 
-/// What is answered to a request.
+/// The answer to a request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Judgement {
-    /// The codes of all reasons that deny; none is an allow.
+    /// The codes of all reasons that deny; an allow has none.
     pub reasons: BTreeSet<&'static str>,
-    /// The authorizations with uses that count, of which a permit takes one each.
+    /// The authorizations with uses that count; a permit takes one use of each.
     takes: Vec<String>,
-    /// The permit that the same request had before, by its place.
+    /// The permit that the same request already had, by its place.
     pub permit: Option<usize>,
-    /// The first moment at which it no longer holds; a deny holds for none.
+    /// The first moment at which the answer no longer holds; a deny holds for no time.
     pub valid_until_ms: i64,
 }
 
@@ -91,12 +91,12 @@ impl Model {
         Self { inner: Arc::new(inner) }
     }
 
-    /// The history in force: the cluster, and the epoch that the leaves have come to.
+    /// The history in force: the cluster, and the epoch that the leaves have reached.
     fn history(&self) -> Option<String> {
         self.inner.cluster.as_ref().map(|cluster| format!("{cluster}/e{}", self.epoch()))
     }
 
-    /// How much was accepted.
+    /// The number of accepted statements.
     pub fn len(&self) -> usize {
         self.inner.leaves.len()
     }
@@ -106,12 +106,12 @@ impl Model {
         self.inner.leaves.is_empty()
     }
 
-    /// The time of the registry: when it last accepted something.
+    /// The time of the registry: when it last accepted a statement.
     pub fn time_ms(&self) -> i64 {
         self.leaves().map(|leaf| leaf.accepted_ms).max().unwrap_or(i64::MIN)
     }
 
-    /// A digest of what was accepted, in its order and with its times.
+    /// A digest of the accepted statements, in their order and with their times.
     pub fn digest(&self) -> u128 {
         let half = self.inner.digest.first_chunk().copied().unwrap_or_default();
         u128::from_be_bytes(half)
@@ -122,7 +122,8 @@ impl Model {
         self.inner.leaves.get(place).map(|leaf| leaf.statement.id.as_str())
     }
 
-    /// What was accepted with one more, whatever the rules say of it: for what founded the registry.
+    /// The model with one more accepted statement, whatever the rules say of it: for the statements that founded the
+    /// registry.
     pub fn founded_with(&self, envelope: &str, accepted_ms: i64) -> Option<Self> {
         Some(self.with(Statement::read(envelope)?, accepted_ms, false, Vec::new()))
     }

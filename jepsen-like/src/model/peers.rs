@@ -1,9 +1,10 @@
-//! Other registries, of which a domain keeps checkpoints under a trust, and the epochs of this one (docs/protocol.md, "Lineages
-//! and slots", "Rules and recovery").
+//! Other registries, whose checkpoints a domain keeps under a trust, and the epochs of this registry
+//! (docs/protocol.md, "Lineages and slots", "Rules and recovery").
 //!
-//! Everything is found by walking over all that was accepted. Notes, cosignatures and consistency proofs are read here once
-//! more, from C2SP's signed-note, tlog-checkpoint and tlog-cosignature and from RFC 9162; of the product only SHA-256, base64 and
-//! keys are used. Nothing is too much to look at here: no random ledger is long enough for the registry's bounds on that.
+//! Everything is found by a walk over all accepted statements. Notes, cosignatures and consistency proofs are
+//! implemented here a second time, from C2SP's signed-note, tlog-checkpoint and tlog-cosignature and from RFC 9162; of
+//! the product only SHA-256, base64 and keys are used. The walk has no bounds: no random ledger is long enough to
+//! reach the registry's.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +17,7 @@ use super::{Leaf, Model};
 const TRUST: &str = "sovereign-trust";
 const CHECKPOINT: &str = "synchronization-continuity";
 
-/// Under so many trusts one issuer brings checkpoints of one peer.
+/// The number of trusts under which one issuer may submit checkpoints of one peer.
 const TRUSTS_MAX: usize = 64;
 /// How long a `recovery` is usable.
 const RECOVERY_MS: i64 = 7 * 24 * 3600 * 1000;
@@ -43,13 +44,13 @@ struct Checkpoint {
 }
 
 impl Model {
-    /// The epoch that has begun. Those that began before it never come back, even if their `recovery` is void.
+    /// The epoch in force. Epochs before it never return, even if its `recovery` is void.
     pub fn epoch(&self) -> u64 {
         let recoveries = self.leaves().filter(|leaf| leaf.statement.kind == "recovery");
         recoveries.fold(FIRST_EPOCH, |at, _| at.saturating_add(1))
     }
 
-    /// It begins the next epoch with one voter, whose key stands as a node's.
+    /// Checks that it begins the next epoch with one voter, whose node key stands.
     pub(super) fn check_recovery(&self, statement: &Statement, now: i64) -> Result<(), &'static str> {
         let epoch = statement.claims.get("epoch").and_then(serde_json::Value::as_u64);
         let voters = texts(statement.claims.get("voters"));
@@ -65,7 +66,8 @@ impl Model {
         }
     }
 
-    /// A trust is in another registry, and in keys that it shares neither with its nodes nor with this registry and its nodes.
+    /// Checks that a trust is in another registry, that the other registry's key is not a key of one of its nodes, and
+    /// that none of these keys is a key of this registry or of its nodes.
     pub(super) fn check_trust(&self, statement: &Statement) -> Result<(), &'static str> {
         let registry = statement.claim("registryKey");
         let nodes = texts(statement.claims.get("nodeKeys"));
@@ -84,8 +86,8 @@ impl Model {
         root.map(|leaf| leaf.statement.claim("registryKey"))
     }
 
-    /// What a checkpoint of another registry needs: one trust that is not over, the signatures that this names, and, in the next
-    /// slot, a proof that it extends the last one. Any other kind needs nothing.
+    /// Checks a checkpoint of another registry: it needs one trust that is not over, the signatures that the trust
+    /// names, and, in the next slot, a proof that it extends the last one. Any other kind needs nothing.
     pub(super) fn check_checkpoint(
         &self,
         statement: &Statement,
@@ -113,13 +115,13 @@ impl Model {
         if extends_nothing || extends_all { Ok(()) } else { Err("registry_diverged") }
     }
 
-    /// The trusts among what a statement references.
+    /// The trusts among the references of a statement.
     fn trusts_of(&self, statement: &Statement) -> Vec<&Leaf> {
         let references = statement.references.iter().filter_map(|id| self.find(id));
         references.filter(|leaf| leaf.statement.kind == TRUST).collect()
     }
 
-    /// The accepted checkpoints of a peer in a domain, void or not, with what each says.
+    /// The accepted checkpoints of a peer in a domain, void or not, with their contents.
     fn checkpoints_of(&self, domain: &str, origin: &str) -> Vec<(&Leaf, Checkpoint)> {
         let of_domain =
             self.leaves().filter(|leaf| leaf.statement.kind == CHECKPOINT && leaf.statement.domain == domain);
@@ -129,7 +131,8 @@ impl Model {
         read.filter(|(_, checkpoint)| checkpoint.origin == origin).collect()
     }
 
-    /// The issuer has brought checkpoints of this peer under this trust, or under fewer trusts than are too many.
+    /// Checks that the issuer has submitted checkpoints of this peer under this trust, or under fewer trusts than the
+    /// bound.
     fn check_room(&self, statement: &Statement, trust: &str, origin: &str) -> Result<(), &'static str> {
         let brought = self.checkpoints_of(&statement.domain, origin).into_iter();
         let own = brought.filter(|(leaf, _)| leaf.statement.issuers == statement.issuers);
@@ -140,7 +143,8 @@ impl Model {
         if under.len() < TRUSTS_MAX || under.contains(trust) { Ok(()) } else { Err("too_large") }
     }
 
-    /// What the next checkpoint of a peer has to extend: all that are not void in the newest slot that has any.
+    /// The checkpoints that the next one of a peer must extend: all that are not void, in the newest slot that has
+    /// any.
     fn last_checkpoints(&self, domain: &str, origin: &str) -> Vec<Checkpoint> {
         let mut by_slot: BTreeMap<Option<usize>, Vec<Checkpoint>> = BTreeMap::new();
         for (leaf, checkpoint) in self.checkpoints_of(domain, origin) {
@@ -163,10 +167,10 @@ impl Model {
         })
     }
 
-    /// Until when the other registry is trusted of which a statement speaks; none if it speaks of none.
+    /// Until when the other registry of a statement is trusted; `None` if the statement is not about one.
     pub(super) fn trusted_until_ms(&self, statement: &Statement) -> Option<i64> {
         match statement.kind.as_str() {
-            // Past its `expiresAt` it is expired as anything is.
+            // After its `expiresAt` a trust is expired like any other statement.
             TRUST => statement.claim_ms("notAfter"),
             CHECKPOINT => self.trusts_of(statement).into_iter().map(|trust| over_ms(&trust.statement)).min(),
             _ => None,
@@ -185,7 +189,7 @@ fn over_ms(trust: &Statement) -> i64 {
 }
 
 impl<'a> Note<'a> {
-    /// Reads a note's form; nothing if it is none.
+    /// Reads the form of a note; `None` if the text is not a note.
     fn read(note: &'a str) -> Option<Self> {
         let (text, lines) = note.strip_suffix('\n')?.rsplit_once("\n\n")?;
         let line = |line: &'a str| {
@@ -195,17 +199,17 @@ impl<'a> Note<'a> {
         Some(Self { text: format!("{text}\n"), lines: lines.split('\n').map(line).collect::<Option<_>>()? })
     }
 
-    /// The checkpoint that its text is: origin, size and root, a line each.
+    /// The checkpoint in the note's text: origin, size and root, one on each line.
     fn checkpoint(&self) -> Option<Checkpoint> {
         let lines: Vec<&str> = self.text.lines().collect();
         let [origin, size, root] = lines.as_slice() else { return None };
         let (size, root) = (size.parse::<u64>().ok()?, hash(root)?);
-        // A tree without leaves has one root.
+        // A tree without leaves has only one root.
         let is_one = size > 0 || root == Sha256::of(b"").0;
         is_one.then(|| Checkpoint { origin: (*origin).to_owned(), size, root })
     }
 
-    /// Whether a key of this name signed it; each line by it has to verify.
+    /// Whether a key of this name signed it; each line of this key must verify.
     fn is_signed_by(&self, name: &str, key: &PublicKey, sort: u8) -> Result<bool, &'static str> {
         let of_key = [name.as_bytes(), b"\n", [sort].as_slice(), key.as_bytes().as_slice()].concat();
         let id = Sha256::of(&of_key).0.first_chunk::<4>().copied().unwrap_or_default();
@@ -222,7 +226,8 @@ impl<'a> Note<'a> {
         Ok(signed)
     }
 
-    /// Whether a signature is this key's: of the text, or of the text under a time that the signature begins with.
+    /// Whether a signature is this key's: over the text, or over the text under a time with which the signature
+    /// begins.
     fn verifies(&self, key: &PublicKey, sort: u8, signature: &[u8]) -> bool {
         if sort == OF_TEXT {
             return key.verify(self.text.as_bytes(), signature);
@@ -234,7 +239,8 @@ impl<'a> Note<'a> {
 }
 
 impl Checkpoint {
-    /// A checkpoint as a trust wants it: of the peer, signed by its registry, cosigned by more than half of its nodes.
+    /// A checkpoint as a trust requires it: of the peer, signed by its registry, cosigned by more than half of its
+    /// nodes.
     fn signed(note: &str, trust: &Statement) -> Result<Self, &'static str> {
         let note = Note::read(note).ok_or("malformed")?;
         let checkpoint = note.checkpoint().ok_or("malformed")?;
@@ -257,7 +263,8 @@ impl Checkpoint {
         if cosigned.saturating_mul(2) > nodes.len() { Ok(checkpoint) } else { Err("unsigned_evidence") }
     }
 
-    /// Whether the proof shows that another one extends it. One without leaves is extended by any, and proves nothing.
+    /// Whether the proof shows that another checkpoint extends this one. Any checkpoint extends one without leaves,
+    /// with an empty proof.
     fn is_extended_by(&self, new: &Checkpoint, proof: &[Hash]) -> bool {
         match self.size.cmp(&new.size) {
             Ordering::Greater => false,
@@ -348,7 +355,7 @@ mod tests {
                 }
             }
         }
-        // Each pair at least once, by the proof that is made for it.
+        // Each pair at least once, with the proof that was made for it.
         assert!(proven >= 21 * 22 / 2, "{proven}");
     }
 }

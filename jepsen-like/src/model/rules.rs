@@ -1,22 +1,23 @@
-//! The versions of the rules (docs/protocol.md, "Rules and recovery"): which one is followed, and what differs in it.
+//! The versions of the rules (docs/protocol.md, "Rules and recovery"): which one is in force, and how they differ.
 
 use super::{Model, Statement};
 
-/// The version that every registry is founded at.
+/// The version at which every registry is founded.
 const FIRST: u64 = 1;
 /// How long a `rules` statement may be used after its `issuedAt`.
 const USABLE_MS: i64 = 60_000;
-/// From this version on, which is in no release and there to be raised to in tests, an audit event must carry `detail`.
+/// From this version on an audit event must carry `detail`. The version is in no release; tests raise to it.
 const WITH_DETAIL: u64 = 2;
 
 impl Model {
-    /// The version that is followed after everything that was accepted.
+    /// The version that is in force after all accepted statements.
     pub fn rules(&self) -> u64 {
         self.leaves().filter(|leaf| leaf.statement.kind == "rules").fold(FIRST, |at, _| at.saturating_add(1))
     }
 
-    /// The model with the leaf of a `rules` statement, if one may raise them so, or as it is if it has that leaf; `envelope` was made by nodes. That all voters have
-    /// signed it does not show in a ledger.
+    /// The model with the leaf of a `rules` statement, if such a statement may raise the rules now. If the model
+    /// already has the leaf, it is unchanged. Nodes made `envelope`. A ledger does not show that all voters have
+    /// signed it.
     ///
     /// # Errors
     /// The code with which the rules refuse it.
@@ -52,7 +53,7 @@ impl Model {
         Ok(self.with(statement, now, false, Vec::new()))
     }
 
-    /// Whether an audit event says as much as the rules want to know.
+    /// Checks that an audit event carries what the rules require.
     pub(super) fn check_event(&self, statement: &Statement) -> Result<(), &'static str> {
         let bare = statement.claims.get("detail").is_none_or(serde_json::Value::is_null);
         if bare && self.rules() >= WITH_DETAIL { Err("claims_invalid") } else { Ok(()) }

@@ -1,17 +1,17 @@
-//! What an envelope says, read loosely: the workload signs what is well formed, so what the rules never look at is not
-//! looked at here either (docs/protocol.md, "Envelope and statement").
+//! Reads the content of an envelope loosely. The workload signs well-formed statements, so the model does not check
+//! what the rules never check (docs/protocol.md, "Envelope and statement").
 
 use std::collections::BTreeSet;
 
 use assent_proof::{Envelope, Seconds};
 use serde_json::Value;
 
-/// Whether a kind has slots, and who may sign it (docs/protocol.md, "Kinds").
+/// The class of a kind, which decides its slots and its signers (docs/protocol.md, "Kinds").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Class {
     /// About one execution or runtime: a chain of its own for each issuer.
     Execution,
-    /// One chain a domain, at the domain's threshold.
+    /// One chain in each domain, signed at the domain's threshold.
     Governance,
     /// Revocations and containments: no slot.
     Restriction,
@@ -39,7 +39,7 @@ pub(crate) struct Statement {
 }
 
 impl Statement {
-    /// Reads an envelope's text; nothing if it is none.
+    /// Reads an envelope's text; `None` if it is not an envelope.
     pub(crate) fn read(envelope: &str) -> Option<Self> {
         let envelope = Envelope::parse(envelope.as_bytes()).ok()?;
         let statement: Value = serde_json::from_slice(&envelope.payload).ok()?;
@@ -89,7 +89,7 @@ impl Statement {
         self.claims.get(name).and_then(time_ms)
     }
 
-    /// The keys that it admits, which sign it and count towards no threshold.
+    /// The keys that it admits: they sign it and count towards no threshold.
     pub(crate) fn admits(&self) -> BTreeSet<String> {
         match self.kind.as_str() {
             "authority-grant" => BTreeSet::from([self.claim("authority").to_owned()]),
@@ -105,7 +105,7 @@ impl Statement {
     }
 }
 
-/// What sort of kind it is; nothing for a kind that there is not.
+/// The class of a kind; `None` for an unknown kind.
 fn class(kind: &str) -> Option<Class> {
     Some(match kind {
         "execution-authorization"
@@ -124,13 +124,13 @@ fn class(kind: &str) -> Option<Class> {
     })
 }
 
-/// A list of texts; empty if it is none.
+/// A list of texts; empty if the value is not a list.
 pub(crate) fn texts(value: Option<&Value>) -> Vec<String> {
     let list = value.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     list.iter().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
-/// A list of texts, if there is one.
+/// A list of texts, if the value is one.
 pub(crate) fn maybe_texts(value: Option<&Value>) -> Option<Vec<String>> {
     value.filter(|value| value.is_array()).map(|value| texts(Some(value)))
 }

@@ -1,5 +1,6 @@
-//! What is accepted (docs/protocol.md, "Lineages and slots" and "Kinds"), in the order of checks: the same again, domain,
-//! authorities, role, claims, times, references, slot, and of what another registry says whether it extends what it said last.
+//! The model's acceptance (docs/protocol.md, "Lineages and slots" and "Kinds"), in the order of checks: repetition,
+//! domain, authorities, role, claims, times, references, slot, and, for a checkpoint of another registry, whether it
+//! extends that registry's last one.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +11,7 @@ use super::statement::{Class, Statement, texts};
 use super::{CLOCK_BOUND_MS, Leaf, Model, SubmitAnswer};
 use SubmitAnswer::{Accepted, Again, Equivocation, Refused};
 
-/// What a statement that passed all checks does.
+/// The effect of a statement that passed all checks.
 enum Place {
     Next,
     Second,
@@ -18,7 +19,7 @@ enum Place {
 }
 
 impl Model {
-    /// Submits an envelope at a time: what the registry is then, and what it answers.
+    /// Submits an envelope at a time. Returns the registry afterwards, and its answer.
     pub fn submit(&self, envelope: &str, accepted_at_ms: i64) -> (Model, SubmitAnswer) {
         let Some(statement) = Statement::read(envelope) else { return (self.clone(), Refused("malformed")) };
         if self.leaves().next().is_some_and(|first| first.statement.registry != statement.registry) {
@@ -26,7 +27,7 @@ impl Model {
         }
         if let Some(place) = self.place_of(&statement.id) {
             if self.ledger_state().released.contains(&statement.id) && statement.kind == "containment" {
-                // The first receipt would say that something is held back.
+                // The first receipt would claim that something is contained.
                 return (self.clone(), Refused("claims_invalid"));
             }
             let second = self.inner.leaves.get(place).is_some_and(|leaf| leaf.equivocation);
@@ -92,7 +93,8 @@ impl Model {
         if admitted.iter().any(|key| !stays(key) && !statement.issuers.contains(key)) {
             return Err("unsigned_evidence");
         }
-        // Restrictions of several issuers are kept in a safe, and may outlive one of these.
+        // Restrictions signed by several issuers are kept in a safe, and may be used after one of these keys has
+        // ended.
         let several = class == Class::Restriction && statement.issuers.len() > 1;
         let mut roles = Vec::new();
         for key in statement.issuers.iter().filter(|key| !admitted.contains(*key)) {
@@ -108,7 +110,7 @@ impl Model {
         let of_governance = target.is_some_and(|target| target.role == "governance");
         let revokes = statement.kind == "revocation";
         let itself = revokes && statement.issuers == [statement.claim("authority")];
-        // Alone, a key revokes itself; a key of governance only from now on.
+        // Alone, a key may revoke itself, but a governance key only from now on.
         let own = itself && !(of_governance && since);
         let in_root = statement.domain == "_root";
         if !own && roles.iter().any(|(_, role)| !statement.roles().contains(role)) {
@@ -117,14 +119,14 @@ impl Model {
         let by_threshold =
             class == Class::Governance || (revokes && !own && (of_governance || since || in_root));
         let needed = if by_threshold { governance.threshold } else { 1 };
-        // Against a key of governance its own signature does not count.
+        // Against a governance key its own signature does not count.
         let against =
             |key: &str| revokes && by_threshold && of_governance && key == statement.claim("authority");
         let signed = roles.iter().filter(|(key, _)| !against(key)).count();
         if u64::try_from(signed).unwrap_or(u64::MAX) < needed { Err("threshold_not_met") } else { Ok(()) }
     }
 
-    /// Enough living keys of governance are left to reach the threshold once this one is revoked.
+    /// Checks that enough living governance keys are left to reach the threshold once this key is revoked.
     fn check_still_governed(&self, statement: &Statement) -> Result<(), &'static str> {
         let ledger_state = self.ledger_state();
         let revoked = statement.claim("authority");
@@ -177,7 +179,8 @@ impl Model {
         }
     }
 
-    /// One key has one role in one domain, and a revoked one is dead. The key that signs checkpoints has no other role.
+    /// Checks that one key has one role in one domain, and that a revoked key stays revoked. The key that signs
+    /// checkpoints has no other role.
     fn check_admitted(&self, key: &str, domain: &str, role: &str) -> Result<(), &'static str> {
         match self.ledger_state().authorities.get(key) {
             None if self.registry_key() == Some(key) => Err("authority_inconsistent"),
@@ -206,7 +209,8 @@ impl Model {
         }
     }
 
-    /// What lifts: a quarantine or isolation, or a negative whose issuer is dead, that is not lifted yet.
+    /// Checks what a release lifts: a quarantine or isolation, or a negative whose issuer's key is revoked, and that
+    /// it is not lifted yet.
     fn check_release(&self, statement: &Statement) -> Result<(), &'static str> {
         let of = self.find(statement.claim("containment")).map(|leaf| &leaf.statement);
         let of = of.filter(|of| of.domain == statement.domain).ok_or("target_unknown")?;
@@ -249,7 +253,8 @@ impl Model {
         if invalid { Err("times_invalid") } else { Ok(()) }
     }
 
-    /// What a statement rests on is there and stands, and is not its own slot or a later one of its issuer's.
+    /// Checks that what a statement rests on exists and stands, and is neither in the statement's own slot nor in a
+    /// later slot of its issuer.
     fn check_references(&self, statement: &Statement) -> Result<(), &'static str> {
         if statement.kind == "audit-lineage" && statement.references.is_empty() {
             return Err("evidence_detached");
@@ -270,7 +275,7 @@ impl Model {
         if rests_on.iter().any(own_or_later) { Err("lineage_fragmented") } else { Ok(()) }
     }
 
-    /// Everything that a statement rests on, near or far.
+    /// Everything that a statement rests on, directly or indirectly.
     pub(super) fn rests_on(&self, statement: &Statement) -> Vec<&Leaf> {
         let mut found: Vec<&Leaf> = Vec::new();
         let mut open = statement.references.clone();
@@ -283,7 +288,8 @@ impl Model {
         found
     }
 
-    /// Nothing can rest on it: it is void, its slot is contested and it is not what stands, or its key is dead.
+    /// Whether nothing can rest on it: it is void, its slot is contested and it is not the half that stands, or its
+    /// key is dead.
     pub(super) fn gives_way(&self, leaf: &Leaf) -> bool {
         let dead = |key: &String| self.ledger_state().authorities.get(key).is_none_or(|known| known.revoked);
         let id = &leaf.statement.id;
@@ -301,7 +307,7 @@ impl Model {
         if halves.len() > 1 { halves } else { Vec::new() }
     }
 
-    /// Which of two statements for its slot stands, if that was reconciled.
+    /// The half of two statements for its slot that stands, if they were reconciled.
     pub(super) fn canonical_of(&self, leaf: &Leaf) -> Option<&str> {
         let of_slot = |(pair, _): &&(BTreeSet<String>, String)| pair.contains(&leaf.statement.id);
         self.ledger_state().reconciled.iter().find(of_slot).map(|(_, canonical)| canonical.as_str())
@@ -312,7 +318,7 @@ impl Model {
         !self.halves(leaf).is_empty() && self.canonical_of(leaf) != Some(&leaf.statement.id)
     }
 
-    /// A restriction that adds nothing to one in force by the same issuers is that one.
+    /// A restriction that adds nothing to one in force by the same issuers is treated as that one.
     fn check_restriction(&self, statement: &Statement) -> Place {
         let ledger_state = self.ledger_state();
         let by = |of: &Statement| of.issuers.iter().cloned().collect::<BTreeSet<String>>();
@@ -338,7 +344,7 @@ impl Model {
         }
     }
 
-    /// All governance of a domain shares one chain.
+    /// Checks the slot of a governance statement: all governance of a domain shares one chain.
     fn check_shared_slot(&self, statement: &Statement) -> Result<(), &'static str> {
         let chain = self.leaves().filter(|leaf| {
             leaf.statement.domain == statement.domain && leaf.statement.class == Some(Class::Governance)
@@ -353,8 +359,8 @@ impl Model {
         }
     }
 
-    /// Each issuer has a chain of its own in an execution's lineage. A second statement for a slot is looked for before
-    /// anything that depends on which of the two came first.
+    /// Checks the slot of an execution's statement: each issuer has a chain of its own in a lineage. A second
+    /// statement for a slot is looked for before anything that depends on which of the two came first.
     fn check_own_slot(&self, statement: &Statement) -> Result<Place, &'static str> {
         let lineage: Vec<&Leaf> = self.evidence_in(&statement.domain, &statement.lineage).collect();
         let founds = lineage.first().is_none_or(|first| first.statement.issuers == statement.issuers)
@@ -417,8 +423,8 @@ impl Model {
     }
 }
 
-/// Whether a policy says of each kind that it requires how old it may be, and which values are approved: a limit or a list,
-/// or `null` (docs/protocol.md, "Policy").
+/// Whether a policy states, for each kind that it requires, how old the evidence may be and which values are approved:
+/// a limit or a list, or `null` (docs/protocol.md, "Policy").
 fn says_what_it_checks(claims: &Value) -> bool {
     let required = claims.get("require").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     required.iter().all(|requirement| {

@@ -1,7 +1,7 @@
-//! The build of the copy with every mutant in it, and how a command goes on in it.
+//! Builds the copy with every mutant in it, and continues a command in that build.
 //!
-//! It shares cargo's target directory with the ordinary build, and the profile `sim`, so that only the crates that have mutants
-//! are built a second time. Its program has another name, so that neither replaces the other.
+//! It shares cargo's target directory with the ordinary build, and the profile `sim`, so that only the crates that
+//! have mutants are built a second time. Its program has another name, so that neither replaces the other.
 
 use std::fs::{self, File};
 use std::io;
@@ -14,13 +14,13 @@ use serde_json::Value;
 use super::scratch::{self, ScratchError};
 use crate::output::say;
 
-/// The program's name in the copy: `00-switch.patch` gives it.
+/// The program's name in the copy, which `00-switch.patch` sets.
 const PROGRAM: &str = "assent-jepsen-mutants";
 
 /// Why there is no build with the mutants.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// The work tree that this program was built from is not there.
+    /// The work tree from which this program was built is not there.
     #[error(
         "the mutants are patches to the sources, which were at `{}` when this program was built: run it where they are, as \
          `cargo run -p assent-jepsen --profile sim -- …`",
@@ -42,32 +42,32 @@ pub enum BuildError {
         #[source]
         error: io::Error,
     },
-    /// cargo ended with an error, which it has told on stderr.
-    #[error("{doing}: cargo failed, and says why above")]
+    /// cargo ended with an error, which it has printed on stderr.
+    #[error("{doing}: cargo failed, and printed why above")]
     Cargo {
         /// What was being done.
         doing: &'static str,
     },
-    /// cargo answered something else than expected.
-    #[error("cargo does not say {what}")]
+    /// cargo gave another answer than expected.
+    #[error("cargo did not report {what}")]
     Unexpected {
         /// What was asked.
         what: &'static str,
     },
 }
 
-/// The program that runs.
+/// The running program.
 pub(super) fn this_program() -> Result<PathBuf, BuildError> {
     std::env::current_exe().map_err(failed("finding this program"))
 }
 
-/// Brings the copy up to date, builds it, and answers where its program is. Only one process does so at a time.
+/// Brings the copy up to date, builds it, and returns the path of its program. Only one process does so at a time.
 pub(super) fn bring_up_to_date() -> Result<PathBuf, BuildError> {
     let root = sources()?;
     let target = target_directory(&root)?;
     let home = target.join("mutants");
     fs::create_dir_all(&home).map_err(failed(format!("making `{}`", home.display())))?;
-    // Given back when this returns, and when the process ends or becomes another program.
+    // Released when this function returns, and when the process ends or becomes another program.
     let lock = File::create(home.join("lock")).map_err(failed("making the lock of the copy"))?;
     lock.lock().map_err(failed("waiting for the lock of the copy"))?;
     say("mutants: applying the patches to a copy of the work tree");
@@ -76,7 +76,8 @@ pub(super) fn bring_up_to_date() -> Result<PathBuf, BuildError> {
     build(&root, &tree, &target)
 }
 
-/// Runs the build with the mutants in place of this process, with the same arguments. Returns only why it cannot.
+/// Replaces this process by the build with the mutants, with the same arguments. Returns only if it cannot, with the
+/// reason.
 pub(super) fn replace_this_process() -> BuildError {
     match bring_up_to_date() {
         Ok(program) => {
@@ -87,22 +88,23 @@ pub(super) fn replace_this_process() -> BuildError {
     }
 }
 
-/// The work tree that this program was built from.
+/// The work tree from which this program was built.
 fn sources() -> Result<PathBuf, BuildError> {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     let root = package.parent().unwrap_or(package).to_owned();
     if root.join(scratch::PATCHES).is_dir() { Ok(root) } else { Err(BuildError::NoSources { root }) }
 }
 
-/// cargo in the work tree's root, whose `.cargo/config.toml` then is that of the ordinary build. In the copy cargo would read that of
-/// the copy and, above it, the root's once more; with other flags it builds every dependency anew.
+/// cargo in the work tree's root, so that it reads the `.cargo/config.toml` of the ordinary build. In the copy, cargo
+/// would read the copy's file and, above it, the root's as well; the flags would differ, and it would build every
+/// dependency anew.
 fn cargo(root: &Path) -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(root).stdin(Stdio::null()).stderr(Stdio::inherit());
     cargo
 }
 
-/// What a run of cargo says on stdout.
+/// The stdout of a run of cargo.
 fn output(cargo: &mut Command, doing: &'static str) -> Result<Vec<u8>, BuildError> {
     let output = cargo.output().map_err(failed(doing))?;
     if output.status.success() { Ok(output.stdout) } else { Err(BuildError::Cargo { doing }) }

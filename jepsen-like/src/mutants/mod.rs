@@ -1,8 +1,9 @@
-//! The nodes' deliberate defects, called mutants, and the checks that must catch them. A check that never fails shows nothing.
+//! The nodes' deliberate defects, called mutants, and the checks that must catch them. A check that never fails shows
+//! nothing.
 //!
-//! The product has none of them. Each mutant is a patch in `jepsen-like/mutants`. The head of the patch says what the mistake is
-//! and which checks must catch it. [`scratch`] applies all patches to a copy of the work tree, and [`build`] builds that copy.
-//! A command that needs a mutant goes on in that build. At most one mutant is active in a process.
+//! The product has none of them. Each mutant is a patch in `jepsen-like/mutants`. The head of the patch states the
+//! mistake and which checks must catch it. [`scratch`] applies all patches to a copy of the work tree, and [`build`]
+//! builds that copy. A command that needs a mutant continues in that build. At most one mutant is active in a process.
 
 mod builder;
 pub mod scratch;
@@ -78,18 +79,18 @@ impl Mutant {
         self.name
     }
 
-    /// What the mistake is.
+    /// The mistake that it makes.
     pub fn mistake(self) -> &'static str {
         self.head().split("\n\n").next().unwrap_or_default()
     }
 
-    /// The invariants of which at least one must catch it. The first is the one that it is made for.
+    /// The invariants of which at least one must catch it. It is made for the first one.
     pub fn caught_by(self) -> Vec<&'static str> {
         self.said("Caught by:").map_or_else(Vec::new, |checks| checks.split_whitespace().collect())
     }
 
-    /// The faults that lead where the defect lies, as `sim --faults` takes them. None for a mutant that the whole mix of faults
-    /// leads to often enough.
+    /// The faults that lead to the place of the defect, as `sim --faults` takes them. `None` if the whole mix of
+    /// faults leads there often enough.
     pub fn faults(self) -> Option<&'static str> {
         self.said("Faults:")
     }
@@ -104,9 +105,9 @@ impl Mutant {
     }
 }
 
-/// There is no mutant of that name.
+/// No mutant has this name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no mutant `{0}`: there are {names}", names = names())]
+#[error("there is no mutant `{0}`; the mutants are {names}", names = names())]
 pub struct UnknownMutantError(String);
 
 fn names() -> String {
@@ -122,8 +123,8 @@ impl FromStr for Mutant {
     }
 }
 
-/// Brings the build with the mutants up to date, and answers where its program is. In that build itself this is the program that
-/// runs.
+/// Brings the build with the mutants up to date, and returns the path of its program. In that build itself this is the
+/// running program.
 ///
 /// # Errors
 /// A patch does not apply any more, or the copy cannot be made or built.
@@ -131,8 +132,8 @@ pub fn build() -> Result<PathBuf, BuildError> {
     if switch::IN_THIS_BUILD { builder::this_program() } else { builder::bring_up_to_date() }
 }
 
-/// Goes on in the build with the mutants. In that build it returns. In any other it brings that build up to date and runs it in place
-/// of this process with the same arguments, so that it does not return.
+/// Continues in the build with the mutants. In that build this function returns. In any other build it brings that
+/// build up to date and runs it in place of this process with the same arguments, so that it does not return.
 ///
 /// # Errors
 /// A patch does not apply any more, or the copy cannot be made, built or run.
@@ -140,10 +141,11 @@ pub fn go_on_with_mutants() -> Result<(), BuildError> {
     if switch::IN_THIS_BUILD { Ok(()) } else { Err(builder::replace_this_process()) }
 }
 
-/// Breaks every node of this process by a mutant, until the process ends. Where this build has no mutants, see [`go_on_with_mutants`].
+/// Activates a mutant in every node of this process, until the process ends. If this build has no mutants, see
+/// [`go_on_with_mutants`].
 ///
 /// # Errors
-/// As of [`go_on_with_mutants`], and if another mutant is active.
+/// The errors of [`go_on_with_mutants`], or another mutant is active.
 pub fn activate(mutant: Mutant) -> Result<(), String> {
     go_on_with_mutants().map_err(|error| error.to_string())?;
     switch::activate(mutant.name)

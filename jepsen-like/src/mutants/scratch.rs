@@ -1,10 +1,11 @@
 //! The copy of the work tree that has every mutant in it.
 //!
-//! Owns the folder `mutants` in cargo's target directory. It never writes to the work tree.
+//! This module owns the folder `mutants` in cargo's target directory. It never writes to the work tree.
 //!
-//! cargo names what it builds by package, features and dependencies, not by where a workspace lies. The copy and the work tree
-//! share a target directory, so `00-switch.patch` gives a feature to every crate that a patch may change. Without it cargo
-//! would take the one build for the other. What no patch may change is the same in both, has the same times, and is built once.
+//! cargo names its build outputs by package, features and dependencies, not by the workspace's path. The copy and the
+//! work tree share a target directory, so `00-switch.patch` gives a feature to every crate that a patch may change.
+//! Without it cargo would mistake one build for the other. Files that no patch may change are the same in both, with
+//! the same times, and are built once.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -20,7 +21,7 @@ pub const PATCHES: &str = "jepsen-like/mutants";
 /// The folders that patches may change: those of the crates to which `00-switch.patch` gives a feature.
 pub const MAY_CHANGE: [&str; 4] = ["cluster", "crates/registry", "crates/store", "jepsen-like"];
 
-/// Why there is no copy with every mutant in it.
+/// Why the copy with every mutant cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ScratchError {
     /// A file or folder cannot be used.
@@ -35,7 +36,7 @@ pub enum ScratchError {
         error: io::Error,
     },
     /// git does not run, or does not know the work tree.
-    #[error("git has to list the files of the work tree `{}`, and says: {said}", .root.display())]
+    #[error("git could not list the files of the work tree `{}`: {said}", .root.display())]
     NoGit {
         /// The work tree.
         root: PathBuf,
@@ -55,11 +56,11 @@ pub enum ScratchError {
     },
 }
 
-/// Copies what git knows of the work tree at `root`, and what is new and not ignored, into the empty folder `into`. Then applies
-/// every patch to the copy, in the order of their names, and answers these names.
+/// Copies every file of the work tree at `root` that git tracks, or that is new and not ignored, into the empty folder
+/// `into`. Then applies every patch to the copy, in the order of their names, and returns these names.
 ///
 /// # Errors
-/// A patch does not apply any more, git is not there, or a file cannot be read or written.
+/// A patch does not apply any more, git is missing, or a file cannot be read or written.
 pub fn make(root: &Path, into: &Path) -> Result<Vec<String>, ScratchError> {
     copy(root, into)?;
     let into = fs::canonicalize(into).map_err(io("resolving", into))?;
@@ -67,8 +68,8 @@ pub fn make(root: &Path, into: &Path) -> Result<Vec<String>, ScratchError> {
     let mut applied = Vec::new();
     for (name, patch) in patches(root)? {
         let mut apply = git(&into);
-        // git looks for no repository above the copy. In the target directory it would find the work tree's, and pass over every
-        // change without a word.
+        // git must not look for a repository above the copy. In the target directory it would find the work tree's,
+        // and skip every change silently.
         apply.env("GIT_CEILING_DIRECTORIES", above);
         apply.args(["apply", "--whitespace=nowarn"]).arg(&patch);
         let output = apply.output().map_err(io("running git in", &into))?;
@@ -80,13 +81,13 @@ pub fn make(root: &Path, into: &Path) -> Result<Vec<String>, ScratchError> {
     Ok(applied)
 }
 
-/// Brings the copy in the folder `home` up to date with the work tree at `root`, and answers where it is. A file that need not change
-/// stays as it is, and so does its time: cargo then builds only what has changed.
+/// Brings the copy in the folder `home` up to date with the work tree at `root`, and returns its path. A file that
+/// does not change keeps its time, so that cargo builds only what has changed.
 ///
-/// A crash before the end leaves a copy that is partly of the one work tree and partly of another; the next call completes it.
+/// A crash before the end leaves a mixture of an old copy and the new one; the next call completes it.
 ///
 /// # Errors
-/// As of [`make`].
+/// The errors of [`make`].
 pub fn prepare(root: &Path, home: &Path) -> Result<PathBuf, ScratchError> {
     let (next, tree) = (home.join("next"), home.join("tree"));
     if next.exists() {
@@ -106,7 +107,7 @@ pub fn prepare(root: &Path, home: &Path) -> Result<PathBuf, ScratchError> {
         if fs::read(&to).ok() != Some(new) {
             replace(&from, &to)?;
         }
-        // What is built once for both workspaces must look equally old in both.
+        // Files that are built once for both workspaces must have the same times in both.
         if !MAY_CHANGE.iter().any(|folder| file.starts_with(folder)) {
             let original = root.join(file);
             let time = original.metadata().and_then(|metadata| metadata.modified());
@@ -148,7 +149,7 @@ fn copy(root: &Path, into: &Path) -> Result<(), ScratchError> {
     for name in listed.stdout.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
         let name = Path::new(OsStr::from_bytes(name));
         let (from, to) = (root.join(name), into.join(name));
-        // git also lists what was deleted and is not committed yet.
+        // git also lists files that were deleted when the deletion is not committed yet.
         if from.is_file() {
             make_parent(&to)?;
             fs::copy(&from, &to).map_err(io("copying", &from))?;
@@ -157,7 +158,7 @@ fn copy(root: &Path, into: &Path) -> Result<(), ScratchError> {
     Ok(())
 }
 
-/// git in a folder, whatever repository a hook may have named to this process.
+/// git in a folder, without any repository that a hook may have named to this process.
 fn git(folder: &Path) -> Command {
     let mut git = Command::new("git");
     git.current_dir(folder);
@@ -201,7 +202,7 @@ fn remove(tree: &Path, file: &Path) -> Result<(), ScratchError> {
     fs::remove_file(&path).map_err(io("removing", &path))?;
     let above = file.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty());
     for folder in above {
-        // One that is not empty stays, and so do those above it.
+        // A folder that is not empty stays, and so do the folders above it.
         if fs::remove_dir(tree.join(folder)).is_err() {
             break;
         }

@@ -1,6 +1,8 @@
-//! A node's clocks: the wall clock is the simulated time, moved, jumping and drifting; boot time goes on as simulated time does.
+//! A node's clocks. The wall clock is the simulated time, shifted, with jumps and drift; boot time runs as simulated
+//! time does.
 //!
-//! Time can pass for everybody at once that no boot time has counted, as when every machine is switched off, or paused together.
+//! Time can also pass for all nodes at once without being counted in boot time, as when every machine is switched off
+//! or paused together.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -9,20 +11,20 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use assent_cluster::env::Clock;
 use assent_proof::Millis;
 
-/// When every simulation begins: 2026-01-01, in unix milliseconds.
+/// The time at which every simulation begins: 2026-01-01, in unix milliseconds.
 pub const BEGIN_MS: i64 = 1_767_225_600_000;
 
 thread_local! {
-    /// Milliseconds that have passed in the run of this thread beside the simulated time.
+    /// Milliseconds that have passed in this thread's run in addition to the simulated time.
     static PASSED_MS: Cell<i64> = const { Cell::new(0) };
 }
 
-/// A run begins on this thread.
+/// Begins a run on this thread.
 pub fn begin_this_thread() {
     PASSED_MS.set(0);
 }
 
-/// So much time passes at once, for nodes and callers alike. Only boot time has not counted it.
+/// Lets this much time pass at once, for nodes and callers alike. Boot time does not count it.
 pub fn let_pass(ms: i64) {
     PASSED_MS.set(PASSED_MS.get().saturating_add(ms));
 }
@@ -32,8 +34,8 @@ pub fn right_ms() -> i64 {
     right_at(elapsed_ms())
 }
 
-/// The right wall clock when so many milliseconds of the run have been simulated, in unix milliseconds: for those who stand outside
-/// of every simulated host, where the simulated time cannot be read.
+/// The right wall clock after this many simulated milliseconds of the run, in unix milliseconds. For code outside of
+/// every simulated host, which cannot read the simulated time.
 pub(super) fn right_at(now_ms: i64) -> i64 {
     BEGIN_MS.saturating_add(now_ms).saturating_add(PASSED_MS.get())
 }
@@ -48,11 +50,11 @@ pub struct SimClock {
 struct State {
     /// How far it is ahead of the simulated time, in milliseconds.
     ahead_ms: AtomicI64,
-    /// How far all clocks have leapt together, in milliseconds; nothing but going back undoes it.
+    /// How far all clocks have leapt together, in milliseconds; only a leap back undoes it.
     leapt_ms: AtomicI64,
-    /// How much it gains in a million milliseconds.
+    /// How many milliseconds it gains in a million.
     drift_ppm: AtomicI64,
-    /// Since when it drifts so, in milliseconds of the run.
+    /// Since when it drifts at this rate, in milliseconds of the run.
     since_ms: AtomicI64,
 }
 
@@ -63,17 +65,17 @@ pub fn elapsed_ms() -> i64 {
 }
 
 impl SimClock {
-    /// Jumps by so many milliseconds, forwards or backwards.
+    /// Jumps by this many milliseconds, forwards or backwards.
     pub fn jump(&self, by_ms: i64) {
         self.state.ahead_ms.fetch_add(by_ms, Ordering::Relaxed);
     }
 
-    /// Leaps by so many milliseconds, together with the clocks of all other nodes, until it leaps back.
+    /// Leaps by this many milliseconds, together with the clocks of all other nodes, until it leaps back.
     pub fn leap(&self, by_ms: i64) {
         self.state.leapt_ms.fetch_add(by_ms, Ordering::Relaxed);
     }
 
-    /// From `now_ms` of the run on it gains so many milliseconds in a million; what it gained so far stays.
+    /// From `now_ms` of the run on, gains this many milliseconds in a million. What it gained before stays.
     pub fn drift(&self, ppm: i64, now_ms: i64) {
         let gained = self.gained(now_ms);
         self.state.ahead_ms.fetch_add(gained, Ordering::Relaxed);
@@ -81,7 +83,7 @@ impl SimClock {
         self.state.since_ms.store(now_ms, Ordering::Relaxed);
     }
 
-    /// Is as right as the clocks of all other nodes again.
+    /// Makes it as right as the clocks of all other nodes again.
     pub fn set_right(&self) {
         self.state.ahead_ms.store(0, Ordering::Relaxed);
         self.state.drift_ppm.store(0, Ordering::Relaxed);

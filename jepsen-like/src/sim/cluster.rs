@@ -1,6 +1,7 @@
 //! The simulated machines and the network between them, and everything that can be done to them from outside.
 //!
-//! One [`SimCluster`] is one run. It moves time, ends and starts processes, cuts ways, and writes down what it sees.
+//! One [`SimCluster`] is one run. It owns the machines. It moves time, ends and starts processes, cuts links, and
+//! records what it sees.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -25,9 +26,9 @@ pub const TICK: Duration = Duration::from_millis(1);
 /// How a process ends from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// kill -9: what it wrote stays in the operating system's hands, and reaches the disk.
+    /// SIGKILL: what the process wrote stays with the operating system, and reaches the disk.
     Kill,
-    /// The power goes: what was not synced is kept, lost or torn.
+    /// A power cut: what was not synced is kept, lost or torn.
     PowerCut(Unsynced),
 }
 
@@ -41,12 +42,13 @@ pub struct SimCluster<'a> {
     down: BTreeSet<u64>,
     seen: BTreeMap<u64, (u64, Observed)>,
     cut_off: BTreeMap<u64, Begun>,
-    /// By node whose disk failed a write or a sync since it was started: how many had failed before, and the open record.
+    /// For each node whose disk failed a write or a sync since the node was started: how many had failed before, and
+    /// the open record.
     failing: BTreeMap<u64, (u64, Option<Begun>)>,
     boots: Boots,
     /// What the run has seen so far.
     pub tally: Tally,
-    /// Where it is written down.
+    /// Where the run is recorded.
     pub recorder: Recorder,
     exits: Vec<(u64, Exit)>,
 }
@@ -70,14 +72,14 @@ impl<'a> SimCluster<'a> {
         }
     }
 
-    /// A machine appears, and its process starts.
+    /// Adds a machine, and starts its process.
     pub fn add(&mut self, machine: Machine) {
         let id = machine.id;
         self.machines.insert(id, machine.clone());
         self.sim.host(node_name(id), move || machine.clone().run());
     }
 
-    /// A caller appears.
+    /// Adds a caller.
     pub fn add_client<F>(&mut self, name: &str, client: F)
     where
         F: Future<Output = turmoil::Result> + 'static,
@@ -91,13 +93,13 @@ impl<'a> SimCluster<'a> {
         self.sim.elapsed()
     }
 
-    /// One step. An error is a panic in a node, or in a caller.
+    /// Takes one step. An error is a panic in a node or in a caller.
     pub fn step(&mut self) -> Result<bool, String> {
-        // A panic in a task that a node spawned comes up through the step.
+        // A panic in a task that a node spawned reaches this step.
         let stepped = catch_unwind(AssertUnwindSafe(|| self.sim.step()));
         let done = match stepped {
             Ok(stepped) => stepped.map_err(|error| error.to_string())?,
-            Err(_) => return Err("a task of a node panicked, as it says above".to_owned()),
+            Err(_) => return Err("a task of a node panicked; the panic is printed above".to_owned()),
         };
         self.recorder.tick(self.sim.elapsed());
         self.look();
@@ -121,14 +123,14 @@ impl<'a> SimCluster<'a> {
         self.machines.get(&id)
     }
 
-    /// The nodes that the leader takes for voters.
+    /// The nodes that are voters in the leader's membership.
     pub fn voters(&self) -> Vec<u64> {
         let seen = self.leader().and_then(|id| self.observed(id));
         let all = seen.map(|seen| seen.voters.iter().flatten().copied().collect::<BTreeSet<u64>>());
         all.unwrap_or_default().into_iter().collect()
     }
 
-    /// The nodes that the leader takes for members.
+    /// The nodes that are members in the leader's membership.
     pub fn members(&self) -> Vec<u64> {
         let seen = self.leader().and_then(|id| self.observed(id));
         let all = seen.map(|seen| {
@@ -137,7 +139,7 @@ impl<'a> SimCluster<'a> {
         all.unwrap_or_default().into_iter().collect()
     }
 
-    /// How a node that runs stands.
+    /// The observed state of a node that runs.
     pub fn observed(&self, id: u64) -> Option<&Observed> {
         if self.down.contains(&id) {
             return None;
@@ -145,24 +147,24 @@ impl<'a> SimCluster<'a> {
         self.seen.get(&id).map(|(_, observed)| observed)
     }
 
-    /// Whoever leads in the newest term, by its own account.
+    /// The node that leads in the newest term, by its own account.
     pub fn leader(&self) -> Option<u64> {
         let leads = self.running().into_iter().filter_map(|id| self.observed(id).map(|seen| (seen, id)));
         leads.filter(|(seen, _)| seen.state == "leader").max_by_key(|(seen, _)| seen.term).map(|(_, id)| id)
     }
 
-    /// Processes that ended by themselves since this was last asked.
+    /// The processes that ended by themselves since the last call.
     pub fn exits(&mut self) -> Vec<(u64, Exit)> {
         std::mem::take(&mut self.exits)
     }
 
-    /// Cuts ways between nodes.
+    /// Cuts links between nodes.
     pub fn cut(&mut self, ways: &BTreeSet<Way>) {
         let changes = self.links.cut(ways);
         self.apply(&changes);
     }
 
-    /// Mends ways that were cut before.
+    /// Mends links that were cut before.
     pub fn mend(&mut self, ways: &BTreeSet<Way>) {
         let changes = self.links.mend(ways);
         self.apply(&changes);
@@ -178,12 +180,12 @@ impl<'a> SimCluster<'a> {
         self.judge_cuts();
     }
 
-    /// Messages between two nodes take up to so long.
+    /// Delays messages between two nodes by up to this long.
     pub fn delay(&mut self, a: u64, b: u64, max: Duration) {
         self.sim.set_link_max_message_latency(node_name(a), node_name(b), max);
     }
 
-    /// Ends a node's process at once. Nothing that it does while it is torn down reaches anybody.
+    /// Ends a node's process at once. Nothing that it does while it is torn down reaches any other node or caller.
     pub fn end(&mut self, id: u64, how: End, dice: &mut Dice) {
         let Some(machine) = self.machines.get(&id).cloned() else { return };
         if !self.down.insert(id) {
@@ -219,7 +221,7 @@ impl<'a> SimCluster<'a> {
             self.sim.repair(node_name(id), client);
         }
         if let Some(machine) = self.machines.get(&id) {
-            // What failed while the last process was torn down is not this one's.
+            // Failures while the last process was torn down do not belong to this one.
             self.failing.insert(id, (machine.disk.failures_told(), None));
         }
         self.boots.started(id);
@@ -240,12 +242,12 @@ impl<'a> SimCluster<'a> {
             if exit.is_none() && !dead_disk {
                 continue;
             }
-            // A disk without power takes the machine with it; what it still said by itself counts for nothing.
+            // A disk without power takes the machine down with it; how the process says that it ended does not count.
             let (exit, how) = match exit {
                 _ if dead_disk => (None, End::PowerCut(Unsynced::Keep)),
                 exit => (exit, End::Kill),
             };
-            // The disk decided what survives when its power went.
+            // The disk decided what survives when its power was cut.
             self.end(id, how, &mut Dice::new(0));
             if let Some(exit) = exit {
                 let why = exit_text(&exit);
@@ -257,7 +259,7 @@ impl<'a> SimCluster<'a> {
         }
     }
 
-    /// Writes down that a disk failed, from when its node was told until its process is over.
+    /// Records each failed disk, from when its node was told until the node's process has ended.
     fn watch_disks(&mut self) {
         for id in self.running() {
             let Some(machine) = self.machines.get(&id) else { continue };
@@ -275,12 +277,12 @@ impl<'a> SimCluster<'a> {
         self.boots.clone()
     }
 
-    /// Writes down how each node stands, where that changed.
+    /// Records the state of each node if it has changed.
     fn look(&mut self) {
         for id in self.running() {
             let Some(machine) = self.machines.get(&id) else { continue };
             if machine.disk.is_dead() {
-                // It has no power any more: what it still does is nobody's doing.
+                // The node has no power any more, so what it still does does not count.
                 continue;
             }
             let (boot, Some(observed)) = (machine.boots(), machine.observe()) else { continue };
@@ -293,7 +295,7 @@ impl<'a> SimCluster<'a> {
         }
     }
 
-    /// Begins and ends the records of nodes that can reach no quorum, whoever the voters are.
+    /// Begins and ends the records of nodes that can reach no quorum, whichever nodes are the voters.
     fn judge_cuts(&mut self) {
         let running = self.running();
         let needed = self.smallest_quorum();
@@ -301,7 +303,7 @@ impl<'a> SimCluster<'a> {
         let leads = |id: &&u64| running.iter().filter(|other| hears(**id, **other)).count() >= needed;
         let able: Vec<u64> = running.iter().filter(leads).copied().collect();
         for id in self.ids() {
-            // Whoever hears a node that can lead can be answered for by it.
+            // A node that can lead can serve the nodes that hear it.
             let cut = !running.contains(&id) || !able.iter().any(|leader| hears(id, *leader));
             if !cut {
                 if let Some(open) = self.cut_off.remove(&id) {
@@ -314,7 +316,7 @@ impl<'a> SimCluster<'a> {
         }
     }
 
-    /// The fewest nodes that might make a quorum, by any membership that any node knows of.
+    /// The smallest number of nodes that may be a quorum, by any membership that any node has.
     fn smallest_quorum(&self) -> usize {
         let groups = self.seen.values().flat_map(|(_, seen)| seen.voters.iter());
         groups.filter(|group| !group.is_empty()).map(|group| group.len() / 2 + 1).min().unwrap_or(2)
@@ -326,14 +328,14 @@ impl<'a> SimCluster<'a> {
         u64::try_from(failed.count()).unwrap_or(u64::MAX)
     }
 
-    /// Machines on which a sync succeeded over what an earlier one had given up on: somebody retried a failed fsync, or built
-    /// on what was only in memory.
+    /// Machines on which a sync succeeded after an earlier one had given up on the same sectors: the node retried a
+    /// failed fsync, or built on data that was only in memory.
     pub fn retried_syncs(&self) -> Vec<u64> {
         let lied = |machine: &&Machine| machine.disk.counts().get(FaultKind::SyncLied) > 0;
         self.machines.values().filter(lied).map(|machine| machine.id).collect()
     }
 
-    /// Ends the records that are still open, and counts what the machines know.
+    /// Ends the records that are still open, and counts what the machines have counted.
     pub fn close(&mut self) {
         for counts in self.machines.values().map(|machine| machine.wires.counts()) {
             self.tally.reached_often("message came late", counts.held);

@@ -1,4 +1,5 @@
-//! `assent-jepsen sim`: seeds by number, what they brought as a table, and how to see a failure again.
+//! `assent-jepsen sim`: runs seeds by number, prints the results as a table, and prints the command that shows a
+//! failure again.
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -23,9 +24,9 @@ const PROGRESS_EACH: u64 = 10;
 
 /// Run whole clusters in simulation, seed by seed, and judge them.
 ///
-/// Each seed is one process and one thread: 3 or 5 nodes with their real code on a simulated network, disk and clock, callers
-/// over HTTP, and a nemesis. The same seed of the same build gives the same run. What happened is judged by every invariant
-/// that is checked; a violation ends with 1 and with the command that shows it again.
+/// Each seed is one process and one thread: 3 or 5 nodes with their real code on a simulated network, disk and clock,
+/// callers over HTTP, and a nemesis. The same seed of the same build gives the same run. Every run is judged by every
+/// invariant that is checked. If one is violated, the exit code is 1, and the command prints how to show it again.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Example:
@@ -36,10 +37,10 @@ pub struct SimArgs {
     /// One seed
     #[arg(long, value_name = "N", conflicts_with = "seeds")]
     seed: Option<u64>,
-    /// Seeds from A up to, but not with, B
+    /// Seeds from A up to, but not including, B
     #[arg(long, value_name = "A..B", value_parser = parse_seeds)]
     seeds: Option<Range<u64>>,
-    /// How many nodes begin, 3 or 5
+    /// Number of nodes at the beginning, 3 or 5
     #[arg(long, default_value_t = 3, value_parser = clap::builder::PossibleValuesParser::new(["3", "5"]).map(|n| n.parse::<u64>().unwrap_or(3)))]
     nodes: u64,
     /// How long faults are made, in simulated seconds [default: 20]
@@ -51,13 +52,13 @@ pub struct SimArgs {
     /// Kinds of faults, `all` or `none`
     #[arg(long, value_name = "KIND,…", default_value = "all", value_parser = parse_faults)]
     faults: Faults,
-    /// How many callers
+    /// Number of callers
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=16))]
     clients: u64,
-    /// Break the nodes on purpose by this defect; the build that has the defects is made first
+    /// Break the nodes on purpose with this defect; the build that has the defects is made first
     #[arg(long, value_name = "NAME")]
     mutant: Option<Mutant>,
-    /// Faults to leave out, by their number in the run; what else happens stays as near as can be
+    /// Faults to leave out, by their number in the run; everything else stays as similar as possible
     #[arg(long, value_name = "N,…", value_delimiter = ',')]
     skip: Vec<u64>,
     /// Write what the nodes log, with simulated times, to FILE (one seed)
@@ -66,13 +67,13 @@ pub struct SimArgs {
     /// Write the history to FILE (one seed)
     #[arg(long, value_name = "FILE", requires = "seed")]
     history: Option<PathBuf>,
-    /// After a violation, leave out every fault without which it still shows
+    /// After a violation, leave out every fault that it does not need
     #[arg(long, requires = "seed")]
     shrink: bool,
-    /// How many seeds at once [default: as many as there are cores]
+    /// Number of seeds at once [default: the number of cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=64))]
     jobs: Option<u64>,
-    /// Do this one seed in this process, and print its report as JSON
+    /// Run this one seed in this process, and print its report as JSON
     #[arg(long, hide = true, requires = "seed")]
     here: bool,
 }
@@ -81,7 +82,7 @@ pub struct SimArgs {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Faults(Vec<Kind>);
 
-/// Most seeds of one command.
+/// The largest number of seeds of one command.
 const SEEDS_MAX: u64 = 1_000_000;
 
 fn parse_seeds(text: &str) -> Result<Range<u64>, String> {
@@ -113,7 +114,7 @@ impl SimArgs {
         }
     }
 
-    /// The arguments that say what is run, but for the seed.
+    /// The arguments that describe the run, except the seed.
     fn arguments(&self) -> Vec<String> {
         let faults = match self.faults.0.as_slice() {
             [] => "none".to_owned(),
@@ -147,7 +148,7 @@ impl SimArgs {
     }
 }
 
-/// Runs the command; whether nothing was violated.
+/// Runs the command. Returns whether nothing was violated.
 pub fn sim(args: &SimArgs, json: bool) -> Result<bool, String> {
     if let Some(mutant) = args.mutant {
         activate(mutant)?;
@@ -183,7 +184,7 @@ pub fn sim(args: &SimArgs, json: bool) -> Result<bool, String> {
     Ok(report.is_good())
 }
 
-/// One seed, in this process.
+/// Runs one seed in this process.
 fn here(args: &SimArgs) -> Result<SeedReport, String> {
     let seed = args.seed.unwrap_or(1);
     if let Some(path) = &args.trace {
@@ -198,7 +199,7 @@ fn here(args: &SimArgs) -> Result<SeedReport, String> {
     Ok(report)
 }
 
-/// Tells on stderr how far it is, and at once what a seed violates.
+/// Prints the progress on stderr, and a seed's violations at once.
 fn tell(progress: &Progress, seed: &SeedReport, all: &SeedsReport) {
     for found in &seed.violations {
         progress.interrupt(&format!("seed {}: {} violated: {}", seed.seed, found.invariant, found.what));

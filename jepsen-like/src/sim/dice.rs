@@ -1,4 +1,5 @@
-//! All chance in a simulation. One seed gives one sequence; parts that must not disturb one another fork their own.
+//! All chance in a simulation. One seed gives one sequence. Parts that must not influence one another fork sequences
+//! of their own.
 
 /// A seeded generator (SplitMix64: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014). Not for
 /// secrets.
@@ -13,7 +14,7 @@ impl Dice {
         Self { state: seed }
     }
 
-    /// A sequence of its own for a part named `label`; this one does not move.
+    /// A separate sequence for a part named `label`; this one stays where it is.
     pub fn fork(&self, label: &str) -> Self {
         let mut state = self.state ^ 0xcbf2_9ce4_8422_2325;
         for byte in label.bytes() {
@@ -33,9 +34,9 @@ impl Dice {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below `bound`; 0 if there is none.
+    /// A number below `bound`; 0 if `bound` is 0.
     pub fn below(&mut self, bound: u64) -> u64 {
-        // The bias of the remainder is below 2^-40 for bounds below 2^24, far under what a run could notice.
+        // The bias of the remainder is below 2^-40 for bounds below 2^24, far less than a run could notice.
         self.next_u64().checked_rem(bound).unwrap_or(0)
     }
 
@@ -49,13 +50,13 @@ impl Dice {
         self.below(denominator) < numerator
     }
 
-    /// One of them; none if there are none.
+    /// One of them; `None` if there are none.
     pub fn pick<'a, T>(&mut self, among: &'a [T]) -> Option<&'a T> {
         let at = self.below(u64::try_from(among.len()).unwrap_or(u64::MAX));
         among.get(usize::try_from(at).unwrap_or(usize::MAX))
     }
 
-    /// The same in another order.
+    /// Shuffles the items.
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for end in (1..items.len()).rev() {
             let with = self.below(u64::try_from(end).unwrap_or(0).saturating_add(1));

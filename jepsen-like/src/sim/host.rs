@@ -19,13 +19,13 @@ use super::world::environment;
 /// A machine. Clones are the same machine.
 #[derive(Clone)]
 pub struct Machine {
-    /// Which node lives here.
+    /// The number of the node on this machine.
     pub id: u64,
-    /// What survives its process.
+    /// The disk, which survives the process.
     pub disk: SimDisk,
-    /// What it takes for the time.
+    /// The clock that the node reads.
     pub clock: SimClock,
-    /// What becomes of its messages to its peers.
+    /// The messages that the node sends to its peers.
     pub wires: Wires,
     state: Rc<State>,
 }
@@ -55,7 +55,7 @@ pub enum Exit {
 }
 
 impl Machine {
-    /// A machine with an empty disk and a right clock. Its chance follows from `dice`.
+    /// A machine with an empty disk and a right clock. `dice` decides its chance.
     pub fn new(id: u64, config: Config, disk: SimDisk, dice: Dice) -> Self {
         let state = State {
             config: RefCell::new(config),
@@ -73,7 +73,7 @@ impl Machine {
     pub async fn run(self) -> turmoil::Result {
         let boot = self.state.boots.get().saturating_add(1);
         self.state.boots.set(boot);
-        // As the real disk does when it is opened.
+        // The real disk does the same when it is opened.
         self.disk.drop_cache();
         self.wires.power_on();
         let dice = self.state.dice.fork(&format!("boot {boot}"));
@@ -127,7 +127,7 @@ impl Machine {
         service.as_ref().and_then(|service| service.status(&Caller::Anonymous).clock.registry_time)
     }
 
-    /// Whether the node runs, and its wall clock is where it trusts it to be by its boot time.
+    /// Whether the node runs, and its wall clock agrees with the anchor that it trusts.
     pub fn is_anchored(&self) -> bool {
         let service = self.state.service.borrow();
         service.as_ref().is_some_and(|service| service.status(&Caller::Anonymous).clock.anchored)
@@ -138,7 +138,7 @@ impl Machine {
         self.state.config.borrow().addresses().0
     }
 
-    /// Where this node's own membership has another one, if it runs and knows it.
+    /// Where this node's own membership says that another node is, if this node runs and the membership says so.
     pub fn peer_known(&self, node: u64) -> Option<String> {
         self.state.service.borrow().as_ref().and_then(|service| service.peer_known(node))
     }
@@ -153,22 +153,22 @@ impl Machine {
         self.state.boots.get()
     }
 
-    /// How the node stands, if it runs.
+    /// The state of the node, if it runs.
     pub fn observe(&self) -> Option<Observed> {
         self.state.service.borrow().as_ref().and_then(Service::observe)
     }
 
-    /// Term and log index that the node knows another to have acknowledged, if it runs.
+    /// Term and log index that this node knows another node to have acknowledged, if this node runs.
     pub fn remembers(&self, node: u64) -> Option<(u64, u64)> {
         self.state.service.borrow().as_ref().and_then(|service| service.remembers(node))
     }
 
-    /// How the process ended by itself, if it did since this was last asked.
+    /// How the process ended by itself, if it did since the last call.
     pub fn take_exit(&self) -> Option<Exit> {
         self.state.exit.borrow_mut().take()
     }
 
-    /// Lets go of everything that belongs to the running process, before it is ended from outside.
+    /// Drops everything that belongs to the running process, before the process is ended from outside.
     pub fn let_go(&self) {
         self.state.service.borrow_mut().take();
     }

@@ -1,4 +1,5 @@
-//! An HTTP client over the simulated network: one request at a time, one kept connection a node, a deadline for each.
+//! An HTTP client over the simulated network: one request at a time, one connection kept to each node, and a deadline
+//! for each request.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -16,16 +17,16 @@ use turmoil::net::TcpStream;
 
 use super::setup::{CLIENT_PORT, node_name};
 
-/// Most bytes of an answer.
+/// The largest body that is read, in bytes.
 const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 
-/// How often each node was started again: a connection to an earlier life of it is dead, which a real machine that is up again
-/// says, and a simulated one does not. Clones are the same count.
+/// How often each node was started again. A connection to an earlier life of a node is dead; a real machine that is up
+/// again reports this, and a simulated one does not. Clones are the same count.
 #[derive(Debug, Clone, Default)]
 pub struct Boots(Rc<RefCell<BTreeMap<u64, u64>>>);
 
 impl Boots {
-    /// A node is started again.
+    /// Counts a start of a node.
     pub fn started(&self, node: u64) {
         let mut boots = self.0.borrow_mut();
         let count = boots.entry(node).or_insert(0);
@@ -40,7 +41,7 @@ impl Boots {
 /// Connections to nodes.
 pub struct Http {
     boots: Boots,
-    /// By node: to which of its lives, and the connection.
+    /// For each node: the life that the connection is to, and the connection.
     connections: BTreeMap<u64, (u64, SendRequest<Full<Bytes>>)>,
 }
 
@@ -49,7 +50,7 @@ pub struct Http {
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
-    /// The body; null if it is no JSON.
+    /// The body; null if it is not JSON.
     pub body: Value,
     /// The body as text.
     pub text: String,
@@ -65,12 +66,12 @@ pub enum NoAnswer {
 }
 
 impl Http {
-    /// None yet.
+    /// A client without connections yet.
     pub fn new(boots: Boots) -> Self {
         Self { boots, connections: BTreeMap::new() }
     }
 
-    /// Asks `node`, and waits `within` for its answer.
+    /// Asks `node`, and waits up to `within` for its answer.
     pub async fn ask(
         &mut self,
         node: u64,

@@ -1,7 +1,8 @@
-//! `assent-jepsen mutants`: breaks the nodes on purpose, one defect at a time, and counts the seeds until a check notices.
+//! `assent-jepsen mutants`: breaks the nodes on purpose, one defect at a time, and counts the seeds until a check
+//! notices.
 //!
-//! A check that no defect can make fail shows nothing. Beside them runs a green control: the nodes as they are, over the same
-//! seeds, of which no check may complain.
+//! A check that no defect can make fail shows nothing. In addition there is a green control: the nodes without a
+//! defect, over the same seeds, in which no check may find a violation.
 
 use std::fmt::Write;
 
@@ -14,15 +15,15 @@ use crate::mutants::{Mutant, build, go_on_with_mutants};
 use crate::output::{print, say};
 use crate::table::{Side, Table};
 
-/// The pseudo-invariant of one seed giving one trace.
+/// The pseudo-invariant that one seed gives one trace.
 const SAME_TRACE: &str = "M1";
 
 /// Break the nodes on purpose, and see that the checks notice.
 ///
-/// Each mutant is a deliberate defect. All of them are applied as patches to a copy of the work tree, which is built first. For
-/// each, seeds are run until the check that it is made for notices, which is the first of those that it is meant for, or the
-/// budget is spent. The green control runs without a defect. It ends with 1 if a mutant is caught by none that it is meant for or
-/// the control is not green.
+/// Each mutant is a deliberate defect. All of them are applied as patches to a copy of the work tree, which is built
+/// first. For each mutant, seeds are run until the check that it is made for notices, or the budget is spent; that
+/// check is the first of those that are meant to notice. The green control runs without a defect. The exit code is 1
+/// if no check that is meant to notice catches some mutant, or if the control is not green.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Example:
@@ -30,64 +31,66 @@ Example:
   cargo run -p assent-jepsen --profile sim -- mutants --only cache-allow-1s,lease-read
   cargo run -p assent-jepsen --profile sim -- mutants --build")]
 pub struct MutantsArgs {
-    /// Only build the nodes with the mutants, and print where the program is; without `--mutant` it does what this one does
+    /// Only build the nodes with the mutants, and print the path of the program; without `--mutant` it does the same
+    /// as this one
     #[arg(long)]
     build: bool,
-    /// How many seeds a mutant may take
+    /// The largest number of seeds for each mutant
     #[arg(long, value_name = "N", default_value_t = 150, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     budget: u64,
-    /// How many seeds the green control runs
+    /// The number of seeds of the green control
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(0..=10_000))]
     control: u64,
     /// The first seed
     #[arg(long, value_name = "N", default_value_t = 0)]
     first: u64,
-    /// How long faults are made in each, in simulated seconds
+    /// How long faults are made in each seed, in simulated seconds
     #[arg(long, value_name = "S", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
-    /// How many nodes begin
+    /// Number of nodes at the beginning
     #[arg(long, value_name = "N", default_value_t = 3)]
     nodes: u64,
-    /// Only these
+    /// Only these mutants
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     only: Vec<Mutant>,
-    /// So many, from the list's place that this number gives: a rotating handful
+    /// Only COUNT mutants, beginning at a place in the list that TURN gives: a rotating selection
     #[arg(long, value_names = ["COUNT", "TURN"], num_args = 2, conflicts_with = "only")]
     handful: Vec<u64>,
-    /// How many seeds at once [default: as many as there are cores]
+    /// Number of seeds at once [default: the number of cores]
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
 }
 
-/// What became of one mutant.
+/// The result for one mutant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Caught {
-    /// Which.
+    /// The mutant.
     pub mutant: String,
     /// The checks that are meant to notice. The first is the one that it is made for.
     pub meant_for: Vec<String>,
-    /// How many seeds it took until that one noticed; none if it did not within the budget, or judges no histories.
+    /// How many seeds it took until the first one noticed; none if it did not within the budget, or judges no
+    /// histories.
     pub named: Option<u64>,
     /// Which of them noticed first, and how many seeds it took; none if none did within the budget.
     pub caught: Option<(String, u64)>,
-    /// Checks that noticed though they are not meant to.
+    /// Checks that noticed although they are not meant to.
     pub also: Vec<String>,
 }
 
-/// What became of all.
+/// The results for all mutants.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Hunted {
-    /// A row a mutant.
+    /// One row for each mutant.
     pub mutants: Vec<Caught>,
     /// How many seeds the control ran.
     pub control: u64,
-    /// What the checks complained of without a defect.
+    /// The violations that the checks found without a defect.
     pub false_alarms: Vec<String>,
 }
 
-/// Runs the command; whether every mutant was caught and the control is green.
+/// Runs the command. Returns whether every mutant was caught and the control is green.
 pub fn mutants(args: &MutantsArgs, json: bool) -> Result<bool, String> {
     if args.build {
         let program = build().map_err(|error| error.to_string())?;
@@ -181,7 +184,8 @@ fn one(args: &MutantsArgs, mutant: Mutant) -> Result<Caught, SeedsError> {
     Ok(row)
 }
 
-/// Whether an invariant is judged here at all: some are shown by other tests, so that no number of seeds violates them.
+/// Whether an invariant is judged in seeds at all: other tests show some invariants, so that no number of seeds
+/// violates them.
 fn judges_seeds(id: &str) -> bool {
     let mut judged = INVARIANTS.iter().filter(|invariant| invariant.is_judged_in(Setting::Simulation));
     id == SAME_TRACE || judged.any(|invariant| invariant.id == id)
@@ -205,14 +209,15 @@ fn plan(args: &MutantsArgs, mutant: Option<Mutant>, first: u64, count: u64) -> P
     Plan { seeds, arguments, jobs: jobs(args), stop_at_first: false }
 }
 
-/// How many there are, and the one in the middle.
+/// The number of seeds in the list, and the median.
 fn count_and_median(mut seeds: Vec<u64>) -> (usize, u64) {
     seeds.sort_unstable();
     (seeds.len(), seeds.get(seeds.len() / 2).copied().unwrap_or(0))
 }
 
 impl Caught {
-    /// The cells of its row: the mutant, the checks that are meant to notice, when the first of them did, when any did, and others.
+    /// The cells of the mutant's row: its name, the checks that are meant to notice, when the first of them did, when
+    /// any did, and other checks.
     fn cells(&self) -> [String; 5] {
         let made_for = self.meant_for.first().map_or("", String::as_str);
         let named = match self.named {

@@ -1,21 +1,22 @@
-//! What a false peer could say: lies, each made of a message that a node sends to a peer.
+//! The lies of a false peer, each made from a message that a node sends to a peer.
 //!
 //! A node must refuse each of them, whatever state it is in:
 //!
-//! - An append that Raft refuses, since it is from an earlier term than the message before it, or follows an entry that does not
-//!   exist. It claims that members have acknowledged what no node has. A node that remembered it would keep these members out.
-//! - A term or a log index over the bound of `cluster/src/peer/bounds.rs`, in an append or in a call for votes. It ends the
-//!   connection.
+//! - An append that Raft refuses, since it is from an earlier term than the message before it, or follows an entry
+//!   that does not exist. It claims that members have acknowledged what no node has. If a node remembered that claim,
+//!   it would keep these members out.
+//! - A term or a log index over the bound of `cluster/src/peer/bounds.rs`, in an append or in a call for votes. It
+//!   ends the connection.
 //!
-//! Appends that Raft would accept and votes that it would grant are left out: nodes do not authenticate one another yet, so they
-//! would believe them.
+//! Appends that Raft would accept and votes that it would grant are left out: nodes do not authenticate one another
+//! yet, so a node would believe them.
 
 use assent_cluster::peer::{Acknowledged, Append, Message, PreVote, Vote, read_request, request_frame};
 use bytes::Bytes;
 
 use super::dice::Dice;
 
-/// A term and a log index that no run reaches, and that every node's clock allows a peer to claim.
+/// A term and a log index that no run reaches, but that every node's clock allows a peer to claim.
 const FAR: u64 = 1 << 30;
 
 /// Makes lies.
@@ -29,7 +30,7 @@ pub(super) struct Liar {
 pub(super) struct Lie {
     /// The frame, with the request id of the message that it was made of.
     pub(super) frame: Bytes,
-    /// Whether it is over the bound, and not Raft's to refuse.
+    /// Whether it is over the bound, so that Raft does not have to refuse it.
     pub(super) is_impossible: bool,
 }
 
@@ -38,8 +39,8 @@ impl Liar {
         Self { dice, nodes }
     }
 
-    /// Now and then a lie, made of this message. It has to follow the message on the same connection, so that its
-    /// receiver knows the message's term by then.
+    /// Sometimes returns a lie, made from this message. The lie must follow the message on the same connection, so
+    /// that its receiver already knows the message's term.
     pub(super) fn lie_after(&mut self, kind: u8, frame: &[u8]) -> Option<Lie> {
         if kind == Append::KIND && self.dice.chance(1, 8) {
             let (id, append) = read_request::<Append>(frame).ok()?;
@@ -60,7 +61,7 @@ impl Liar {
     fn of_append(&mut self, id: u64, mut append: Append) -> Option<Lie> {
         let term = append.rpc.vote.leader_id.term;
         if term == 0 {
-            // No term is earlier.
+            // There is no earlier term.
             return None;
         }
         append.rpc.entries.clear();

@@ -1,4 +1,4 @@
-//! Whole clusters in one process and one thread: the node's own code on a simulated network, disk and clock.
+//! Simulates whole clusters in one process and one thread: the node's own code on a simulated network, disk and clock.
 
 #[cfg(not(tokio_unstable))]
 compile_error!(

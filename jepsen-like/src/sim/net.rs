@@ -10,8 +10,8 @@ use turmoil::net::{TcpListener, TcpStream};
 use super::setup::{PEER_PORT, PEER_PORT_MOVED};
 use super::wire::Wires;
 
-/// TCP between simulated hosts. It loses nothing by itself; what is cut or delayed is decided outside, and what becomes of
-/// messages to peers on their wires.
+/// TCP between simulated hosts. It loses nothing by itself: the simulated cluster decides what is cut or delayed, and
+/// the wires change messages to peers.
 #[derive(Debug, Clone, Default)]
 pub struct SimNet {
     wires: Wires,
@@ -24,7 +24,7 @@ impl SimNet {
     }
 }
 
-/// Whether it is where peers are reached.
+/// Whether the address is one at which peers are reached.
 fn is_of_peers(addr: &str) -> bool {
     let port = addr.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
     port.is_some_and(|port: u16| [PEER_PORT, PEER_PORT_MOVED].contains(&port))
@@ -54,7 +54,7 @@ fn wired(wires: Option<&Wires>, stream: TcpStream) -> BoxStream {
 
 struct SimListener {
     listener: TcpListener,
-    /// Of a listener for peers.
+    /// `Some` for a listener for peers.
     wires: Option<Wires>,
 }
 

@@ -1,5 +1,5 @@
-//! Whoever runs the cluster: adds nodes, makes them vote, removes them, hands leadership over; over HTTP, until it is done or
-//! hopeless.
+//! The operator of the cluster: it adds nodes, promotes them, removes them and transfers leadership, over HTTP, until
+//! a task is done or given up.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -13,38 +13,39 @@ use tokio::time::sleep;
 use super::dice::Dice;
 use super::http::{Answer, Boots, Http};
 
-/// How long one call may take; a change may wait ten seconds for its commit.
+/// The deadline of one call; a change may wait ten seconds for its commit.
 const WITHIN: Duration = Duration::from_secs(12);
-/// How often a task is tried before it is given up.
+/// How often a task is tried before the operator gives it up.
 const TRIES: u32 = 40;
 /// The pause between two tries.
 const PAUSE: Duration = Duration::from_millis(300);
-/// How long a node is left a learner now and then, in milliseconds: what a learner does otherwise than a voter would hardly ever show.
+/// How long a node sometimes stays a learner, in milliseconds: otherwise the differences between a learner and a voter
+/// would hardly ever show.
 const LEARNER_MS: (u64, u64) = (1_000, 3_500);
 
-/// Something to do.
+/// A task of the operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Task {
-    /// A node that runs becomes a learner.
+    /// Add a running node as a learner.
     Add(u64),
-    /// A learner votes.
+    /// Promote a learner to a voter.
     Promote(u64),
-    /// A member leaves.
+    /// Remove a member.
     Remove(u64),
-    /// Another voter leads.
+    /// Transfer leadership to another voter.
     Transfer,
 }
 
 /// How a task ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Done {
-    /// Which task.
+    /// The task.
     pub task: Task,
     /// Whether it was done.
     pub well: bool,
 }
 
-/// What is to be done, and what was. Clones are the same queue.
+/// The tasks to do, and the finished ones. Clones are the same queue.
 #[derive(Debug, Clone, Default)]
 pub struct OperatorQueue {
     state: Rc<RefCell<State>>,
@@ -58,23 +59,23 @@ struct State {
 }
 
 impl OperatorQueue {
-    /// Asks for something, after what was asked for before.
+    /// Adds a task behind the others.
     pub fn ask(&self, task: Task) {
         self.state.borrow_mut().todo.push_back(task);
     }
 
-    /// Whether nothing is to be done.
+    /// Whether there are no tasks.
     pub fn is_idle(&self) -> bool {
         let state = self.state.borrow();
         state.todo.is_empty() && !state.busy
     }
 
-    /// Forgets what is not begun.
+    /// Forgets the tasks that are not begun.
     pub fn clear(&self) {
         self.state.borrow_mut().todo.clear();
     }
 
-    /// What was done since this was last asked.
+    /// The tasks that were finished since the last call.
     pub fn take_done(&self) -> Vec<Done> {
         std::mem::take(&mut self.state.borrow_mut().done)
     }
@@ -90,14 +91,15 @@ impl OperatorQueue {
         let mut state = self.state.borrow_mut();
         state.busy = false;
         if !well {
-            // What comes next rests on it.
+            // The later tasks depend on it.
             state.todo.clear();
         }
         state.done.push(Done { task, well });
     }
 }
 
-/// Does what is in the queue, for ever. `nodes` are those to ask, and `learner` is told which node was added and does not vote yet.
+/// Carries out the queue, for ever. `nodes` are the nodes to ask, and `learner` is set to the node that was added and
+/// is not a voter yet.
 pub async fn operate(
     operator_queue: OperatorQueue,
     nodes: Rc<RefCell<Vec<u64>>>,
@@ -153,14 +155,14 @@ async fn attempt(http: &mut Http, task: &Task, node: u64) -> bool {
         Ok(Answer { status: 200, .. }) => true,
         Ok(answer) => {
             let code = answer.body.get("code").and_then(Value::as_str).unwrap_or_default();
-            // Done already, by a try whose answer did not come.
+            // An earlier attempt has done it, whose answer did not arrive.
             matches!((task, code), (Task::Remove(_), "member_unknown"))
         }
         Err(_) => false,
     }
 }
 
-/// What a node says of itself, as whoever adds it has to say it.
+/// What a node states about itself, which is needed to add it.
 async fn introduce(http: &mut Http, id: u64) -> Option<Value> {
     let answer = http.ask(id, Method::GET, "/v1/cluster/status", Vec::new(), WITHIN).await.ok()?;
     let node = answer.body.get("node")?;

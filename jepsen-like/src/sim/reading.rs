@@ -1,4 +1,4 @@
-//! At the end: what each node holds.
+//! Reads, at the end of a run, what each node holds.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -13,12 +13,12 @@ use super::recorder::Recorder;
 use crate::history::{Op, Outcome};
 use crate::reading::{Reads, ledger};
 
-/// How long one answer may take.
+/// The deadline of one answer.
 const WITHIN: Duration = Duration::from_secs(5);
 /// How often a read is tried.
 const TRIES: u32 = 5;
 
-/// Reads a node's ledger, bytes and digest, and then takes one from `left`.
+/// Reads a node's ledger, with bytes and digest, and then decrements `left`.
 pub(super) async fn read_ledger(
     node: u64,
     recorder: Recorder,

@@ -1,4 +1,4 @@
-//! Writes the history down while it happens. Shared by everything in one simulation, which is one thread.
+//! Writes the history while it happens. Everything in one simulation, which is one thread, shares it.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -17,18 +17,18 @@ pub struct Recorder {
 #[derive(Default)]
 struct State {
     last_ns: u64,
-    /// None where it turned out that nothing had happened.
+    /// `None` if it turned out that nothing had happened.
     records: Vec<Option<Record>>,
 }
 
-/// An operation that has begun. If it is dropped instead of being finished, nobody knows its outcome.
+/// An operation that has begun. If it is dropped instead of being finished, its outcome is unknown.
 pub struct Begun {
     recorder: Recorder,
     at: usize,
 }
 
 impl Recorder {
-    /// The time now, in simulated nanoseconds. No two readings are equal: what happens on one thread has an order, and the
+    /// The time now, in simulated nanoseconds. No two readings are equal: events on one thread have an order, and the
     /// order of the readings is that order, within the same millisecond too.
     pub fn now(&self) -> u64 {
         let elapsed = turmoil::in_simulation().then(turmoil::sim_elapsed).flatten().unwrap_or_default();
@@ -38,14 +38,14 @@ impl Recorder {
         state.last_ns
     }
 
-    /// So much time has passed, as the simulated cluster knows, which stands outside of every simulated host.
+    /// Sets the elapsed time, which the simulated cluster knows from outside of every simulated host.
     pub fn tick(&self, elapsed: Duration) {
         let elapsed_ns = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
         let mut state = self.state.borrow_mut();
         state.last_ns = elapsed_ns.max(state.last_ns);
     }
 
-    /// An operation begins.
+    /// Records the beginning of an operation.
     pub fn begin(&self, op: Op, client: u64, node: u64, key: &str, input: Value) -> Begun {
         let now = self.now();
         let mut state = self.state.borrow_mut();
@@ -63,12 +63,12 @@ impl Recorder {
         Begun { recorder: self.clone(), at: state.records.len().saturating_sub(1) }
     }
 
-    /// Something was seen.
+    /// Records something that the harness saw.
     pub fn saw(&self, op: Op, node: u64, output: Value) {
         self.begin(op, 0, node, "", Value::Null).end(Outcome::Ok, output);
     }
 
-    /// A fault begins.
+    /// Records the beginning of a fault.
     pub fn fault(&self, node: u64, input: Value) -> Begun {
         self.begin(Op::Fault, 0, node, "", input)
     }
@@ -90,7 +90,7 @@ impl Recorder {
 }
 
 impl Begun {
-    /// It returned.
+    /// Records that the operation returned.
     pub fn end(self, outcome: Outcome, output: Value) {
         let now = self.recorder.now();
         let mut state = self.recorder.state.borrow_mut();
@@ -101,19 +101,19 @@ impl Begun {
         }
     }
 
-    /// A fault is over.
+    /// Records that a fault is over.
     pub fn over(self) {
         self.end(Outcome::Ok, Value::Null);
     }
 
-    /// It certainly never reached anybody: as if it had not begun.
+    /// Removes an operation that certainly never reached a node, as if it had not begun.
     pub fn forget(self) {
         if let Some(record) = self.recorder.state.borrow_mut().records.get_mut(self.at) {
             *record = None;
         }
     }
 
-    /// Nobody knows how it ended, and nobody waits any more; it may yet happen.
+    /// Records an unknown end: no client waits for it any more, and it may still happen.
     pub fn unknown(self, output: Value) {
         let mut state = self.recorder.state.borrow_mut();
         if let Some(Some(record)) = state.records.get_mut(self.at) {

@@ -1,4 +1,4 @@
-//! One run: found a cluster, let callers and nemesis at it, heal it, read what every node holds.
+//! One run: it founds a cluster, runs callers and a nemesis on it, heals it, and reads what every node holds.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -22,19 +22,19 @@ use super::tuning::tune;
 use super::workload::{Book, Client, Shared, a_crowd_comes, domains};
 use crate::history::History;
 
-/// How long the nodes have to find a leader at the beginning.
+/// How long the nodes may take to find a leader at the beginning.
 const BEGIN_WITHIN: Duration = Duration::from_secs(20);
-/// The number of whoever leads the crowd on; it asks nothing itself.
+/// The number of the client that leads the crowd; it asks nothing itself.
 const CROWD_ID: u64 = 200;
-/// How long callers go on asking after everything is healed.
+/// How long callers continue to ask after everything is healed.
 const SETTLE: Duration = Duration::from_secs(11);
-/// How long the nodes have to hold the same after that.
+/// How long the nodes may take after that to hold the same state.
 const CONVERGE_WITHIN: Duration = Duration::from_secs(60);
 
-/// What is run.
+/// The settings of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// Decides everything.
+    /// The seed, which decides everything.
     pub seed: u64,
     /// How many nodes begin, 3 or 5.
     pub nodes: u64,
@@ -48,15 +48,15 @@ pub struct Config {
     pub skip: BTreeSet<u64>,
 }
 
-/// What a run brought.
+/// The result of a run.
 pub struct Ran {
     /// What happened.
     pub history: History,
-    /// What was seen.
+    /// What was counted.
     pub tally: Tally,
     /// How much time was simulated.
     pub simulated: Duration,
-    /// Whether every node held the same in the end.
+    /// Whether every node held the same state in the end.
     pub converged: bool,
     /// How many nodes were told that a write or an fsync had failed.
     pub failed_disks: u64,
@@ -64,7 +64,7 @@ pub struct Ran {
     pub retried_fsync: Vec<u64>,
 }
 
-/// Why a run did not come to its end.
+/// Why a run did not reach its end.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// It could not begin.
@@ -75,14 +75,14 @@ pub enum RunError {
     Panicked {
         /// When, in simulated time.
         at: Duration,
-        /// What was said.
+        /// The panic's message.
         problem: String,
-        /// What had happened.
+        /// The history until then.
         history: Box<History>,
     },
 }
 
-/// Runs it. `folder` takes the genesis file and the keys. Everything else is in memory, and one thread does it all.
+/// Runs it. `folder` holds the genesis file and the keys. Everything else is in memory, on one thread.
 pub fn run(config: &Config, folder: &Path, progress: &mut dyn FnMut(Duration)) -> Result<Ran, RunError> {
     let dice = Dice::new(config.seed);
     assent_cluster::raft::runtime::seed_this_thread(dice.fork("raft").next_u64());
@@ -91,7 +91,7 @@ pub fn run(config: &Config, folder: &Path, progress: &mut dyn FnMut(Duration)) -
     let setup = SimSetup::write(folder, config.nodes, &plans)?;
     let heads = setup.heads().to_vec();
     let recorder = Recorder::default();
-    // After a panic its tasks are in no state to be torn down, and the process ends soon anyway.
+    // After a panic the tasks are in no state to be torn down, and the process ends soon anyway.
     let mut cluster = ManuallyDrop::new(SimCluster::new(network(&dice), recorder.clone()));
     let factory = {
         let dice = dice.clone();
@@ -164,7 +164,7 @@ pub fn run(config: &Config, folder: &Path, progress: &mut dyn FnMut(Duration)) -
         nemesis.tick(&mut cluster);
     }
     nemesis.heal(&mut cluster);
-    // Nothing is wrong any more: everything works again, and then comes to rest.
+    // All faults are healed: first the callers work normally, and then they only ask.
     for only_ask in [false, true] {
         shared.only_ask.set(only_ask);
         let until = cluster.now() + SETTLE / 2;
@@ -181,14 +181,14 @@ pub fn run(config: &Config, folder: &Path, progress: &mut dyn FnMut(Duration)) -
         nemesis.rest(&mut cluster);
     }
     let converged = converged(&cluster, nemesis.upgrades());
-    // Without a leader everybody is asked: that a whole cluster is down is no reason to look at nobody.
+    // If there is no leader, every node is asked: even if the whole cluster is down, some nodes must be checked.
     let asked = Some(cluster.voters()).filter(|voters| !voters.is_empty()).unwrap_or_else(|| cluster.ids());
     let left = Rc::new(Cell::new(asked.len()));
     for node in asked {
         let reader = read_ledger(node, recorder.clone(), left.clone(), boots.clone());
         cluster.add_client(&format!("reader-{node}"), reader);
     }
-    // The longer the run, the longer are the ledgers, and each leaf is asked for by itself.
+    // The longer the run, the longer the ledgers, and each leaf is asked for by itself.
     let until = cluster.now() + CONVERGE_WITHIN + config.lasts;
     while cluster.now() < until && left.get() > 0 {
         go(&mut cluster, progress)?;

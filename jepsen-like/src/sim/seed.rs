@@ -1,4 +1,4 @@
-//! One seed, in a process of its own: run, judged, summed up.
+//! Runs one seed in a process of its own, judges it, and sums it up.
 
 use std::collections::BTreeMap;
 
@@ -10,14 +10,14 @@ use super::run::{Ran, RunError};
 use crate::check::{Setting, judge, lines};
 use crate::history::{History, Outcome};
 
-/// Most violations of one invariant that are told.
+/// The largest number of violations of one invariant that are reported.
 const TOLD_MAX: usize = 3;
 
-/// What a seed brought.
+/// The result of a seed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SeedReport {
-    /// Which seed.
+    /// The seed.
     pub seed: u64,
     /// How many nodes began.
     pub nodes: u64,
@@ -29,19 +29,19 @@ pub struct SeedReport {
     pub ok: u64,
     /// Allows among them.
     pub allows: u64,
-    /// Operations of which nobody knows how they ended.
+    /// Operations whose outcome is unknown.
     pub unknown: u64,
     /// Denies and refusals by their first code.
     pub denies: BTreeMap<String, u64>,
     /// How many faults were drawn; they are numbered from 0.
     pub drawn: u64,
-    /// How often each fault bit.
+    /// How often each fault had an effect.
     pub faults: BTreeMap<String, u64>,
     /// How often each rare thing happened.
     pub sometimes: BTreeMap<String, u64>,
     /// How many things each check looked at.
     pub looked_at: BTreeMap<String, u64>,
-    /// What must not have happened.
+    /// The violations.
     pub violations: Vec<Found>,
     /// BLAKE3 of the history as it is written: equal for equal seeds of equal builds.
     pub trace: String,
@@ -51,11 +51,11 @@ pub struct SeedReport {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Found {
-    /// Which invariant.
+    /// The invariant.
     pub invariant: String,
     /// What happened.
     pub what: String,
-    /// The smallest part of the history that shows it, a line a record.
+    /// The smallest part of the history that shows it, one record on each line.
     pub window: Vec<String>,
 }
 
@@ -70,10 +70,10 @@ impl SeedReport {
                 report.faults = ran.tally.faults;
                 report.sometimes =
                     ran.tally.sometimes.into_iter().map(|(what, count)| (what.to_owned(), count)).collect();
-                // Whether a failed fsync is tried again does not show in a history.
+                // A history does not show whether a failed fsync is tried again.
                 report.looked_at.insert("S11".to_owned(), ran.failed_disks);
                 for node in ran.retried_fsync {
-                    let what = format!("node {node} went on with a file after an fsync of it had failed");
+                    let what = format!("node {node} still used a file after an fsync of it had failed");
                     report.violations.push(Found { invariant: "S11".to_owned(), what, window: Vec::new() });
                 }
                 ran.history
@@ -97,7 +97,7 @@ impl SeedReport {
         report.count(&history);
         report.judge(&history);
         let mut text = Vec::new();
-        // Writing into memory does not fail.
+        // Writing into memory cannot fail.
         let _ = history.write(&mut text);
         report.trace = blake3::hash(&text).to_hex().to_string();
         (report, history)

@@ -1,4 +1,4 @@
-//! Many seeds: a process each, as many at once as there are cores, added up.
+//! Runs many seeds, each in a process of its own and as many at once as there are cores, and adds up their results.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -15,13 +15,13 @@ use super::nemesis::Kind;
 use super::rare::SOMETIMES;
 use super::seed::{Found, SeedReport};
 
-/// From how many seeds on they are held together to what makes runs worth something.
+/// From this number of seeds on, the rates of success of all seeds together are checked.
 const SUBSTANCE_SEEDS: u64 = 5;
 
-/// From how much simulated time on, in milliseconds, everything that can happen has to have happened: three hours.
+/// From this much simulated time on, in milliseconds, every possible event must have happened: three hours.
 const REACH_MS: u64 = 3 * 3_600_000;
 
-/// What is run for each seed: arguments of this program, to which the seed is added.
+/// What is run for each seed: arguments of this program, to which the seed is appended.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// The seeds.
@@ -30,15 +30,15 @@ pub struct Plan {
     pub arguments: Vec<String>,
     /// How many processes at once.
     pub jobs: usize,
-    /// Whether to end with the first seed that shows a violation.
+    /// Whether to end after the first seed that shows a violation.
     pub stop_at_first: bool,
 }
 
-/// What all seeds brought together.
+/// The results of all seeds together.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SeedsReport {
-    /// How many seeds came to their end.
+    /// How many seeds ran to their end.
     pub seeds: u64,
     /// How much time was simulated, in milliseconds.
     pub simulated_ms: u64,
@@ -52,21 +52,21 @@ pub struct SeedsReport {
     pub ok: u64,
     /// Allows among them.
     pub allows: u64,
-    /// Operations of which nobody knows how they ended.
+    /// Operations whose outcome is unknown.
     pub unknown: u64,
     /// Denies and refusals by their first code.
     pub denies: BTreeMap<String, u64>,
     /// How many faults were drawn.
     pub drawn: u64,
-    /// How often each fault bit.
+    /// How often each fault had an effect.
     pub faults: BTreeMap<String, u64>,
     /// How often each rare thing happened.
     pub sometimes: BTreeMap<String, u64>,
     /// How many things each check looked at.
     pub looked_at: BTreeMap<String, u64>,
-    /// What must not have happened, by seed.
+    /// The violations, by seed.
     pub violations: Vec<(u64, Found)>,
-    /// What the seeds together do not show.
+    /// What the seeds together should show and do not.
     pub together: Vec<Found>,
 }
 
@@ -79,17 +79,17 @@ pub enum SeedsError {
     /// A process ended without a report.
     #[error("the process of seed {seed} ended without a report: {problem}")]
     NoReport {
-        /// Which seed.
+        /// The seed.
         seed: u64,
-        /// What it said instead.
+        /// What it printed instead.
         problem: String,
     },
 }
 
-/// Reads `A..B`, the seeds from A up to, but not with, B: at least one, and at most so many.
+/// Reads `A..B`, the seeds from A up to, but not including, B: at least one, and at most `seeds_max`.
 ///
 /// # Errors
-/// It is no such range, for people.
+/// The text is not such a range; the error is a message for people.
 pub fn parse_range(text: &str, seeds_max: u64) -> Result<Range<u64>, String> {
     let problem = || format!("`{text}` is not `A..B` with A below B, and at most {seeds_max} seeds");
     let (from, to) = text.split_once("..").ok_or_else(problem)?;
@@ -98,7 +98,7 @@ pub fn parse_range(text: &str, seeds_max: u64) -> Result<Range<u64>, String> {
     count.map(|_| from..to).ok_or_else(problem)
 }
 
-/// Runs all, telling `progress` of each seed as it ends. What is reported in the end is in the order of the seeds.
+/// Runs all seeds, and tells `progress` of each seed as it ends. The final report is in the order of the seeds.
 pub fn run_seeds(
     plan: &Plan,
     progress: &mut dyn FnMut(&SeedReport, &SeedsReport),
@@ -127,7 +127,7 @@ pub fn run_seeds(
             all.wall_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
             progress(&report, &all);
             if plan.stop_at_first && !all.violations.is_empty() {
-                // Whoever is under way ends its seed; no other begins.
+                // The seeds in progress run to their end; no other begins.
                 next.store(usize::MAX / 2, Ordering::Relaxed);
                 break;
             }
@@ -135,7 +135,7 @@ pub fn run_seeds(
         Ok(())
     })
     .map(|()| {
-        // Whichever ended first: the same seeds give the same report.
+        // Whichever seed ended first, the same seeds give the same report.
         all.violations.sort_by_key(|(seed, _)| *seed);
         all.check_substance();
         all
@@ -180,7 +180,7 @@ impl SeedsReport {
         self.violations.extend(report.violations.iter().map(|found| (report.seed, found.clone())));
     }
 
-    /// M2: over enough time every kind of fault that was asked for fired, and every rare thing happened.
+    /// M2: over enough time, every kind of fault that was asked for had an effect, and every rare event happened.
     pub fn check_reach(&mut self, kinds: &[Kind], nodes: u64) {
         if self.simulated_ms < REACH_MS {
             return;
@@ -198,7 +198,7 @@ impl SeedsReport {
         }
     }
 
-    /// M3 for all seeds together: at least 30 % of the operations succeed and at least 10 % are allows.
+    /// M3 for all seeds together: at least 30 % of the operations succeed, and at least 10 % are allows.
     fn check_substance(&mut self) {
         let few = |count: u64, percent: u64| count.saturating_mul(100) < self.ops.saturating_mul(percent);
         if self.seeds >= SUBSTANCE_SEEDS && (few(self.ok, 30) || few(self.allows, 10)) {
@@ -210,7 +210,7 @@ impl SeedsReport {
         }
     }
 
-    /// Whether nothing is wrong with any seed, nor with all together.
+    /// Whether nothing is wrong with any seed, nor with all of them together.
     pub fn is_good(&self) -> bool {
         self.violations.is_empty() && self.together.is_empty()
     }
@@ -227,7 +227,7 @@ impl SeedsReport {
 mod tests {
     use super::*;
 
-    /// Many seeds in which everything happened that can.
+    /// Many seeds in which every possible event happened.
     fn eventful(nodes: u64) -> SeedsReport {
         let possible = Kind::ALL.iter().filter(|kind| kind.is_possible(nodes));
         SeedsReport {

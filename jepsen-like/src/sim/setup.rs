@@ -1,6 +1,6 @@
-//! What a simulated cluster is founded on: keys, the genesis file, each node's configuration.
+//! The foundation of a simulated cluster: keys, the genesis file, each node's configuration.
 //!
-//! Every key follows from a number, so that a seed's run signs the same bytes again.
+//! Every key follows from a number, so that a seed's run signs the same bytes each time.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -21,14 +21,14 @@ pub const CLIENT_PORT: u16 = 7000;
 pub const PEER_PORT: u16 = 7001;
 /// Where peers reach a node that has moved, and has not moved back.
 pub const PEER_PORT_MOVED: u16 = 7002;
-/// How many nodes may ever be members of one run: those of the beginning and those that join.
+/// How many nodes may be members of one run: those of the beginning and those that join.
 pub const NODES_MAX: u64 = 9;
-/// When the genesis file was signed: so lately that the nodes' clocks are trusted at once.
+/// When the genesis file was signed: so recently that the nodes trust their clocks at once.
 pub const FOUNDED: Seconds = Seconds(BEGIN_MS / 1000 - 300);
-/// Until when the grants of the beginning hold.
+/// Until when the grants of the beginning are valid.
 pub const GRANTED_UNTIL: Seconds = Seconds(BEGIN_MS / 1000 + 30 * 24 * 3600);
 
-/// What went wrong before anything was simulated.
+/// What went wrong before the simulation began.
 #[derive(Debug, thiserror::Error)]
 pub enum SimSetupError {
     /// A file could not be written.
@@ -39,7 +39,7 @@ pub enum SimSetupError {
     Name(String),
 }
 
-/// The key of a part that somebody plays, such as `node` 3 or `attestation` 1.
+/// The key of a part with a number, such as `node` 3 or `attestation` 1.
 pub fn key(part: &str, number: u64) -> SigningKey {
     SigningKey::from_seed(*blake3::hash(format!("{part} {number}").as_bytes()).as_bytes())
 }
@@ -57,7 +57,7 @@ pub fn node_name(id: u64) -> String {
 /// The next slot of a chain, and its head.
 pub type Head = (u64, EvidenceId);
 
-/// What a simulated registry begins with, and where its files lie.
+/// What a simulated registry begins with, and where its files are.
 pub struct SimSetup {
     folder: PathBuf,
     heads: Vec<Head>,
@@ -70,7 +70,7 @@ impl SimSetup {
         let (genesis, heads) = genesis(domains);
         let write = |name: String, bytes: &[u8]| {
             let path = folder.join(name);
-            // A node reads no key that everybody may read.
+            // A node refuses a key file that every user may read.
             std::fs::write(&path, bytes)
                 .and_then(|()| std::fs::set_permissions(&path, Permissions::from_mode(0o600)))
                 .map_err(|error| SimSetupError::Io(path, error))
@@ -96,7 +96,7 @@ impl SimSetup {
     pub fn config(&self, id: u64) -> Config {
         let mut config = Config::new(
             id,
-            // For messages only: the disk is simulated, and a folder's name would differ from run to run.
+            // Used in messages only: the disk is simulated, and a folder's name would differ from run to run.
             PathBuf::from(format!("disk-{id}")),
             self.folder.join("genesis.json"),
             self.folder.join(format!("node-{id}.pem")),
@@ -127,15 +127,15 @@ pub struct DomainPlan {
     pub name: DomainName,
     /// Its governance keys.
     pub governance: Vec<SigningKey>,
-    /// How many of them a governance statement takes.
+    /// How many of them must sign a governance statement.
     pub threshold: u32,
-    /// Who else has a role in it.
+    /// The other keys that have a role in it.
     pub authorities: Vec<(SigningKey, Role)>,
     /// Its policy.
     pub policy: PolicyBody,
 }
 
-/// The claims of a grant that holds for the whole run.
+/// The claims of a grant that is valid for the whole run.
 pub fn grant_claims(authority: PublicKey, role: Role) -> Claims {
     claims::grant(authority, role, FOUNDED, GRANTED_UNTIL)
 }

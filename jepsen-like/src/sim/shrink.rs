@@ -1,12 +1,12 @@
-//! Makes a failing run smaller: leaves out the faults without which the violation still shows.
+//! Shrinks a failing run: leaves out the faults that the violation does not need.
 
 use super::seeds::{Plan, SeedsError, run_seeds};
 use super::table::reproduce;
 
-/// Most runs that are spent on it.
+/// The largest number of runs that it takes.
 const RUNS_MAX: usize = 120;
 
-/// Leaves out as many faults as it can, halves first, then one by one; tells what it finds.
+/// Leaves out as many faults as possible, first in halves, then one by one, and reports what it finds.
 pub(super) fn shrink(
     arguments: &[String],
     seed: u64,

@@ -1,4 +1,4 @@
-//! What seeds brought, for people.
+//! The results of seeds as text for people.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -9,10 +9,10 @@ use super::seeds::SeedsReport;
 use crate::check::{INVARIANTS, Setting};
 use crate::table::{Side, Table};
 
-/// Columns of a list of counts.
+/// The number of columns in a list of counts.
 const ACROSS: usize = 4;
 
-/// The whole report. `arguments` are those that all seeds had in common.
+/// The whole report. `arguments` are the arguments that all seeds have in common.
 pub(super) fn text(report: &SeedsReport, faults: &[Kind], arguments: &[String]) -> String {
     let mut out = String::new();
     let simulated = report.simulated_ms / 1000;
@@ -55,7 +55,7 @@ pub(super) fn text(report: &SeedsReport, faults: &[Kind], arguments: &[String]) 
     out
 }
 
-/// The command that shows a seed again.
+/// The command that runs a seed again.
 pub(super) fn reproduce(seed: u64, arguments: &[String]) -> String {
     format!(
         "REPRODUCE WITH: cargo run -p assent-jepsen --release -- sim --seed {seed} {}",

@@ -1,7 +1,8 @@
-//! What a run has seen: how often each fault fired, and which rare things happened at least once.
+//! Counts what a run has shown: how often each fault had an effect, and how often each rare event happened.
 //!
-//! A seed set in which a fault never fired, or a rare thing never happened, has not tested what it says. Some rare things
-//! show in the nodes' states, counted here while the run goes on; the others in the history (`rare`).
+//! If a fault never had an effect, or a rare event never happened, a set of seeds has tested less than it claims. Some
+//! rare events show in the nodes' states and are counted here while the run goes on; the others show in the history
+//! (`rare`).
 
 use std::collections::BTreeMap;
 
@@ -10,30 +11,30 @@ use assent_cluster::observe::Observed;
 /// Counts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// How often each kind of fault bit.
+    /// How often each kind of fault had an effect.
     pub faults: BTreeMap<String, u64>,
     /// How often each rare thing happened.
     pub sometimes: BTreeMap<&'static str, u64>,
-    /// How many faults were drawn; they are numbered from 0. Not every one bites.
+    /// How many faults were drawn; they are numbered from 0. Not every one has an effect.
     pub drawn: u64,
     leaders: BTreeMap<u64, u64>,
     candidates: BTreeMap<u64, u64>,
 }
 
 impl Tally {
-    /// A fault bit.
+    /// Counts a fault that had an effect.
     pub fn fault(&mut self, kind: &str) {
         let count = self.faults.entry(kind.to_owned()).or_insert(0);
         *count = count.saturating_add(1);
     }
 
-    /// A rare thing happened.
+    /// Counts a rare event.
     pub fn reached(&mut self, what: &'static str) {
         let count = self.sometimes.entry(what).or_insert(0);
         *count = count.saturating_add(1);
     }
 
-    /// A rare thing happened so often.
+    /// Counts this many occurrences of a rare event.
     pub fn reached_often(&mut self, what: &'static str, times: u64) {
         if times > 0 {
             let count = self.sometimes.entry(what).or_insert(0);
@@ -41,14 +42,14 @@ impl Tally {
         }
     }
 
-    /// A node's process ended that stood so.
+    /// Counts the end of a node's process that was in this state.
     pub fn ended(&mut self, seen: &Observed) {
         if seen.receiving {
             self.reached("snapshot under a crash");
         }
     }
 
-    /// A node stands differently than before.
+    /// Counts a change of a node's state.
     pub fn saw(&mut self, id: u64, before: Option<&Observed>, now: &Observed) {
         if now.state == "leader" && !self.leaders.contains_key(&now.term) {
             if self.leaders.values().next_back().is_some_and(|last| *last != id) {
@@ -80,7 +81,7 @@ impl Tally {
             self.reached("log purged");
         }
         if now.purged > before.last_log {
-            // What it never had was cut off: its rows came otherwise.
+            // The node never had the entries that were purged: its rows came by a snapshot.
             self.reached("snapshot installed");
         }
     }

@@ -1,4 +1,4 @@
-//! What the nodes log, with simulated times, in a file. The same seed of the same build writes the same file.
+//! Writes the nodes' logs, with simulated times, into a file. The same seed of the same build writes the same file.
 
 use std::fmt;
 use std::fs::File;
@@ -10,11 +10,11 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
 
-/// What is logged. openraft's own events are many, and name
-/// real instants, which no two runs have in common; `ASSENT_TRACE` replaces this.
+/// The default filter. openraft's own events are many, and name real instants, which differ in every run;
+/// `ASSENT_TRACE` replaces the filter.
 const USUAL: &str = "warn,turmoil=info,assent_cluster=debug,assent_store=debug,openraft=off";
 
-/// Begins to log into a file. For the whole process.
+/// Begins to log into a file, for the whole process.
 pub(super) fn begin(path: &Path) -> io::Result<()> {
     let file = File::create(path)?;
     let filter = std::env::var("ASSENT_TRACE").unwrap_or_else(|_| USUAL.to_owned());

@@ -1,19 +1,20 @@
-//! Settings by seed: small thresholds and queues, short and long timeouts, so that what is rare with the defaults is common.
+//! Settings by seed: small thresholds and queues, short and long timeouts, so that events are common that are rare
+//! with the defaults.
 
 use assent_cluster::config::Config;
 
 use super::dice::Dice;
 use super::workload::a_crowd_comes;
 
-/// How long clocks settle here, in milliseconds: longer than they are left wrong together, and short of the ten seconds in which a
-/// cluster with nothing wrong has to serve.
+/// How long clocks settle here, in milliseconds: longer than they are left wrong together, and shorter than the ten
+/// seconds in which a cluster without faults must serve.
 pub(super) const SETTLE_MS: u64 = 2_500;
 
-/// Changes a node's configuration as the seed has it; the same for every node of a run.
+/// Changes a node's configuration by the seed; the change is the same for every node of a run.
 pub(super) fn tune(config: &mut Config, dice: &Dice) {
     config.clock_settle_ms = SETTLE_MS;
     if a_crowd_comes(dice) && dice.fork("crowd's room").chance(1, 2) {
-        // As little as there may be, so that some of a crowd find no room.
+        // As small as it may be, so that some calls of a crowd find no place.
         config.limits.authorize_queue = 2_000;
         config.limits.submit_queue = 2_000;
         config.limits.verifications = 1;

@@ -1,9 +1,10 @@
-//! What becomes of the messages that a node sends to its peers: held back, said twice, said again much later, followed by a
-//! lie, or cut short by a loss of power between two of them.
+//! Changes the messages that a node sends to its peers: they are held back, sent twice, sent again much later,
+//! followed by a lie, or cut off by a power cut between two of them.
 //!
-//! TCP and TLS allow none of this within one connection but the first. A Raft has to stand it all the same: what was sent
-//! on one connection may arrive after what was sent on the next, and callers repeat themselves. A message that is said
-//! again carries a request id that no call waits for, as a repetition by a caller that has gone would. A lie carries one too.
+//! TCP and TLS allow only the first of these within one connection. Raft must tolerate all of them: a message on one
+//! connection may arrive after a message on the next one, and callers repeat their requests. A message that is sent
+//! again carries a request id for which no call waits, like a repetition by a caller that has gone. A lie carries such
+//! an id too.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -22,22 +23,22 @@ use super::dice::Dice;
 use super::disk::{SimDisk, Unsynced};
 use super::lies::Liar;
 
-/// Bytes of a frame before its kind: the length of what follows.
+/// Bytes of a frame before its kind: the length of the rest.
 const PREFIX: usize = 4;
-/// Where the kind and the request id stand.
+/// Where the kind and the request id are.
 const KIND_AT: usize = PREFIX;
 const ID_AT: usize = PREFIX + 1;
 const BODY_AT: usize = ID_AT + 8;
-/// Set in the request id of a message that is said again, and of a lie.
+/// The bit in the request id of a message that is sent again, and of a lie.
 const SAID_AGAIN: u8 = 0x80;
-/// The requests that may be said more than once: appends, votes, pre-votes, snapshots, reads and submissions. A change of
-/// members is what an operator asks for, and means something new the second time.
+/// The requests that may be sent more than once: appends, votes, pre-votes, snapshots, reads and submissions. A change
+/// of members is an operator's request, and means something new the second time.
 const MAY_REPEAT: &[u8] = &[0x10, 0x11, 0x12, 0x14, 0x15, 0x16, 0x20, 0x21];
-/// How many messages are remembered, to be said again.
+/// How many messages are remembered in order to be sent again.
 const REMEMBERED_MAX: usize = 64;
-/// Bytes that a connection takes before it makes its writer wait.
+/// How many bytes a connection takes before its writer must wait.
 const BUFFERED_MAX: usize = 256 * 1024;
-/// How soon a connection that is gone notices that it is held no more.
+/// How soon a connection notices that it is no longer held.
 const FREE_WITHIN: Duration = Duration::from_millis(1);
 
 /// The wires of one machine. Clones are the same wires.
@@ -50,7 +51,7 @@ pub struct Wires {
 struct State {
     /// How many connections were made.
     connections: u64,
-    /// Up to which of them are held.
+    /// Up to which connection they are held.
     held: Option<u64>,
     repeats: Option<Repeats>,
     liar: Option<Liar>,
@@ -58,13 +59,13 @@ struct State {
     counts: Counts,
 }
 
-/// Messages are said more than once.
+/// The repetition of messages.
 struct Repeats {
     dice: Dice,
     said: VecDeque<Bytes>,
 }
 
-/// The power goes at a message.
+/// A power cut at a message.
 struct Cut {
     after: u64,
     disk: SimDisk,
@@ -72,42 +73,42 @@ struct Cut {
     dice: Dice,
 }
 
-/// How often what happened.
+/// How often each change was made.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Messages that waited.
     pub held: u64,
-    /// Messages that were said twice in a row.
+    /// Messages that were sent twice in a row.
     pub twice: u64,
-    /// Messages that were said again later.
+    /// Messages that were sent again later.
     pub again: u64,
     /// Lies that Raft has to refuse.
     pub refused_lies: u64,
-    /// Lies that name a term or a log index that there cannot be.
+    /// Lies that name an impossible term or log index.
     pub impossible_lies: u64,
-    /// Losses of power at a message.
+    /// Power cuts at a message.
     pub cuts: u64,
 }
 
 impl Wires {
-    /// What is sent on the connections that exist waits until it is [freed](Self::free), and comes all at once. Later
-    /// connections are free.
+    /// Holds back what is sent on the present connections until the wires are [freed](Self::free); then it arrives all
+    /// at once. Later connections are not held.
     pub fn hold(&self) {
         let mut state = self.state();
         state.held = Some(state.connections);
     }
 
-    /// Messages are said twice, or again later, until they are [freed](Self::free).
+    /// Sends messages twice, or again later, until the wires are [freed](Self::free).
     pub fn repeat(&self, dice: Dice) {
         self.state().repeats = Some(Repeats { dice, said: VecDeque::new() });
     }
 
-    /// Messages are followed by lies about these nodes, until they are [freed](Self::free).
+    /// Lets lies about these nodes follow messages, until the wires are [freed](Self::free).
     pub fn lie(&self, dice: Dice, nodes: Vec<u64>) {
         self.state().liar = Some(Liar::new(dice, nodes));
     }
 
-    /// The disk loses power when so many more messages were sent.
+    /// Cuts the power of the disk after this many more messages.
     pub fn cut_power(&self, after: u64, disk: SimDisk, unsynced: Unsynced, dice: Dice) {
         self.state().cut = Some(Cut { after, disk, unsynced, dice });
     }
@@ -120,7 +121,7 @@ impl Wires {
         }
     }
 
-    /// Whether anything is made of what is sent.
+    /// Whether messages are sent unchanged.
     pub fn are_free(&self) -> bool {
         let state = self.state();
         state.held.is_none() && state.repeats.is_none() && state.liar.is_none() && state.cut.is_none()
@@ -132,12 +133,12 @@ impl Wires {
         (state.held, state.repeats, state.liar, state.cut) = (None, None, None, None);
     }
 
-    /// How often what happened.
+    /// How often each change was made.
     pub fn counts(&self) -> Counts {
         self.state().counts
     }
 
-    /// A connection to a peer whose outgoing messages run through here.
+    /// A connection to a peer whose outgoing messages pass through these wires.
     pub(super) fn connection(&self, inner: BoxStream) -> Wire {
         let mut state = self.state();
         state.connections += 1;
@@ -153,7 +154,7 @@ impl Wires {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing that holds it can leave it half changed by panicking.
+        // A panic cannot leave the state half changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -164,7 +165,7 @@ impl State {
         self.held.is_some_and(|upto| connection <= upto)
     }
 
-    /// What goes out in place of this message; nothing once the power is off.
+    /// The frames that are sent in place of this message; none once the power is off.
     fn pass(&mut self, frame: Bytes, held: bool) -> Vec<Bytes> {
         if let Some(cut) = &mut self.cut {
             if cut.after == 0 {
@@ -206,7 +207,7 @@ impl State {
     }
 }
 
-/// The same message under a request id that nobody waits for.
+/// The same message under a request id for which no call waits.
 fn again(frame: &Bytes) -> Bytes {
     let mut copy = BytesMut::from(&frame[..]);
     if let Some(first) = copy.get_mut(ID_AT) {
@@ -222,11 +223,11 @@ fn take_frame(buffer: &mut BytesMut) -> Option<Bytes> {
     (buffer.len() >= whole && whole >= BODY_AT).then(|| buffer.split_to(whole).freeze())
 }
 
-/// A stream to a peer. What was written to it is sent even if it is dropped before.
+/// A stream to a peer. What was written to it is sent even if the stream is dropped first.
 pub(super) struct Wire {
     wires: Wires,
     number: u64,
-    /// Gone only while it is being dropped.
+    /// `None` only while the stream is being dropped.
     inner: Option<BoxStream>,
     partial: BytesMut,
     out: VecDeque<Bytes>,
@@ -241,7 +242,7 @@ impl Wire {
         self.out.iter().map(Bytes::len).sum()
     }
 
-    /// Writes what may go out now.
+    /// Writes what may be sent now.
     fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.wires.state().holds(self.number) {
             return Poll::Ready(Ok(()));
@@ -287,7 +288,7 @@ impl AsyncWrite for Wire {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         std::task::ready!(self.poll_out(cx))?;
         if !self.out.is_empty() {
-            // Held: it is sent, and closed, when this is dropped.
+            // Held: the rest is sent, and the stream closed, when this is dropped.
             return Poll::Ready(Ok(()));
         }
         Pin::new(self.inner()?).poll_shutdown(cx)
@@ -304,7 +305,7 @@ impl AsyncRead for Wire {
     }
 }
 
-/// What is held is sent when it is free, as an operating system does with what it was given.
+/// Held bytes are sent once the wires are free, as an operating system sends the bytes that it was given.
 impl Drop for Wire {
     fn drop(&mut self) {
         let Some(mut inner) = self.inner.take().filter(|_| self.wires.state().holds(self.number)) else {
@@ -351,7 +352,7 @@ mod tests {
     async fn sent(wires: &Wires, frames: &[Vec<u8>]) -> Vec<u8> {
         let (near, mut far) = tokio::io::duplex(1 << 20);
         let mut wire = wires.connection(Box::new(near));
-        // In pieces that know nothing of frames.
+        // In pieces that do not follow the frames.
         for piece in frames.concat().chunks(5) {
             wire.write_all(piece).await.unwrap();
         }

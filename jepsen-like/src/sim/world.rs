@@ -1,4 +1,4 @@
-//! What a simulated node takes for its machine: seeded entropy, and blocking work that runs on the spot.
+//! The environment of a simulated node: seeded entropy, and blocking work that runs at once.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::disk::SimDisk;
 use super::net::SimNet;
 use super::wire::Wires;
 
-/// The longest that a slow disk holds up one piece of work.
+/// The longest time that a slow disk delays one piece of work.
 const STALL_MAX: Duration = Duration::from_secs(5);
 
 /// Bytes that follow from a seed.
@@ -24,7 +24,7 @@ impl Entropy for SimEntropy {
     }
 }
 
-/// Runs the work where it is asked for. A slow disk makes the asker wait afterwards, in simulated time.
+/// Runs the work at once. If the disk is slow, the caller waits afterwards, in simulated time.
 struct InlineBlocking(SimDisk);
 
 impl Blocking for InlineBlocking {
@@ -41,7 +41,7 @@ impl Blocking for InlineBlocking {
     }
 }
 
-/// A node's world, for one life of its process.
+/// A node's environment, for one life of its process.
 pub fn environment(disk: &SimDisk, clock: &SimClock, wires: &Wires, dice: Dice) -> Environment {
     Environment {
         net: Arc::new(SimNet::new(wires.clone())),

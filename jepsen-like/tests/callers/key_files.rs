@@ -1,4 +1,5 @@
-//! What `assent node` says of a key file that it does not take, and that it takes one which the file's group can read.
+//! What `assent node` prints about a key file that it does not take, and that it takes a key file that the file's
+//! group can read.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -37,7 +38,7 @@ async fn a_node_says_what_is_wrong_with_its_key_file_and_starts_with_one_that_it
         (block("RSA PRIVATE KEY"), 0o600, "it holds an RSA private key", "assent key generate"),
         (rsa.to_owned(), 0o600, "it holds an RSA key", "assent key generate"),
         (block("CERTIFICATE"), 0o600, "it holds a certificate", "assent key generate"),
-        (pem.clone(), 0o644, "everybody on this machine may use this private key", "chmod 600"),
+        (pem.clone(), 0o644, "every user of this machine may use this private key", "chmod 600"),
         (pem.clone(), 0o604, "the file's mode is 0604", "chmod 600"),
     ] {
         put(&path, &text, mode);

@@ -1,4 +1,5 @@
-//! What other programs write otherwise, and what real nodes make of it: numbers, base64, and characters that terminals obey.
+//! Requests that other programs spell in another way, and how real nodes read them: numbers, base64, and characters
+//! that control terminals.
 
 use assent_proof::{EvidenceKind, STATEMENT_PAYLOAD_TYPE};
 use serde_json::json;

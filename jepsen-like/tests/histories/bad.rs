@@ -1,4 +1,4 @@
-//! What is wrong with what was answered and with what is stored.
+//! Histories with wrong answers and wrong ledgers.
 
 use assent_jepsen::history::{Op, Outcome};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! What is wrong with what was not answered, and with runs that show nothing.
+//! Histories with missing answers, and histories that show nothing.
 
 use assent_jepsen::history::{Op, Outcome};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! What is wrong with elections, votes and disks.
+//! Histories with wrong elections, votes and disks.
 
 use assent_jepsen::history::{Op, Outcome};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! What becomes of batches: a stranger's envelope among good ones, and all or nothing.
+//! Histories with batches: an envelope of an unknown issuer among good ones, and batches that are all or nothing.
 
 use assent_jepsen::history::{Op, Outcome};
 use serde_json::{Value, json};

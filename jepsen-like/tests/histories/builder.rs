@@ -1,4 +1,4 @@
-//! Tells histories: really signed evidence and decisions, and a ledger that does as it is told.
+//! Builds histories: really signed evidence and decisions, and a ledger that does what the test says.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! Histories as chaos records them, right ones and wrong ones: submissions that name no node, faults of real processes, one look at
-//! each node's ledger at the end, and no samples.
+//! Histories as chaos records them, right and wrong ones: submissions that name no node, faults of real processes, one
+//! record of each node's ledger at the end, and no samples.
 
 use assent_jepsen::chaos::{Fault, Kind, Struck};
 use assent_jepsen::check::{Setting, judge};

@@ -1,4 +1,4 @@
-//! What is right, and what a naive check would take for wrong.
+//! Right histories, among them those that a naive check would reject.
 
 use assent_jepsen::history::{Op, Outcome};
 use assent_proof::EvidenceKind;

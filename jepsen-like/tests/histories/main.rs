@@ -1,8 +1,8 @@
-//! The checks find what is wrong in histories made up for it, and nothing in those that are right.
+//! The checks find every violation in histories that are made up for it, and find none in right histories.
 //!
-//! Every story is a file in `fixtures`: `good-….jsonl` violates nothing, `bad-S1-….jsonl` violates S1 and nothing else. A file with
-//! `-chaos-` in its name has records as chaos makes them and is judged as chaos's histories are, the others as simulated ones.
-//! `UPDATE_FIXTURES=1` writes the files anew.
+//! Every history is a file in `fixtures`: `good-….jsonl` violates nothing, and `bad-S1-….jsonl` violates S1 and
+//! nothing else. A file with `-chaos-` in its name has records as chaos makes them and is judged as a history of
+//! chaos; the others are judged as simulated histories. `UPDATE_FIXTURES=1` rewrites the files.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 mod bad;

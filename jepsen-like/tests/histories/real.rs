@@ -1,4 +1,4 @@
-//! Ledgers by the rules, with the digests of what they replay to; and such that do not replay to what is said.
+//! Ledgers by the rules, with the digests that a replay gives, and ledgers whose replay gives another digest.
 
 use assent_fixtures::Place;
 use assent_jepsen::history::{Op, Outcome};

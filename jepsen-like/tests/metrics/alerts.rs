@@ -1,4 +1,4 @@
-//! The alerts of `docs/alerts.yml`: what they rest on is there, and Prometheus itself fires them.
+//! The alerts of `docs/alerts.yml`: the metrics that they use exist, and Prometheus itself fires them.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

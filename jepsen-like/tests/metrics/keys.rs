@@ -1,4 +1,4 @@
-//! When keys end, as a node's page shows it.
+//! When keys end, as a node's metrics page shows it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! What operators see of real nodes: the page of metrics in both its forms, and the alerts, tried with Prometheus itself.
+//! What operators see of real nodes: the metrics page in both its formats, and the alerts, tried with Prometheus
+//! itself.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

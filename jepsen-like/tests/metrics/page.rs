@@ -1,4 +1,4 @@
-//! The page of metrics, read as strictly as the two formats are written down: what is not right in every detail is an error.
+//! Reads the metrics page as strictly as the two formats are specified: any deviation is an error.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What a node's page has.
+//! The content of a node's metrics page.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! `assent-jepsen ledgers` as a person runs it.
+//! `assent-jepsen ledgers`, run as a person runs it.
 
 use std::process::{Command, Output};
 

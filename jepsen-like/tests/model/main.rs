@@ -1,4 +1,4 @@
-//! The model and the check that rests on it, beside the rules themselves.
+//! The model and the check that uses it, compared with the rules themselves.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 

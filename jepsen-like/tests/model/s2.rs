@@ -1,4 +1,4 @@
-//! S2 on histories of a registry that answers one at a time, with clients that see this through overlapping calls.
+//! S2 on histories of a registry that answers one call at a time, while its clients' calls overlap.
 
 use assent_jepsen::check::{INVARIANTS, Verdict};
 use assent_jepsen::history::{History, Op, Outcome, Record};

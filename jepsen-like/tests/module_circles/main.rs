@@ -1,9 +1,9 @@
 //! No module of the product imports from a module that imports from it, directly or by way of others.
 //!
-//! Modules in a circle can only be understood together, and an auditor cannot finish one of them. So each file is a module of
-//! its own here, `mod.rs` and `lib.rs` too: what a parent and its children share lies in a child. This test reads the sources as
-//! text. It follows a path through re-exports to the module that defines what the path names, and it passes over comments, strings
-//! and what only tests have. It does not see which module a method lies in.
+//! Modules in a circle can only be understood together, so an auditor cannot finish any one of them. Here each file is
+//! a module of its own, `mod.rs` and `lib.rs` too: what a parent and its children share lies in a child. This test
+//! reads the sources as text. It follows a path through re-exports to the module that defines what the path names. It
+//! passes over comments, strings and code that only tests have. It does not see which module a method lies in.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
 #![allow(clippy::ptr_arg, reason = "a module's place is the key of maps")]
 

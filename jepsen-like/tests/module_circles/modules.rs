@@ -1,4 +1,4 @@
-//! The modules of a crate, and which of them uses which.
+//! The modules of a crate, and which modules each of them uses.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 

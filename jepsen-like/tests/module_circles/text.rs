@@ -1,4 +1,4 @@
-//! A text of Rust as words and signs, without what names nothing and without what only tests have.
+//! Rust source text as words and signs, without what names nothing and without code that only tests have.
 
 /// How many characters the comment, literal or lifetime at the beginning takes, if there is one.
 fn skipped(rest: &[char]) -> Option<usize> {

@@ -1,4 +1,4 @@
-//! redb on the disk: a commit is whole or absent, whenever the power goes.
+//! redb on the simulated disk: a commit is complete or absent, whenever the power is cut.
 
 use assent_jepsen::sim::dice::Dice;
 use assent_jepsen::sim::disk::{FaultCounts, FaultKind, Image, SimDisk, Unsynced};

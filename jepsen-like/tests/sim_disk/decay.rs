@@ -1,4 +1,4 @@
-//! Damage at rest: the store notices it or was not touched by it; it never answers something else.
+//! Damage at rest: the store notices the damage or was not touched by it; it never returns wrong data.
 
 use assent_jepsen::sim::dice::Dice;
 use assent_jepsen::sim::disk::{Damage, FaultKind, SimDisk, Unsynced};

@@ -1,4 +1,4 @@
-//! The disk against a plain model of one file, and what happens to names and handles.
+//! The simulated disk against a plain model of one file, and what happens to names and handles.
 
 use std::io::ErrorKind;
 

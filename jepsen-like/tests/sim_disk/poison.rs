@@ -1,4 +1,5 @@
-//! Errors of the disk: after the first one nothing is acknowledged, and nothing acknowledged before it is lost.
+//! Errors of the disk: after the first one the store acknowledges nothing, and it loses nothing that it acknowledged
+//! before.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! One seed, one run.
+//! One seed gives one run.
 
 use assent_jepsen::sim::dice::Dice;
 use assent_jepsen::sim::disk::{IoFault, SimDisk, Traffic, Unsynced};

@@ -1,4 +1,4 @@
-//! A node's real store on the disk: whatever the power takes, what was acknowledged is there.
+//! A node's real store on the simulated disk: whatever a power cut takes, everything that was acknowledged is there.
 
 use assent_jepsen::sim::dice::Dice;
 use assent_jepsen::sim::disk::{FaultCounts, FaultKind, Image, IoFault, SimDisk, Unsynced};

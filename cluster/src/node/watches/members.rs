@@ -1,4 +1,5 @@
-//! The watch over the members: a way to each of them, and none to a node that has left them.
+//! The watch over the members. It keeps the address of each member, and ends the connections with a node that is not
+//! a member any more.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,15 +11,15 @@ use crate::raft::types::{NodeId, PeerNode};
 use crate::tasks::{TaskHeartbeat, Why};
 use crate::usecase::Service;
 
-/// The shortest time between two looks at the membership.
+/// The shortest time between two checks of the membership.
 const MEMBERS_EVERY: Duration = Duration::from_millis(100);
-/// The longest wait for a change of Raft's before the next look.
+/// The longest wait for a change in Raft before the next check.
 const LOOK_AT_LEAST_EVERY: Duration = Duration::from_millis(500);
 /// How long a node that was removed keeps its connections.
 const LEAVES_WITHIN: Duration = Duration::from_millis(300);
 
-/// Keeps a way to every member that the membership names and to no node that has left it, and checks what the
-/// membership says of this node.
+/// Keeps an address of every member in the membership and of no node that was removed, and checks what the membership
+/// says of this node.
 pub(super) async fn follow_members(service: Service, heartbeat: TaskHeartbeat) -> Why {
     let parts = service.parts();
     let me = parts.config.node_id;
@@ -53,7 +54,7 @@ pub(super) async fn follow_members(service: Service, heartbeat: TaskHeartbeat) -
             if members.is_empty() || id > highest || is_member(id) {
                 continue;
             }
-            // It may be waiting for the answer that says so.
+            // The removed node may be waiting for the answer that tells it so.
             let since = leaving.entry(id).or_insert_with(Instant::now);
             if since.elapsed() >= LEAVES_WITHIN {
                 tracing::info!(id, "a node is no member any more");
@@ -67,7 +68,7 @@ pub(super) async fn follow_members(service: Service, heartbeat: TaskHeartbeat) -
             }
             told = removed;
         }
-        // Introductions come without a change of Raft's, so it is looked now and again all the same.
+        // Introductions come without a change in Raft, so the watch also checks from time to time.
         if let Ok(Err(_)) = timeout(LOOK_AT_LEAST_EVERY, metrics.changed()).await {
             return "raft is gone";
         }

@@ -1,5 +1,5 @@
-//! What may have been missed or left half done: a peer that was away when a member joined, a member that does not know where this
-//! node is now, and a change of the membership that no leader completes.
+//! Repeats what a peer may have missed or what was left incomplete: a peer that was away when a member joined, a
+//! member that does not know where this node is now, and a change of the membership that no leader completes.
 
 use std::time::Duration;
 
@@ -9,10 +9,11 @@ use crate::peer::Introduce;
 use crate::raft::types::TypeConfig;
 use crate::usecase::{Parts, Service};
 
-/// How long a peer may take to hear who the members are.
+/// How long a peer may take to receive the list of the members.
 const INTRODUCE_WITHIN: Duration = Duration::from_millis(900);
 
-/// Tells again what a peer may have missed, and as leader completes a change of the membership that is half done. Called once a second.
+/// Sends again what a peer may have missed. As leader, it also completes a change of the membership that is
+/// incomplete. Called once a second.
 pub(super) async fn repeat_unfinished(
     service: &Service,
     membership: &StoredMembershipOf<TypeConfig>,
@@ -27,7 +28,7 @@ pub(super) async fn repeat_unfinished(
     }
 }
 
-/// Names the members to every connected peer: one that was away may have missed that a member joined.
+/// Names the members to every connected peer, because a peer that was away may have missed that a member joined.
 fn introduce(parts: &Parts) {
     let metrics = parts.metrics_now();
     let membership = &metrics.committed_membership_config;
@@ -38,7 +39,7 @@ fn introduce(parts: &Parts) {
     let members: Vec<_> = membership.nodes().map(|(id, node)| (*id, node.clone())).collect();
     let message = Introduce { members };
     for (id, _) in message.members.iter().filter(|(id, _)| *id != me && parts.hub.is_connected(*id)) {
-        // Said again in a second, so no answer is waited for.
+        // It is sent again in a second, so no answer is awaited.
         parts.tasks.passing("introduction", parts.hub.call(*id, &message, INTRODUCE_WITHIN));
     }
 }

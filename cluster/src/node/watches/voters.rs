@@ -1,4 +1,5 @@
-//! The watch over the voters: what they and the learners have acknowledged is remembered, and as leader told.
+//! The watch over the voters. It remembers what the voters and the learners have acknowledged, and as leader it tells
+//! the members.
 
 use std::time::Duration;
 
@@ -10,12 +11,14 @@ use crate::peer::Acknowledged;
 use crate::tasks::{TaskHeartbeat, Why};
 use crate::usecase::{Parts, Service};
 
-/// How often the leader takes stock of what the voters acknowledged.
+/// How often the leader collects what the voters have acknowledged.
 const REMEMBER_EVERY: Duration = Duration::from_millis(100);
-/// Once in so many rounds what is remembered is made durable, and the node looks after what may have been left half done.
+/// Once in this many rounds, what is remembered is made durable, and the node repeats what may have been left
+/// incomplete.
 const SLOW_ROUNDS: u32 = 10;
 
-/// Keeps what the voters acknowledged, and as leader tells it. Keeps also which members have said that this node was removed.
+/// Remembers what the voters have acknowledged and, as leader, tells the members. It also remembers which members
+/// have said that this node was removed.
 pub(super) async fn remember_voters(service: Service, heartbeat: TaskHeartbeat) -> Why {
     let mut ticks = interval(REMEMBER_EVERY);
     let mut rounds: u32 = 0;
@@ -29,11 +32,11 @@ pub(super) async fn remember_voters(service: Service, heartbeat: TaskHeartbeat) 
         let metrics = parts.raft.metrics();
         let membership = metrics.borrow_watched().membership_config.clone();
         rounds = rounds.wrapping_add(1);
-        // Were this node stopped now, and started while the members are down, nothing else would tell it.
+        // If this node were stopped now, and started while the members are down, nothing else would tell it.
         let told = remembered.set_removed_by(parts.refusing());
-        // When nothing else is written, nothing carries it to the disk.
+        // If nothing else is written, nothing else makes this durable.
         let now = rounds.is_multiple_of(SLOW_ROUNDS);
-        // A failure is the store's, which ends the node.
+        // A failure is one of the store, which ends the node.
         let _ = remembered.save(now || told, |id| membership.get_node(&id).is_some()).await;
         if now {
             repeat_unfinished(&service, &membership, leads).await;
@@ -41,8 +44,9 @@ pub(super) async fn remember_voters(service: Service, heartbeat: TaskHeartbeat) 
     }
 }
 
-/// What each member has on its disk for certain, as the leader knows: only what is committed too, since the rest may be
-/// truncated again. Learners count: a leader whose learner forgot what it had acknowledged could not go on either.
+/// What each member certainly has on its disk, as the leader knows. Only committed entries count, since others may
+/// still be truncated. Learners count too: if a learner forgot what it had acknowledged, its leader could not go on
+/// either.
 fn acknowledged(parts: &Parts) -> Vec<Acknowledged> {
     let metrics = parts.metrics_now();
     let (Some(replication), Some(committed)) = (&metrics.replication, &metrics.local_committed) else {

@@ -1,7 +1,7 @@
-//! What every message and every answer must keep to before anything else sees it.
+//! The checks that every message and every answer must pass before anything else sees it.
 //!
-//! Its terms and log indices are at most the bound. Only a leader sends what only leaders send. Entries follow one another. A membership is
-//! one that a cluster can have. A node id is in its range, and an address is `host:port`.
+//! Terms and log indices are at most the bound. Only a leader sends what only leaders send. Entries follow one
+//! another. A membership is one that a cluster can have. A node id is in its range, and an address is `host:port`.
 
 use openraft::alias::VoteOf;
 use openraft::raft::AppendEntriesRequest;
@@ -19,7 +19,7 @@ use crate::raft::types::{MEMBERS_MAX, NodeId, PeerNode, TypeConfig, VOTERS_MAX, 
 
 use super::{Bounded, log_id, node_id, number, vote};
 
-/// The vote of a node that leads: a quorum has granted it.
+/// Checks that this is the vote of a leader: a quorum has granted it.
 fn leaders_vote(claimed: &VoteOf<TypeConfig>, most: u64) -> Result<(), String> {
     vote(claimed, most)?;
     if claimed.is_committed() {
@@ -32,8 +32,8 @@ fn leaders_vote(claimed: &VoteOf<TypeConfig>, most: u64) -> Result<(), String> {
     ))
 }
 
-/// A membership that a cluster can have: one set of voters, or two while it changes, each with somebody in it and not more than
-/// there may be, and a node for each.
+/// Checks that this is a membership that a cluster can have: one set of voters, or two while it changes. Each set has
+/// at least one voter and not too many, and each voter has an entry.
 fn members(claimed: &Membership<NodeId, PeerNode>) -> Result<(), String> {
     let sets = claimed.get_joint_config();
     if sets.is_empty() || sets.len() > 2 {
@@ -43,7 +43,7 @@ fn members(claimed: &Membership<NodeId, PeerNode>) -> Result<(), String> {
         return Err(format!("a membership with `{}` voters", set.len()));
     }
     if let Some(id) = sets.iter().flatten().find(|id| claimed.get_node(id).is_none()) {
-        return Err(format!("a membership that says nothing of its voter `{id}`"));
+        return Err(format!("a membership without an entry for its voter `{id}`"));
     }
     let count = claimed.nodes().count();
     if count > MEMBERS_MAX {
@@ -53,12 +53,12 @@ fn members(claimed: &Membership<NodeId, PeerNode>) -> Result<(), String> {
     out_of_range.map_or(Ok(()), |error| Err(format!("a membership in which {error}")))
 }
 
-/// An address that a message names.
+/// Checks an address that a message names.
 fn address(claimed: &str) -> Result<(), String> {
     if is_address(claimed) { Ok(()) } else { Err("an address that is not `host:port`".to_owned()) }
 }
 
-/// The log takes entries only one after another, and none is of a later term than the leader that sends it.
+/// Checks that the entries follow one another, and that none has a later term than the leader that sends it.
 fn consecutive(rpc: &AppendEntriesRequest<TypeConfig>) -> Result<(), String> {
     let term = rpc.vote.leader_id().term;
     let mut next = rpc.prev_log_id.as_ref().map_or(0, |prev| prev.index.saturating_add(1));
@@ -123,7 +123,7 @@ impl Bounded for SnapshotBegin {
         match stored.log_id() {
             Some(_) => members(stored.membership()),
             None if stored.nodes().next().is_none() => Ok(()),
-            None => Err("a membership that no log entry says".to_owned()),
+            None => Err("a membership without the log entry that set it".to_owned()),
         }
     }
 }
@@ -182,7 +182,7 @@ impl Bounded for Moved {
     }
 }
 
-/// What names no term, no log index and no new node.
+/// A message without a term, a log index or a new node.
 macro_rules! without_numbers {
     ($($message:ty),* $(,)?) => {
         $(impl Bounded for $message {

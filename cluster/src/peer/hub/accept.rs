@@ -16,7 +16,7 @@ use crate::tasks::Why;
 
 use super::Inner;
 
-/// The pause after the listener failed to accept, as it does without file descriptors.
+/// The pause after the listener failed to accept, for example for lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 impl Inner {
@@ -31,7 +31,7 @@ impl Inner {
                 accepted = listener.accept() => accepted,
             };
             match accepted {
-                // Too many unknown peers at once: this one is hung up on, and a peer dials again.
+                // If too many unknown peers connect at once, this connection is closed. A peer dials again.
                 Ok((stream, remote)) => {
                     if let Ok(permit) = handshakes.clone().try_acquire_owned() {
                         let inner = self.clone();
@@ -41,7 +41,7 @@ impl Inner {
                             let Some(opened) = opened else { return };
                             match inner.accepted_peer(opened.hello.node_id) {
                                 Ok(peer) => inner.run(&peer, opened, None).await,
-                                // Others came in while this one shook hands.
+                                // Other nodes were accepted while this one shook hands.
                                 Err(problem) => lock(&inner.unknown_peers).note(None, problem),
                             }
                         });
@@ -57,7 +57,7 @@ impl Inner {
         }
     }
 
-    /// Shakes hands with whoever dialed.
+    /// Shakes hands with a node that has dialed this one.
     async fn accept_one(&self, stream: BoxStream, remote: &str) -> Option<Opened> {
         let most = claim_max(self.clock.now());
         let room = |id: NodeId| self.room_for(id);
@@ -73,7 +73,7 @@ impl Inner {
             Ok(Err(error)) => error.to_string(),
             Err(_) => "no handshake within the deadline".to_owned(),
         };
-        // Only the host: every dial comes from another port, and the same trouble is to be logged once.
+        // Only the host is logged: every dial comes from another port, and the same problem should be logged once.
         let host = remote.rsplit_once(':').map_or(remote, |(host, _)| host);
         lock(&self.unknown_peers).note(None, format!("{problem} (from `{host}`)"));
         None

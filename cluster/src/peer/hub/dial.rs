@@ -14,7 +14,7 @@ use crate::peer::handshake::{self, Opened};
 use super::Inner;
 use super::entry::Peer;
 
-/// A connection that lived so long was a good one: the next dial is quick again.
+/// A connection that lived this long was a good one: the next dial follows quickly.
 const GOOD_AFTER: Duration = Duration::from_millis(200);
 
 impl Inner {
@@ -23,7 +23,7 @@ impl Inner {
         let mut pause = self.limits.redial_min;
         while !peer.gone.is_cancelled() {
             let started = Instant::now();
-            // A task of its own: what panics on one connection must not keep the next one from being made.
+            // A task of its own, so that a panic on one connection does not prevent the next one.
             let (inner, dialed) = (self.clone(), peer.clone());
             let one = self.tasks.passing("connection to a peer", async move {
                 let (opened, addr) = inner.dial_once(&dialed).await?;
@@ -55,7 +55,8 @@ impl Inner {
         }
     }
 
-    /// Dials, and answers where. After a failure another address comes next, if there is one.
+    /// Dials once, and returns the connection with its address. After a failure another address is next, if there is
+    /// one.
     async fn dial_once(&self, peer: &Peer) -> Result<(Opened, String), String> {
         let addr = lock(&peer.addresses).present().ok_or("its address is not known")?;
         match self.dial_at(peer, &addr).await {

@@ -1,4 +1,4 @@
-//! One entry of the table of peers: the peer, its live connections, and the last trouble with it.
+//! One entry of the table of peers: the peer, its live connections, and the last problem with it.
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
@@ -13,21 +13,21 @@ use crate::peer::connection::Connection;
 use crate::peer::serve::Admission;
 use crate::raft::types::NodeId;
 
-/// The same trouble with the same peer is logged at most so often,
+/// The shortest time between two log lines about the same problem with the same peer.
 const REPEAT_LOG_AFTER: Duration = Duration::from_secs(30);
-/// and another one at most so often: what an unknown peer does must not fill the log.
+/// The shortest time between two log lines about different problems, so that an unknown peer cannot fill the log.
 const OTHER_LOG_AFTER: Duration = Duration::from_secs(1);
 
 /// One peer, connected or not.
 pub(super) struct Peer {
     pub(super) id: NodeId,
-    /// Ends its dialing.
+    /// Cancelled to end its dialing.
     pub(super) gone: CancellationToken,
     pub(super) addresses: Mutex<Addresses>,
-    /// Whether it refused this node as removed, the last time that there was an answer.
+    /// Whether it refused this node as removed when it last answered.
     pub(super) says_removed: AtomicBool,
     pub(super) slots: Mutex<Slots>,
-    /// Told when the peer has dialed this node: it is up, so dialing it need not wait.
+    /// Notified when the peer has dialed this node. Then the peer is up, so the pause before the next dial can end.
     pub(super) is_up: Notify,
     pub(super) problem: Mutex<Problem>,
     pub(super) admission: Arc<Admission>,
@@ -47,12 +47,12 @@ impl Slots {
         if connection.dialed_to().is_some() { &mut self.dialed } else { &mut self.accepted }
     }
 
-    /// Puts a new connection into its slot and answers the one that was there.
+    /// Puts a new connection into its slot, and returns the one that was there.
     pub(super) fn put(&mut self, connection: Arc<Connection>) -> Option<Arc<Connection>> {
         self.slot(&connection).replace(connection)
     }
 
-    /// Takes an ended connection out, and answers whether it was there.
+    /// Takes an ended connection out, and returns whether it was there.
     pub(super) fn remove(&mut self, connection: &Arc<Connection>) -> bool {
         let slot = self.slot(connection);
         let there = slot.as_ref().is_some_and(|current| Arc::ptr_eq(current, connection));
@@ -62,13 +62,13 @@ impl Slots {
         there
     }
 
-    /// Both connections, taken out.
+    /// Takes both connections out.
     pub(super) fn take(&mut self) -> impl Iterator<Item = Arc<Connection>> + use<> {
         [self.dialed.take(), self.accepted.take()].into_iter().flatten()
     }
 }
 
-/// The last trouble, logged when it changes and then now and again.
+/// The last problem. It is logged when it changes, and then from time to time.
 #[derive(Default)]
 pub(super) struct Problem {
     pub(super) text: Option<String>,

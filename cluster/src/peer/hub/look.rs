@@ -1,4 +1,4 @@
-//! The look at an address before a member moves there: who answers, without any change to a connection.
+//! Checks an address before a member moves there: which node answers, without a change to any connection.
 
 use tokio::time::timeout;
 
@@ -10,8 +10,8 @@ use crate::raft::types::NodeId;
 use super::{Inner, PeerHub};
 
 impl PeerHub {
-    /// Whether node `id`, with this store, answers at `addr`, or why that is not known. Where this node has dialed it there already, its
-    /// hello is taken; otherwise it is asked anew, and no connection changes.
+    /// Whether node `id`, with this store, answers at `addr`, or why that is not known. If this node has dialed it
+    /// there already, that hello is used. Otherwise the address is asked anew, and no connection changes.
     pub(crate) async fn answers_at(&self, id: NodeId, addr: &str, store_id: [u8; 16]) -> Result<(), String> {
         let there = self.connection(id).filter(|connection| connection.dialed_to() == Some(addr));
         let hello = match there {
@@ -26,7 +26,7 @@ impl PeerHub {
 }
 
 impl Inner {
-    /// Who answers as node `id` at this address. Nothing else changes by it.
+    /// The hello of the node that answers as node `id` at this address. Nothing else changes.
     async fn look_at(&self, id: NodeId, addr: &str) -> Result<Hello, String> {
         let stream = self.connect(addr).await?;
         let most = claim_max(self.clock.now());

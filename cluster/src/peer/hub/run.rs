@@ -1,4 +1,4 @@
-//! One connection, from its handshake to its end, whoever dialed.
+//! One connection, from its handshake to its end, whichever side dialed.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ impl Inner {
         let clock = self.clock.clone();
         let connection = Arc::new(Connection::new(peer.id, hello, dialed_to, self.limits.clone(), clock));
         let former = lock(&peer.slots).put(connection.clone());
-        // However this ends, the connection has ended then.
+        // Whatever ends this function, the connection has ended then.
         let _slot = Slot { peer: peer.clone(), connection: connection.clone() };
         if let Some(former) = former {
             former.close("the peer connected anew");
@@ -59,13 +59,13 @@ impl Inner {
         });
         connection.write(writer).await;
         for task in [reading, keeping] {
-            // It has said itself what it failed of.
+            // The task has logged itself why it failed.
             let _ = task.await;
         }
     }
 
-    /// Where pongs of that peer are recorded. Only of a connection that this node dialed: on another one, whoever dialed in could tell
-    /// any time.
+    /// Records the pongs of that peer. It does so only for a connection that this node dialed: on another one, any
+    /// node that dials in could send any time.
     fn pong_recorder(&self, peer: NodeId) -> Box<dyn Fn(Instant, Instant, Pong) + Send + Sync> {
         let readings = self.readings.clone();
         Box::new(move |sent, received, Pong { now_ms, anchored }| {
@@ -74,7 +74,7 @@ impl Inner {
     }
 }
 
-/// A connection in its peer's slot. Dropped, the connection has ended and is out of it.
+/// A connection in its peer's slot. When this is dropped, the connection is ended and removed from the slot.
 struct Slot {
     peer: Arc<Peer>,
     connection: Arc<Connection>,

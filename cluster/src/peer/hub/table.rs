@@ -14,7 +14,7 @@ use super::entry::Peer;
 use super::{Inner, PeerStatus};
 
 impl Inner {
-    /// The peer's entry, made if there is none yet.
+    /// The peer's entry. It is made if there is none yet.
     pub(super) fn peer(&self, id: NodeId) -> Arc<Peer> {
         lock(&self.peers).entry(id).or_insert_with(|| self.new_peer(id)).clone()
     }
@@ -37,15 +37,15 @@ impl Inner {
         self.room_among(&mut lock(&self.peers), id)
     }
 
-    /// The entry of a node that dialed this one and was let in, made if there is none yet and there is room for it.
+    /// The entry of an admitted node that dialed this one. It is made if there is none yet and there is room for it.
     pub(super) fn accepted_peer(&self, id: NodeId) -> Result<Arc<Peer>, String> {
         let mut peers = lock(&self.peers);
         self.room_among(&mut peers, id)?;
         Ok(peers.entry(id).or_insert_with(|| self.new_peer(id)).clone())
     }
 
-    /// Whether another node fits among these. Those that are neither dialed nor connected are forgotten first: nothing but the
-    /// entry itself holds them.
+    /// Checks that another node fits among these. Nodes that are neither dialed nor connected are forgotten first:
+    /// only their entry is lost.
     fn room_among(&self, peers: &mut BTreeMap<NodeId, Arc<Peer>>, id: NodeId) -> Result<(), String> {
         let max = self.limits.peers_max;
         if peers.contains_key(&id) || peers.len() < max {

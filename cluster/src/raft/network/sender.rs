@@ -1,8 +1,8 @@
-//! Sends one snapshot: begin, chunk by chunk, end; each step is acknowledged before the next.
+//! Sends one snapshot: the beginning, the chunks one by one, and the end. Each step is acknowledged before the next.
 //!
-//! One chunk is read while the one before is on its way, so memory holds two. A chunk is small enough that a
-//! heartbeat behind it on the same connection is not late. A broken connection does not end a transfer: it goes on
-//! after the last chunk that the receiver wrote, of the very same snapshot.
+//! One chunk is read while the previous one is being sent, so memory holds two. A chunk is small enough that a
+//! heartbeat behind it on the same connection is not late. A broken connection does not end a transfer: the transfer
+//! continues after the last chunk that the receiver wrote, with the very same snapshot.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,26 +29,26 @@ type Sent<T> = Result<T, StreamingError<TypeConfig>>;
 
 /// How long a live receiver may take to write one chunk.
 const STEP_DEADLINE: Duration = Duration::from_secs(10);
-/// How long a live receiver may take to check and install the whole.
+/// How long a live receiver may take to check and install the whole snapshot.
 const INSTALL_DEADLINE: Duration = Duration::from_secs(120);
-/// How long a receiver may be out of reach before its transfer is given up. As long as it goes on, this node's
-/// disk cannot reuse the pages that the snapshot shows.
+/// How long a receiver may be unreachable before its transfer is given up. During the transfer, this node's disk
+/// cannot reuse the pages of the snapshot.
 const RESUME_WITHIN: Duration = Duration::from_secs(60);
 /// The pause before the connection is tried again.
 const RESUME_PAUSE: Duration = Duration::from_millis(50);
 
-/// Tells this process's transfers apart.
+/// Distinguishes the transfers of this process.
 static NEXT_TRANSFER: AtomicU64 = AtomicU64::new(1);
 
-/// What comes after the chunks sent so far.
+/// What follows the chunks that were sent so far.
 #[derive(Clone)]
 enum Next {
-    /// A chunk's index, its bytes and how many rows the snapshot has up to its end.
+    /// A chunk, its index, and the number of rows of the snapshot up to its end.
     Chunk(SnapshotChunk, u64, u64),
     Summary(SnapshotSummary),
 }
 
-/// What became of a step.
+/// The result of a step.
 enum Step {
     /// The receiver wants this chunk next.
     Continue(u64),
@@ -56,7 +56,7 @@ enum Step {
     Done(SnapshotResponse<TypeConfig>),
 }
 
-/// Sends `snapshot`. After `patience` without an answer the connection has to prove that it is alive.
+/// Sends `snapshot`. After each `patience` without an answer, the connection must prove that it is alive.
 pub(super) async fn send(
     target: &Target,
     vote: VoteOf<TypeConfig>,
@@ -119,8 +119,8 @@ impl Sending<'_> {
         }
     }
 
-    /// One step, with which the receiver has everything before chunk `at`. If the connection breaks, it is taken up
-    /// again where the receiver stands: the step may have reached it or not.
+    /// Sends one step, after which the receiver has everything before chunk `at`. If the connection breaks, the
+    /// transfer resumes at the receiver's position, because the step may have reached it or not.
     async fn step<M: Message<Reply = SnapshotReply>>(
         &self,
         message: &M,
@@ -138,7 +138,7 @@ impl Sending<'_> {
             sleep(RESUME_PAUSE).await;
             match self.once(&self.begin, STEP_DEADLINE).await? {
                 Ok(Step::Done(done)) => return Ok(Step::Done(done)),
-                // What broke off was carried out.
+                // The step that was interrupted was carried out.
                 Ok(Step::Continue(next)) if next == at.saturating_add(1) => {
                     self.shown.resumed();
                     return Ok(Step::Continue(next));
@@ -158,7 +158,7 @@ impl Sending<'_> {
         Err(rpc.into())
     }
 
-    /// One message. The inner error is the connection's, the outer one ends the transfer.
+    /// Sends one message. The inner error is the connection's, and the outer error ends the transfer.
     async fn once<M: Message<Reply = SnapshotReply>>(
         &self,
         message: &M,
@@ -198,12 +198,12 @@ async fn read_next(
     }
 }
 
-/// This node cannot read its own registry: openraft stops it.
+/// This node cannot read its own registry, so openraft stops it.
 fn unreadable(error: std::io::Error) -> StreamingError<TypeConfig> {
     StorageError::from_io_error(ErrorSubject::Snapshot(None), ErrorVerb::Read, error).into()
 }
 
-/// The transfer failed; openraft starts another, after a pause if it fails again and again.
+/// The transfer failed. openraft starts another one, after a pause if it fails repeatedly.
 fn failed(problem: &str) -> StreamingError<TypeConfig> {
     StreamingError::Network(NetworkError::from_string(problem))
 }

@@ -1,7 +1,8 @@
-//! Serves Raft's messages from the peers with this node's Raft core.
+//! Answers Raft's messages from the peers with this node's Raft core.
 //!
-//! Owns the one snapshot that may be arriving, which outlives the connection that it comes on. A peer speaks only in its own name: a vote, append or snapshot that
-//! carries another node's is refused before the core sees it.
+//! This module owns the one snapshot that may be arriving, which outlives the connection on which it comes. A peer
+//! may speak only in its own name. A vote, an append or a snapshot in another node's name is refused before the core
+//! sees it.
 
 use std::cmp::Ordering;
 use std::future::Future;
@@ -30,7 +31,7 @@ use super::transfers::{Direction, Transfer, Transfers};
 /// This node's Raft core.
 type Core = Raft<TypeConfig, Machine>;
 
-/// The Raft half of a [`Handler`](crate::peer::Handler). Clones share it.
+/// The Raft part of a [`Handler`](crate::peer::Handler). Clones share it.
 #[derive(Clone)]
 pub struct RaftService {
     inner: Arc<Inner>,
@@ -41,14 +42,14 @@ struct Inner {
     registry: RegistryStore,
     blocking: Arc<dyn Blocking>,
     arriving: Mutex<Option<Arriving>>,
-    /// Who sent the snapshot that was installed last, and its transfer.
+    /// The sender and the transfer of the snapshot that was installed last.
     installed: Mutex<Option<(NodeId, u64)>>,
-    /// One step at a time.
+    /// Held during a step, so that there is one step at a time.
     turn: tokio::sync::Mutex<()>,
     transfers: Transfers,
 }
 
-/// A snapshot on its way in.
+/// A snapshot that is arriving.
 struct Arriving {
     from: NodeId,
     transfer: u64,
@@ -75,7 +76,7 @@ impl RaftService {
         Self { inner: Arc::new(inner) }
     }
 
-    /// Serves with `raft` from now on. Only the first call counts.
+    /// Answers with `raft` from now on. Only the first call counts.
     pub fn attach(&self, raft: Core) {
         // A second core would be a second node; the first one stays.
         let _ = self.inner.raft.set(raft);
@@ -86,7 +87,7 @@ impl RaftService {
         self.inner.raft.get()
     }
 
-    /// Raft AppendEntries. Enters the core in the order in which the returned futures are first polled.
+    /// Raft AppendEntries. The core gets the appends in the order in which the returned futures are first polled.
     pub fn append(
         &self,
         from: NodeId,
@@ -126,7 +127,7 @@ impl RaftService {
                 let vote = begin.vote;
                 self.serve(from, &vote, |raft| async move { inner.begin(&raft, from, begin).await })
             }
-            // What the connection's end cuts short is carried out all the same: the sender resumes behind it.
+            // A step that the end of the connection would interrupt is completed: the sender resumes after it.
             SnapshotStep::Chunk(chunk) => uncut(async move { inner.chunk(from, chunk).await }).boxed(),
             SnapshotStep::End(end) => {
                 self.with_raft(|raft| uncut(async move { inner.end(&raft, from, end).await }))
@@ -171,14 +172,15 @@ impl RaftService {
 }
 
 impl Inner {
-    /// A transfer starts, and any other ends: only one leader has anything to send. The one that is under way goes on.
+    /// Starts a transfer and ends any other one, because only one leader has a snapshot to send. If the transfer is
+    /// under way already, it continues.
     async fn begin(&self, raft: &Core, from: NodeId, begin: SnapshotBegin) -> Result<SnapshotReply, String> {
         let _turn = self.turn.lock().await;
         let SnapshotBegin { transfer, vote, meta, header } = begin;
         let term = CommittedLeaderIdOf::<TypeConfig>::from(vote.leader_id().term);
         let beyond = meta.last_log_id.is_some_and(|last| *last.committed_leader_id() > term);
         if !vote.is_committed() || beyond {
-            // The core would take this for a broken invariant and stop the node.
+            // The core would treat this as a broken invariant, and would stop the node.
             return Err("the snapshot is not the leader's to send".to_owned());
         }
         let own = raft.with_raft_state(|state| *state.vote_ref()).await.map_err(|error| error.to_string())?;
@@ -266,8 +268,8 @@ impl Inner {
         lock(&self.arriving).take_if(|arriving| arriving.from == from && arriving.transfer == transfer)
     }
 
-    /// Runs a step on the store off the async threads; what it drops on failure is dropped there too. A part of a version that
-    /// this build does not know ends the node: without the snapshot it would never catch up.
+    /// Runs a step on the store off the async threads. What the step drops on failure is dropped there too. A part of
+    /// a version that this build does not know ends the node: without the snapshot it would never catch up.
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
@@ -282,7 +284,7 @@ impl Inner {
     }
 }
 
-/// Runs `work` to its end, whoever still waits for it.
+/// Runs `work` to its end, even if its caller does not wait any more.
 #[expect(clippy::disallowed_methods, reason = "one call's, which is told how it ended")]
 async fn uncut<T, F>(work: F) -> Result<T, String>
 where

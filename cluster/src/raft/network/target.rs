@@ -1,4 +1,4 @@
-//! One node that Raft's messages go to, and what it takes to reach it.
+//! One node to which Raft sends messages, and how to reach it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,7 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// One request, whose answer openraft awaits for so long.
+    /// Sends one request. openraft waits for the answer for this long.
     pub(super) async fn unary<M: Message>(
         &self,
         action: RPCTypes,
@@ -34,7 +34,8 @@ impl Target {
         reply.map_err(|error| self.rpc_error(action, deadline, error))
     }
 
-    /// What went wrong, as openraft weighs it: a timeout may be retried at once, everything else after a pause.
+    /// An error in openraft's terms: after a timeout openraft may try again at once, after any other error only after
+    /// a pause.
     pub(super) fn rpc_error(
         &self,
         action: RPCTypes,

@@ -1,4 +1,4 @@
-//! The snapshots on their way, for people: who, how far, since when.
+//! The snapshots that are being transferred, for people: with which peer, how far, and since when.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::locked::lock;
 use crate::raft::types::NodeId;
 
-/// Which way a snapshot goes.
+/// The direction of a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Direction {
     /// To a peer.
@@ -17,7 +17,7 @@ pub enum Direction {
     Receiving,
 }
 
-/// How far one snapshot is.
+/// The progress of one snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
     /// When it began.
@@ -30,24 +30,25 @@ pub struct Progress {
     pub rows: u64,
     /// Rows in the whole snapshot.
     pub rows_total: u64,
-    /// How often it went on after a broken connection.
+    /// How often the transfer resumed after a broken connection.
     pub resumed: u64,
 }
 
-/// The snapshots under way. Clones share it.
+/// The snapshots that are being transferred. Clones share them.
 #[derive(Clone, Default)]
 pub struct Transfers {
     under_way: Arc<Mutex<BTreeMap<(Direction, NodeId), Progress>>>,
 }
 
-/// One transfer; no longer shown once it is dropped.
+/// One transfer. When this is dropped, it is not shown any more.
 pub struct Transfer {
     transfers: Transfers,
     key: (Direction, NodeId),
 }
 
 impl Transfers {
-    /// Begins to show a transfer of so many rows. One in the same direction with the same peer is no longer shown.
+    /// Begins to show a transfer of this many rows. An earlier one in the same direction with the same peer is not
+    /// shown any more.
     pub fn begin(&self, direction: Direction, peer: NodeId, rows_total: u64) -> Transfer {
         let key = (direction, peer);
         let progress =
@@ -64,14 +65,14 @@ impl Transfers {
             .collect()
     }
 
-    /// Whether this node is sending to anybody.
+    /// Whether this node is sending a snapshot to any peer.
     pub fn is_sending(&self) -> bool {
         lock(&self.under_way).keys().any(|(direction, _)| *direction == Direction::Sending)
     }
 }
 
 impl Transfer {
-    /// One more chunk was written.
+    /// Notes that one more chunk was written.
     pub fn chunk(&self, bytes: usize, rows: u64) {
         self.change(|progress| {
             progress.chunks = progress.chunks.saturating_add(1);
@@ -80,7 +81,7 @@ impl Transfer {
         });
     }
 
-    /// It goes on after its connection broke.
+    /// Notes that the transfer resumed after its connection broke.
     pub fn resumed(&self) {
         self.change(|progress| progress.resumed = progress.resumed.saturating_add(1));
     }

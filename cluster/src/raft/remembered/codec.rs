@@ -1,15 +1,16 @@
-//! How what a node remembers becomes bytes.
+//! The encoding of what a node remembers.
 //!
-//! A version comes first. Every version goes on with a head: the epoch that ended this node or 0 (8), and the newest rules that it has
-//! signed or 0 (4). Then come records until the end. Integers are big endian.
+//! It starts with a version. Every version continues with a head: the epoch that ended this node or 0 (8 bytes), and
+//! the newest version of the rules that it has signed or 0 (4 bytes). Records follow until the end. Integers are big
+//! endian.
 //!
 //! - **Version 1**: every record is a position: id, term and log index (8 each).
-//! - **Version 2**: each record begins with a byte that says of which kind it is (`Record`). Positions come first, and the records of one
-//!   kind are in the order of their node ids. Bytes in another order are damage, as are an unknown kind, a record that comes twice and
-//!   bytes that are left over.
+//! - **Version 2**: each record begins with a byte for its kind (`Record`). Positions come first, and the records of one
+//!   kind are in the order of their node ids. Records in another order count as damage. So do an unknown kind, a record
+//!   that comes twice, and bytes that are left over.
 //!
-//! The lowest version that can hold what is remembered is written, so that an earlier build can be started again unless there is
-//! something on disk that it would lose.
+//! The lowest version that can hold what is remembered is written. So an earlier build can be started again, unless
+//! it would lose something that is on disk.
 
 use assent_registry::UnknownVersionError;
 use bytes::Bytes;
@@ -24,21 +25,25 @@ const VERSION: u8 = 2;
 const POSITION: u8 = 1;
 const SAYS_REMOVED: u8 = 2;
 
-/// In version 1 alone: a record with this bit in its id, which no node's id has, is no position.
+/// Only in version 1: a record with this bit in its id, which no node's id has, is not a position.
 ///
-/// Some builds that were in no release wrote into version 1 that a member had said that this node was removed: as a record with that
-/// member's id and this bit, and 0 for term and log index. Builds from before them took it for a position of an unknown node. Here it is read as
-/// what it says. Every other record with this bit is damage: the node does not start, and nothing is taken for a position that is none.
-/// Nothing is allowed because of such a record. It is shown to people, and is forgotten as soon as a quorum talks to this node.
-/// Version 2 never has it.
+/// Some builds that were in no release wrote into version 1 that a member had said that this node was removed. They
+/// wrote a record with that member's id and this bit, and 0 for term and log index. Earlier builds read it as a
+/// position of an unknown node. This build reads it as what it means. Every other record with this bit counts as
+/// damage: the node does not start, and nothing else is read as a position.
+///
+/// Nothing is allowed because of such a record. It is shown to people, and is forgotten as soon as a quorum talks to
+/// this node. Version 2 never has it.
 const SAID_IN_VERSION_1: u64 = 1 << 63;
 
 /// One record of version 2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Record {
-    /// The member `node` has acknowledged the log up to this term and log index. After the kind: id, term, index (8 each).
+    /// The member `node` has acknowledged the log up to this term and log index. After the kind: id, term, index (8
+    /// bytes each).
     Position { node: NodeId, term: u64, index: u64 },
-    /// The member `node` has said that this node was removed, and has not taken it back. After the kind: the id (8).
+    /// The member `node` has said that this node was removed, and has not taken it back. After the kind: the id (8
+    /// bytes).
     SaysRemoved { node: NodeId },
 }
 
@@ -56,7 +61,7 @@ impl Record {
         }
     }
 
-    /// The record that `bytes` begin with, and what follows it; none if they begin with no record.
+    /// The record at the start of `bytes`, and what follows it; none if there is no record.
     fn take(bytes: &[u8]) -> Option<(Self, &[u8])> {
         let (kind, rest) = bytes.split_first()?;
         match *kind {
@@ -73,7 +78,7 @@ impl Record {
     }
 }
 
-/// The memory's bytes, in the lowest version that can hold it.
+/// The bytes of what is remembered, in the lowest version that can hold it.
 pub(super) fn encode(state: &State) -> Bytes {
     let bytes = if state.removed_by.is_empty() { encode_version_1(state) } else { encode_version_2(state) };
     bytes.into()
@@ -106,12 +111,12 @@ fn begin(version: u8, state: &State) -> Vec<u8> {
     bytes
 }
 
-/// Reads a memory of any version up to [`VERSION`].
+/// Reads the bytes of any version up to [`VERSION`].
 pub(super) fn decode(bytes: &[u8]) -> Result<State, UnreadableError> {
     let (version, rest) = bytes.split_first().ok_or(UnreadableError::Damaged)?;
     match *version {
         1 => read_version_1(rest).ok_or(UnreadableError::Damaged),
-        // One memory has one encoding.
+        // Each value has exactly one encoding.
         2 => read_version_2(rest).filter(|state| encode(state) == *bytes).ok_or(UnreadableError::Damaged),
         found => Err(UnreadableError::Version(UnknownVersionError { found, known: VERSION })),
     }
@@ -152,7 +157,7 @@ fn read_version_1(bytes: &[u8]) -> Option<State> {
     Some(state)
 }
 
-/// What is in every version between the version and the records, and the records' bytes.
+/// The head, which every version has between the version and the records, and the records' bytes.
 fn read_head(bytes: &[u8]) -> Option<(State, &[u8])> {
     let (ended, rest) = bytes.split_first_chunk::<8>()?;
     let (signed, records) = rest.split_first_chunk::<4>()?;
@@ -166,7 +171,7 @@ fn put<const N: usize>(bytes: &mut Vec<u8>, numbers: [u64; N]) {
     }
 }
 
-/// So many integers, and what follows them; none if there are fewer.
+/// This many integers, and what follows them; none if there are fewer.
 fn take<const N: usize>(bytes: &[u8]) -> Option<([u64; N], &[u8])> {
     let (mut numbers, mut rest) = ([0; N], bytes);
     for number in &mut numbers {

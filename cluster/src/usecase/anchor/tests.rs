@@ -169,7 +169,7 @@ async fn clocks_that_keep_stepping_nine_minutes_settle_each_time_up_to_31_days_i
         world.leap(step);
         assert_eq!(world.live(50_000).anchored, None);
         assert_eq!(world.standing(), Some(ClockStanding::Settling));
-        // Another node's clock, or a word, could have let a statement in.
+        // Another node's clock, or a confirmation, could have let a statement in.
         world.observation.registry_time = world.observation.moment.wall;
     }
 }
@@ -186,7 +186,7 @@ async fn clocks_that_keep_leaping_thirty_days_need_an_operators_confirmation() {
     let Err(unsure @ Unsure::LeaptTooFar { leapt_ms }) = world.judged() else { panic!() };
     assert!(leapt_ms.abs_diff(60 * DAY_MS) < 100_000, "{leapt_ms}");
     assert!(unsure.remedy().contains("`assent clock confirm`"));
-    // The word counts leaps anew.
+    // The confirmation starts the count of leaps anew.
     assert!(world.anchor.confirm(&world.observation).unwrap().is_some());
     assert_eq!(world.standing(), None);
     world.stamp();
@@ -259,7 +259,7 @@ async fn a_clock_that_was_set_back_is_unsure_until_it_reaches_the_latest_trusted
         world
     };
     let mut world = idle();
-    // No other voter's word for it helps: that one may have been started meanwhile, and remember nothing.
+    // Another voter that trusts this time does not help: it may have been started in the meantime, and remember nothing.
     world.observation.vouched = Some(0);
     assert_eq!(world.live(3_598_000), Changes::default());
     assert_eq!(world.standing(), Some(ClockStanding::Behind));
@@ -358,7 +358,7 @@ async fn an_agreement_settles_only_without_a_break() {
     world.leap(HOUR_MS);
     assert_eq!(world.live(60_000).anchored, None);
     assert_eq!(world.live(100).anchored, Some(TrustReason::Settled));
-    // The host sleeps: nobody has looked meanwhile.
+    // The host sleeps, and the clock is not observed in the meantime.
     let mut world = World::ahead(DAY_MS);
     world.live(1_000);
     world.sleep(100_000);

@@ -1,4 +1,4 @@
-//! Why a node is not sure of its clock, in words: what is wrong, and what to do.
+//! Why a node is not sure of its clock, as text: what is wrong, and what to do.
 
 use assent_api::ClockStanding;
 use assent_proof::Code;
@@ -10,8 +10,8 @@ const SET_BACK: &str = "set the nodes' clocks right; if they are right, wait unt
 const SETTLING: &str = "wait until the clocks have settled; if they are wrong, set them right before that";
 const CONFIRM: &str =
     "set the nodes' clocks right; if they are right, confirm them with `assent clock confirm`";
-/// The remedies that are others than the code's. Other builds know them by their words, so a word that changes is shown with the detail
-/// until all nodes run one build.
+/// The remedies that differ from the code's own. Other builds recognize them by their text. If a text changes, such a
+/// build shows it with the detail, until all nodes run one build.
 const OWN_REMEDIES: [&str; 4] = [BEHIND, SET_BACK, SETTLING, CONFIRM];
 
 /// Why a node is not sure of its clock.
@@ -32,19 +32,20 @@ pub(crate) enum Unsure {
         /// By how much, in milliseconds.
         behind_ms: u64,
     },
-    /// The node was started, or its wall clock leapt against boot time, and has to settle.
+    /// The node was started, or its wall clock leapt against boot time, and the clock must settle.
     Settling {
         /// How far it is ahead of registry time, in milliseconds.
         ahead_ms: i64,
         /// How long a quorum still has to agree, in milliseconds.
         left_ms: u64,
     },
-    /// The same, and the wall clock is so far ahead of registry time that an operator has to confirm it.
+    /// As `Settling`, and the wall clock is so far ahead of registry time that an operator must confirm it.
     TooFarAhead {
         /// How far, in milliseconds.
         ahead_ms: i64,
     },
-    /// The wall clock has leapt so far in all, since this process was anchored first, that an operator has to confirm it.
+    /// The wall clock has leapt so far in all, since this process was anchored first, that an operator must confirm
+    /// it.
     LeaptTooFar {
         /// How far, in milliseconds.
         leapt_ms: i64,
@@ -52,7 +53,7 @@ pub(crate) enum Unsure {
 }
 
 impl Unsure {
-    /// In one word.
+    /// The reason, in one word.
     pub(crate) fn standing(self) -> ClockStanding {
         match self {
             Unsure::NoQuorum { .. } => ClockStanding::NoQuorum,
@@ -83,12 +84,12 @@ impl Unsure {
                 left_ms.div_ceil(1_000)
             ),
             Unsure::TooFarAhead { ahead_ms } => format!(
-                "this node's clock is {} ahead of registry time, and more than 31 days take an operator's word",
+                "this node's clock is {} ahead of registry time, and beyond 31 days an operator must confirm it",
                 span(ahead_ms.unsigned_abs())
             ),
             Unsure::LeaptTooFar { leapt_ms } => format!(
-                "this node's clock has leapt {} ahead of boot time since this node was started or its clock was confirmed, and more \
-                 than 31 days in all take an operator's word",
+                "this node's clock has leapt {} ahead of boot time since this node was started or its clock was confirmed, and \
+                 beyond 31 days in all an operator must confirm it",
                 span(leapt_ms.unsigned_abs())
             ),
         }
@@ -105,10 +106,10 @@ impl Unsure {
         }
     }
 
-    /// What is wrong and what to do, for where there is one text for both.
+    /// What is wrong and what to do, for places that have one text for both.
     pub(crate) fn told(self) -> String {
         match self {
-            // Its remedy is the code's.
+            // The remedy is the code's own.
             Unsure::NoQuorum { .. } => self.detail(),
             Unsure::Behind { .. }
             | Unsure::SetBack { .. }
@@ -118,8 +119,8 @@ impl Unsure {
         }
     }
 
-    /// What is wrong and what to do, out of a text that ends with what [`told`](Self::told) says: a leader's refusal comes to other nodes
-    /// as one text. None if the remedy is the code's.
+    /// Splits a text that ends with what [`told`](Self::told) returns into what is wrong and what to do. A leader's
+    /// refusal reaches other nodes as one text. None if the remedy is the code's own.
     pub(crate) fn split_text(text: &str) -> Option<(&str, &'static str)> {
         OWN_REMEDIES.into_iter().find_map(|remedy| {
             let detail = text.strip_suffix(remedy)?.strip_suffix(": ")?;

@@ -1,4 +1,4 @@
-//! Feeds: what is followed from where, where its events come from, and the room that there is for feeds.
+//! Feeds of events: what a feed follows, where its events come from, and how many feeds there may be.
 
 use std::sync::Arc;
 
@@ -11,38 +11,39 @@ use crate::config::LimitConfig;
 use crate::raft::machine::AppliedAt;
 use crate::usecase::problem::ReadError;
 
-/// Most leaves looked at in one read.
+/// The largest number of leaves that one read looks at.
 pub(super) const PAGE_LEAVES: usize = 256;
-/// Reads for feeds at once, so that many followers who wake together leave room for authorizes.
+/// The number of reads for feeds at once. It is small, so that many feeds that wake together leave room for authorize
+/// requests.
 const READS_AT_ONCE: usize = 4;
 
-/// A feed whose beginning lies in this ledger.
+/// A feed whose cursor lies in this ledger.
 #[derive(Debug, Clone)]
 pub(super) struct Feed {
-    /// What of it.
+    /// Which events it wants.
     pub(super) filter: EventFilter,
-    /// What the caller has.
+    /// The caller's cursor.
     pub(super) after: Cursor,
 }
 
-/// Room for the feeds of a node.
+/// The room for the feeds of a node.
 pub(crate) struct Feeds {
-    /// One permit a feed.
+    /// One permit for each feed.
     pub(super) room: Arc<Semaphore>,
-    /// One permit a read.
+    /// One permit for each read.
     pub(super) reads: Semaphore,
 }
 
 impl Feeds {
-    /// All of it free.
+    /// The room with all places free.
     pub(crate) fn new(limits: &LimitConfig) -> Self {
         Self { room: Arc::new(Semaphore::new(limits.event_streams)), reads: Semaphore::new(READS_AT_ONCE) }
     }
 }
 
-/// Where a feed's events come from. One node has one; tests have their own.
+/// The source of a feed's events. A node has one, and tests have their own.
 pub(super) trait Source: Send + Sync + 'static {
-    /// The page after a revision, at most so many events.
+    /// The page after a revision, with at most this many events.
     fn page(
         &self,
         filter: &EventFilter,
@@ -50,6 +51,6 @@ pub(super) trait Source: Send + Sync + 'static {
         limit: usize,
     ) -> impl Future<Output = Result<EventPage, ReadError>> + Send;
 
-    /// How far there is something to read.
+    /// How far the events go, as this node applies entries.
     fn applied(&self) -> watch::Receiver<AppliedAt>;
 }

@@ -1,7 +1,7 @@
-//! From the registry's events to lines of the feed, all of whose numbers are of the feed's history.
+//! Turns the registry's events into lines of a feed. All numbers in them belong to the feed's history.
 //!
-//! No statement is parsed here. What a restriction restricts is told by `assent_registry::query::events`, whose module says why it parses
-//! revocations.
+//! This module parses no statement. `assent_registry::query::events` tells what a restriction restricts, and its
+//! module says why it parses revocations.
 
 use assent_api::{EndBody, EndReason, EventBody, EventLine, HeartbeatBody, RestrictsBody};
 use assent_proof::{Cursor, History};
@@ -26,7 +26,8 @@ fn event(history: History, event: Event) -> EventLine {
     }))
 }
 
-/// How far a feed has come, and how far the ledger of its history goes. A size of another history's ledger never gets in.
+/// How far a feed has come, and how far the ledger of its history goes. It never contains a size of another history's
+/// ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Reach {
     at: Cursor,
@@ -34,10 +35,11 @@ pub(super) struct Reach {
 }
 
 impl Reach {
-    /// The feed is here, and the node's ledger ends there. None if that is the ledger of a later history.
+    /// The reach of a feed that is at `at`, when the node's ledger ends at `ledger`. None if that is the ledger of a
+    /// later history.
     ///
-    /// A node says a moment later what it has applied than it can be read. So an earlier history there only means that the feed
-    /// knows more; then its ledger goes as far as the feed.
+    /// A node publishes what it has applied a moment after it can be read. So if `ledger` is of an earlier history,
+    /// the feed only knows more than was published, and its ledger goes as far as the feed.
     pub(super) fn of(at: Cursor, ledger: Option<Cursor>) -> Option<Self> {
         let Some(ledger) = ledger.filter(|ledger| ledger.history >= at.history) else {
             return Some(Self::told(at));
@@ -45,7 +47,7 @@ impl Reach {
         (ledger.history == at.history).then_some(Self { at, ledger_revision: ledger.revision })
     }
 
-    /// The feed is here, and nothing more is known of its ledger.
+    /// The reach of a feed that is at `at`, when no more is known of its ledger.
     pub(super) fn told(at: Cursor) -> Self {
         Self { at, ledger_revision: at.revision }
     }
@@ -61,16 +63,16 @@ impl Reach {
     }
 }
 
-/// One stretch of the ledger of a feed's history.
+/// One part of the ledger of a feed's history.
 pub(super) struct Stretch {
-    /// What the feed takes of it, in order.
+    /// The events that the feed wants, in order.
     pub(super) lines: Vec<EventLine>,
     /// How far it goes.
     pub(super) reach: Reach,
 }
 
 impl Stretch {
-    /// What was read; none if it was read in another history, whose numbers say nothing about the feed's.
+    /// What was read. None if it was read in another history, whose numbers mean nothing in the feed's.
     pub(super) fn of(page: EventPage, history: History) -> Option<Self> {
         let EventPage { history: read_in, events, covered, revision } = page;
         (read_in == history).then(|| Self {

@@ -1,9 +1,10 @@
-//! events: everything that entered the ledger, from what this node has applied.
+//! events: everything that entered the ledger, read from what this node has applied.
 //!
-//! What is applied is committed, so there is no barrier and a learner serves it too; only a caller who wants all that was
-//! acknowledged before its call asks for one. Where the caller says that it is has to lie in this ledger: otherwise a quorum has
-//! to confirm that it does not, and the caller is told. A feed is of one history and ends if the node comes to a later one.
-//! The ledger itself is the buffer: a feed holds one page and a few chunks, whoever reads how slowly.
+//! What is applied is committed, so an answer needs no barrier, and a learner serves events too. Only a caller that
+//! wants everything that was acknowledged before its call asks for a barrier. The caller's cursor must lie in this
+//! ledger. If it seems not to, a quorum must confirm that, and the caller is told. A feed belongs to one history, and
+//! ends if the node comes to a later one. The ledger itself is the buffer: a feed holds one page and a few chunks,
+//! however slowly its client reads.
 
 mod feed;
 mod lines;
@@ -33,27 +34,27 @@ use pump::Pump;
 
 pub(super) use feed::Feeds;
 
-/// What somebody follows, and from where.
+/// What a caller follows, and from where.
 #[derive(Debug, Clone)]
 pub struct EventsAsk {
-    /// What of it.
+    /// Which events it wants.
     pub filter: EventFilter,
-    /// What the caller has; nothing: from the beginning, in whichever history is in force.
+    /// The caller's cursor. Without one, the feed starts at the beginning of the history in force.
     pub after: Option<Cursor>,
 }
 
-/// A long poll's own wishes.
+/// The options of a long poll.
 #[derive(Debug, Clone, Copy)]
 pub struct PollAsk {
-    /// Most events of the answer.
+    /// The largest number of events in the answer.
     pub limit: usize,
-    /// How long to wait while there is nothing.
+    /// How long to wait while there are no events.
     pub wait: Duration,
-    /// Whether the answer has to hold all that was acknowledged before the call.
+    /// Whether the answer must hold everything that was acknowledged before the call.
     pub confirmed: bool,
 }
 
-/// A place among the feeds, held until it is dropped.
+/// A place among the feeds, which is held until this is dropped.
 pub(super) struct FeedPlace {
     metrics: Arc<Metrics>,
     _room: OwnedSemaphorePermit,
@@ -69,7 +70,7 @@ impl Source for Service {
     async fn page(&self, filter: &EventFilter, after: u64, limit: usize) -> Result<EventPage, ReadError> {
         let parts = self.parts();
         self.goes_on()?;
-        // Never closed; if it were, the bound would be all that is lost.
+        // The semaphore is never closed. If it were, only this bound would be lost.
         let _turn = self.inner.feeds.reads.acquire().await;
         let (registry, filter) = (parts.storage.registry.clone(), filter.clone());
         let read = blocking(&*parts.env.blocking, move || -> Result<EventPage, RowError> {
@@ -88,13 +89,14 @@ impl Source for Service {
 }
 
 impl Service {
-    /// One answer of JSON lines: events, and how far it has come. Waits while there is nothing, until `stop`. Once the caller has
-    /// `half_closed` its connection, it waits for at most `deadlines.events_heartbeat_ms` more: the caller may have left, and its place
-    /// is one of few.
+    /// One answer of JSON lines: events, and how far the feed has come. Waits while there are none, until `stop`.
+    /// Once the caller has `half_closed` its connection, it waits for at most `deadlines.events_heartbeat_ms` more,
+    /// because the caller may have left, and feeds have few places.
     ///
     /// # Errors
-    /// `overloaded` at the bound of feeds, `no_quorum` where it is to be confirmed or the node cannot go on, `history_mismatch` and
-    /// `cursor_beyond_ledger` where the caller is elsewhere, `evidence_mutated` where the registry cannot be read.
+    /// `overloaded` if no place for a feed is free; `no_quorum` if the call asks for a barrier and none is passed, or
+    /// if the node cannot go on; `history_mismatch` and `cursor_beyond_ledger` if the cursor is not in this ledger;
+    /// `evidence_mutated` if the registry cannot be read.
     pub async fn poll_events(
         &self,
         _caller: &Caller,
@@ -115,11 +117,11 @@ impl Service {
         Ok(answer.bytes.into())
     }
 
-    /// Server-sent events from here on, chunk by chunk, until the receiver is dropped, falls behind, or `stop`.
+    /// Server-sent events, chunk by chunk, until the receiver is dropped or falls behind, or until `stop`.
     ///
     /// # Errors
-    /// `overloaded` at the bound of feeds, `no_quorum` when the node cannot go on, `history_mismatch` and
-    /// `cursor_beyond_ledger` where the caller is elsewhere, `evidence_mutated` where the registry cannot be read.
+    /// `overloaded` if no place for a feed is free; `no_quorum` if the node cannot go on; `history_mismatch` and
+    /// `cursor_beyond_ledger` if the cursor is not in this ledger; `evidence_mutated` if the registry cannot be read.
     pub async fn stream_events(
         &self,
         _caller: &Caller,
@@ -130,7 +132,7 @@ impl Service {
         self.live()?;
         let feed = self.feed(ask).await?;
         let deadlines = &self.config().deadlines;
-        // Half of what breaks the connection: the end can still be read.
+        // Half of the time after which the connection is broken, so that the client can still read the end.
         let slow = deadlines.events_slow_ms.min(deadlines.http_write_ms / 2);
         let (pump, chunks) = Pump::new(
             self.clone(),
@@ -147,7 +149,7 @@ impl Service {
         Ok(chunks)
     }
 
-    /// The feed, if where the caller is lies in this ledger.
+    /// The feed, if the caller's cursor lies in this ledger.
     async fn feed(&self, ask: EventsAsk) -> Result<Feed, CursorError> {
         Ok(Feed { filter: ask.filter, after: self.located(ask.after).await? })
     }

@@ -1,4 +1,4 @@
-//! A long poll: what there is after a revision, or what comes within a while.
+//! A long poll: the events after a revision, or those that come within a given time.
 
 use std::time::Duration;
 
@@ -12,29 +12,31 @@ use super::lines::{self, Reach, Stretch};
 use crate::usecase::Shed;
 use crate::usecase::problem::ReadError;
 
-/// Most reads of one answer. A filter that takes nothing gets an answer that says how far it has come.
+/// The largest number of reads for one answer. If the filter matches nothing in them, the answer tells how far it has
+/// come.
 const READS_MAX: usize = 64;
 
-/// An answer, and how many events it has.
+/// An answer, and the number of its events.
 pub(super) struct Answered {
     pub(super) bytes: Vec<u8>,
     pub(super) events: usize,
 }
 
-/// When a poll that has found nothing is over.
+/// When a poll that has found nothing ends.
 pub(super) struct Ends<'a> {
-    /// The caller's own wish.
+    /// The deadline that the caller asked for.
     pub(super) until: Instant,
-    /// The node stops.
+    /// Cancelled when the node stops.
     pub(super) stop: &'a CancellationToken,
-    /// The caller has ended its side of the connection: it takes the answer, or it has left, and nobody can tell which.
+    /// Cancelled when the caller has ended its side of the connection. It may still take the answer, or it may have
+    /// left; the node cannot tell which.
     pub(super) half_closed: &'a CancellationToken,
-    /// How long the poll goes on after that.
+    /// How long the poll continues after that.
     pub(super) grace: Duration,
 }
 
-/// The answer. The last line is a heartbeat, or an end where the node stops. If the node comes to a later history meanwhile, the
-/// answer is what was read before: the next question is told.
+/// The answer. Its last line is a heartbeat, or an end if the node stops. If the node comes to a later history in the
+/// meantime, the answer is what was read before, and the caller's next call is told.
 pub(super) async fn answer(
     source: &impl Source,
     feed: &Feed,
@@ -50,7 +52,7 @@ pub(super) async fn answer(
         let wanted = limit.saturating_sub(answered.events);
         let page = source.page(&feed.filter, position.revision, wanted).await?;
         let Some(Stretch { lines: found, reach }) = Stretch::of(page, position.history) else {
-            // How far the new history's ledger goes says nothing about this one's.
+            // How far the new history's ledger goes means nothing for this one's.
             answered.bytes.extend_from_slice(&lines::heartbeat(Reach::told(position)).to_line());
             return Ok(answered);
         };
@@ -82,7 +84,7 @@ pub(super) async fn answer(
         };
         match more {
             Ok(Ok(_)) => {}
-            // The time is over, or nothing will ever be applied any more.
+            // The time is over, or nothing will be applied any more.
             Ok(Err(_)) | Err(_) => {
                 answered.bytes.extend_from_slice(&last.to_line());
                 return Ok(answered);

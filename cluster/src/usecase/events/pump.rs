@@ -1,4 +1,5 @@
-//! A stream: pages of the ledger into a channel of a few chunks, with heartbeats, and an end that always has room.
+//! A stream of events: pages of the ledger go into a channel of a few chunks, with heartbeats. There is always room
+//! for the end.
 
 use std::time::Duration;
 
@@ -15,16 +16,16 @@ use super::feed::{Feed, PAGE_LEAVES, Source};
 use super::lines::{self, Reach, Stretch};
 use crate::raft::machine::AppliedAt;
 
-/// Chunks that wait for the consumer; one place more is kept for the end.
+/// The number of chunks that may wait for the consumer. One more place is kept for the end.
 const CHUNKS: usize = 4;
-/// A chunk is closed once it has so many bytes.
+/// The size at which a chunk is closed, in bytes.
 const CHUNK_BYTES: usize = 32 * 1024;
 
-/// Why a stream is over.
+/// Why a stream ended.
 enum Over {
-    /// The consumer is told.
+    /// The consumer is told this reason.
     End(EndReason),
-    /// The consumer went away.
+    /// The consumer left.
     Gone,
 }
 
@@ -33,7 +34,7 @@ pub(super) struct Pump<S> {
     source: S,
     applied: watch::Receiver<AppliedAt>,
     feed: Feed,
-    /// Everything up to this revision of the feed's history was handed over.
+    /// Everything up to this revision of the feed's history was passed on.
     position: u64,
     heartbeat: Duration,
     slow: Duration,
@@ -44,7 +45,7 @@ pub(super) struct Pump<S> {
 }
 
 impl<S: Source> Pump<S> {
-    /// A stream, and where its chunks come out. A consumer that takes nothing for `slow` is ended.
+    /// A stream, and the receiver of its chunks. If the consumer takes nothing for `slow`, the stream ends.
     pub(super) fn new(
         source: S,
         feed: Feed,
@@ -60,7 +61,8 @@ impl<S: Source> Pump<S> {
             feed,
             heartbeat,
             slow,
-            // The first one at once: it says that the stream stands, and from where it goes on.
+            // The first heartbeat is sent at once. It tells the consumer that the stream is open, and where it
+            // continues.
             next_beat: Instant::now(),
             stop,
             last: chunks.clone().try_reserve_owned().ok(),
@@ -69,7 +71,7 @@ impl<S: Source> Pump<S> {
         (pump, out)
     }
 
-    /// Runs until the end. `sent` is told how many events were handed over.
+    /// Runs until the end. `sent` is called with the number of events that were passed on.
     pub(super) async fn run(mut self, sent: impl Fn(usize) + Send) {
         let over = loop {
             if let Err(over) = self.step(&sent).await {
@@ -87,7 +89,7 @@ impl<S: Source> Pump<S> {
     }
 
     async fn step(&mut self, sent: &(impl Fn(usize) + Send)) -> Result<(), Over> {
-        // Before anything is said: the ledger of a later history says nothing about the feed's.
+        // Checked before anything is sent: the ledger of a later history means nothing for the feed's.
         let ledger = self.applied.borrow().ledger();
         let reach = Reach::of(self.at(), ledger).ok_or(Over::End(EndReason::HistoryChanged))?;
         if Instant::now() >= self.next_beat {
@@ -115,7 +117,8 @@ impl<S: Source> Pump<S> {
     }
 
     async fn hand_over_page(&mut self, page: EventPage, sent: &(impl Fn(usize) + Send)) -> Result<(), Over> {
-        // What was handed over is part of the later history; its consumer has to hear of it, and does when it comes back.
+        // What was passed on is part of the later history. The consumer must learn of that history, and does so when
+        // it comes back.
         let Some(Stretch { lines: found, reach }) = Stretch::of(page, self.feed.after.history) else {
             return Err(Over::End(EndReason::HistoryChanged));
         };
@@ -135,7 +138,7 @@ impl<S: Source> Pump<S> {
         Ok(())
     }
 
-    /// Hands over one chunk, or says why the stream is over.
+    /// Passes one chunk on, or returns why the stream ended.
     async fn hand_over(&mut self, chunk: Vec<u8>) -> Result<(), Over> {
         let room = tokio::select! {
             room = self.chunks.reserve() => room.map_err(|_| Over::Gone)?,

@@ -13,10 +13,10 @@ Example:
   assent authority list --domain prod.eu
   assent authority list --domain _root --output json";
 
-/// Most pages that are read: a hundred thousand authorities.
+/// The most pages that one call reads: a hundred thousand authorities.
 const PAGES_MAX: usize = 100;
 
-/// Read authorities.
+/// Read the authorities of a domain.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = EXAMPLE)]
 pub(crate) struct Args {
@@ -29,7 +29,7 @@ enum AuthorityCommand {
     List(List),
 }
 
-/// List a domain's authorities; `_root` has the root keys and the nodes.
+/// List a domain's authorities. The domain `_root` has the root keys and the nodes' keys.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = EXAMPLE)]
 struct List {

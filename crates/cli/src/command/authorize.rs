@@ -1,4 +1,7 @@
 //! `authorize`: ask whether something may execute, and run a command only if it may.
+//!
+//! It owns the arguments of the question, which `permit` and `watch` share, and the text of a decision. It never
+//! decides anything itself, and never runs a command without an allow that still holds.
 
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -14,7 +17,7 @@ use crate::edge;
 use crate::exit::{CliError, Exit, unanswered};
 use crate::output::Output;
 
-/// Ask whether something may execute, now. Exit code 0 allow, 10 deny, 11 cannot know, 64 wrong usage.
+/// Ask whether something may execute now. Exit codes: 0 allow, 10 deny, 11 the cluster cannot know, 64 wrong usage.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Example:
@@ -36,65 +39,66 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     question.conclude(&decision, output)
 }
 
-/// What is asked, of whom, and what to run if it is allowed.
+/// The question, the nodes to ask, and the command to run on an allow.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct QuestionArgs {
     #[command(flatten)]
     domain: DomainArg,
-    /// The execution's lineage; without it, the one open lineage of the subject
+    /// The execution's lineage; by default the subject's only open lineage
     #[arg(long)]
     lineage: Option<LineageName>,
-    /// The lineage of the host or enclave that is to run it
+    /// The lineage of the host or enclave that is to run the execution
     #[arg(long, value_name = "LINEAGE")]
     runtime: Option<LineageName>,
-    /// The action
+    /// The action to ask about, such as `run`
     #[arg(long)]
     action: Token,
     #[command(flatten)]
     subject: SubjectArg,
-    /// For whom
+    /// The audience for which the action is executed
     #[arg(long)]
     audience: Option<Token>,
-    /// Where
+    /// The environment in which the action is executed
     #[arg(long)]
     environment: Option<Token>,
-    /// A value of your own that ties the decision to this question; by default a random one
+    /// A value that ties the decision to this request; by default a random one
     #[arg(long)]
     nonce: Option<Token>,
     /// Deny unless this is the lineage's head; needs --history
     #[arg(long, value_name = "EVIDENCE-ID", requires = "history")]
     expected_head: Option<EvidenceId>,
-    /// Do not answer from a state before this revision; needs --history
+    /// Do not answer from a state older than this revision; needs --history
     #[arg(long, value_name = "REVISION", requires = "history")]
     min_revision: Option<u64>,
-    /// Deny unless this history is in force, in which the head or the revision was read; receipts, decisions, events and `assent status`
-    /// name theirs
+    /// Deny unless this history is in force: the one in which the head or the revision was read. Receipts, decisions,
+    /// events and `assent status` name their history
     #[arg(long, value_name = "HISTORY")]
     history: Option<History>,
     #[command(flatten)]
     trust: TrustArgs,
     #[command(flatten)]
     endpoints: Endpoints,
-    /// The command to run on allow
+    /// The command to run on an allow
     #[arg(last = true, value_name = "CMD")]
     command: Vec<String>,
 }
 
 impl QuestionArgs {
-    /// A client that believes the allows that the caller says it should.
+    /// A client that believes the allows that `--trust` or `--unverified` says to believe.
     pub(crate) fn client(&self) -> Result<Client, CliError> {
         self.endpoints.client_trusting(self.trust.required()?)
     }
 
-    /// Shows the decision or, where there is a command and it is allowed, becomes the command.
+    /// Shows the decision. If it allows and a command is given, this process becomes the command instead.
     pub(crate) fn conclude(&self, decision: &Decision, output: Output) -> Result<Exit, CliError> {
         self.conclude_by(show, decision, output)
     }
 
-    /// The same for the answer to the question for a permit, which is made once and must reach somebody.
+    /// Concludes the answer to a request for a permit like [`conclude`](Self::conclude), but fails if no reader gets
+    /// an allow: a permit is recorded once.
     ///
     /// # Errors
-    /// Also `io_failed` for an allow that nobody reads.
+    /// Also `io_failed` for an allow that no reader takes.
     pub(crate) fn conclude_permit(&self, decision: &Decision, output: Output) -> Result<Exit, CliError> {
         self.conclude_by(if decision.is_allow() { show_made } else { show }, decision, output)
     }
@@ -106,7 +110,7 @@ impl QuestionArgs {
         match self.command.split_first() {
             None => show(decision, output)?,
             Some((program, arguments)) if decision.is_allow() => return Err(replace_by(program, arguments)),
-            // Stdout belongs to the command, which does not run.
+            // Stdout is reserved for the command, and the command does not run.
             Some(_) => output.say(&text(decision)),
         }
         Ok(match (decision.is_allow(), decision.is_cannot_know()) {
@@ -116,7 +120,7 @@ impl QuestionArgs {
         })
     }
 
-    /// The command behind `--` and its arguments, if there is one.
+    /// The command after `--` and its arguments, if there is one.
     pub(crate) fn command(&self) -> Option<(&String, &[String])> {
         self.command.split_first()
     }
@@ -130,7 +134,7 @@ impl QuestionArgs {
     pub(crate) fn request(&self) -> Result<AuthorizeRequest, CliError> {
         let nonce = match &self.nonce {
             Some(nonce) => nonce.to_string(),
-            // Ties a signed allow to this very question: an earlier one cannot be passed off as its answer.
+            // It ties a signed allow to this request: an earlier allow cannot be passed off as the answer.
             None => hex::encode(edge::random::<16>()?),
         };
         let text = |token: &Option<Token>| token.as_ref().map(ToString::to_string);
@@ -147,13 +151,13 @@ impl QuestionArgs {
             min_revision: self.min_revision,
             history: self.history,
         };
-        // The same reading as the node's: what it would refuse is wrong usage here.
+        // This is the parser that the node uses, so what a node would refuse is wrong usage here.
         AuthorizeRequest::parse(&request.to_json().to_vec())
             .map_err(|refusal| CliError { exit: Exit::Usage, ..refusal.into() })
     }
 }
 
-/// Refuses to go on with an allow that is over: the host may have slept since the answer came.
+/// Refuses an allow that has run out: the host may have slept since the answer came.
 ///
 /// # Errors
 /// `allow_over`, exit code 11: asking again may bring a new one.
@@ -165,25 +169,26 @@ pub(crate) fn still_allowed(allowed: &Allowed) -> Result<(), CliError> {
     Err(CliError { exit: Exit::CannotKnow, ..CliError::new("allow_over", detail, "ask again") })
 }
 
-/// Becomes the command; returns only if that fails.
+/// Replaces this process by the command. Returns only if that fails.
 fn replace_by(program: &str, arguments: &[String]) -> CliError {
     let error = Command::new(program).args(arguments).exec();
     let detail = format!("allowed, but `{program}` could not be started: {error}");
-    CliError::new("command_failed", detail, "check the command behind `--`")
+    CliError::new("command_failed", detail, "check the command after `--`")
 }
 
-/// Shows a decision.
+/// A function that shows a decision.
 type Show = fn(&Decision, Output) -> Result<(), CliError>;
 
 fn show(decision: &Decision, output: Output) -> Result<(), CliError> {
     match output {
-        // The node's own document: escapes that its JSON may get here change nothing that its receipt proves.
+        // This is the node's own document. Escapes that are added to its JSON here change nothing that its receipt
+        // proves.
         Output::Json => output.json(decision.bytes()),
         Output::Text => output.line(&text(decision)),
     }
 }
 
-/// The same for what is lost if nobody gets it.
+/// Shows a decision with a permit, and fails if no reader takes it.
 fn show_made(decision: &Decision, output: Output) -> Result<(), CliError> {
     match output {
         Output::Json => output.product_json(decision.bytes()),

@@ -1,4 +1,4 @@
-//! `clock`: how the nodes stand with their clocks, and an operator's word for them.
+//! `clock`: how sure each node is of its clock, and an operator's confirmation that a clock is right.
 
 use assent_api::{ClockBody, StatusBody};
 use assent_client::ClientError;
@@ -15,7 +15,8 @@ Example:
   assent clock --endpoint http://127.0.0.1:7400,http://127.0.0.1:7401,http://127.0.0.1:7402
   assent clock confirm --time 2037-07-01T12:00:00Z --endpoint http://127.0.0.1:7400";
 
-/// Show how each node stands with its clock: whether it uses it, and what is wrong if not. Fails if no node answers.
+/// Show how sure each node is of its clock: whether the node uses it, and if not, what is wrong. Fails if no node
+/// answers.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = EXAMPLE, args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
@@ -30,25 +31,27 @@ enum ClockCommand {
     Confirm(Confirm),
 }
 
-/// Say that the nodes' clocks are right, although they are more than 31 days ahead of registry time, have leapt by more than that, or
-/// were set back.
+/// Confirm that the nodes' clocks are right, although they are more than 31 days ahead of registry time, have leapt by
+/// more than that, or were set back.
 ///
-/// Do this only if you have read the time from a clock that you trust. From then on the registry's time is what the nodes' clocks
-/// say, and it never goes back: if they are wrong, everything that is signed by right clocks counts as stale. If they were set
-/// back and are wrong, what had expired is allowed again. One node is told, the first that can take it, and the others follow it,
-/// but no node follows another one back: if the clocks were set back, name each node as the only endpoint in turn. The word holds
+/// Do this only if you have read the time from a clock that you trust. After the confirmation, registry time follows
+/// the nodes' clocks, and it never goes back. If the clocks are wrong and ahead, everything that is signed by right
+/// clocks counts as stale. If the clocks are wrong and were set back, what had expired is allowed again.
+///
+/// The first node that can take the confirmation takes it, and the other nodes follow that node. No node follows
+/// another one back: if the clocks were set back, name each node in turn as the only endpoint. The confirmation holds
 /// until that node's clock leaps again or the node stops.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = EXAMPLE)]
 struct Confirm {
-    /// The present time by a clock that you trust; the node's clock has to be within a minute of it
+    /// The present time by a clock that you trust; the node's clock must be within a minute of it
     #[arg(long, value_name = "YYYY-MM-DDTHH:MM:SSZ")]
     time: Seconds,
     #[command(flatten)]
     endpoints: Endpoints,
 }
 
-/// What one endpoint said.
+/// What one endpoint answered.
 struct Row {
     endpoint: String,
     status: Result<StatusBody, ClientError>,
@@ -104,7 +107,7 @@ fn lines(row: &Row) -> String {
     }
 }
 
-/// How a node stands with its clock, a line a fact.
+/// How sure a node is of its clock, one fact a line.
 fn told(clock: &ClockBody) -> String {
     let standing =
         clock.standing.map_or(if clock.sure { "sure" } else { "doubt" }, |standing| standing.as_str());

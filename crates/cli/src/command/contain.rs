@@ -13,7 +13,8 @@ Example:
   assent contain isolate --domain prod.eu --key audit.pem
   assent contain invalidate blake3:… --domain prod.eu --key governance.pem";
 
-/// Hold something back. When this returns, no node allows anything that it concerns. A governance or audit key signs.
+/// Stop something from executing. When the command returns, no node allows anything that the containment concerns. A
+/// governance or audit key must sign it.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = EXAMPLE)]
 pub(crate) struct Args {
@@ -28,17 +29,17 @@ enum ContainCommand {
     Invalidate(Invalidate),
 }
 
-/// Deny everything in a lineage until it is released. The lineage still takes evidence.
+/// Deny everything in a lineage until the lineage is released. The lineage still accepts evidence.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = EXAMPLE)]
 struct Quarantine {
-    /// The lineage
+    /// The lineage to quarantine
     name: LineageName,
     #[command(flatten)]
     govern: GovernArgs,
 }
 
-/// Deny everything in a domain, and refuse its execution evidence, until it is released.
+/// Deny everything in a domain, and refuse its execution evidence, until the domain is released.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = EXAMPLE)]
 struct Isolate {
@@ -46,11 +47,11 @@ struct Isolate {
     govern: GovernArgs,
 }
 
-/// Make a piece of execution evidence void, for good, and with it what rests on it.
+/// Make a piece of execution evidence void permanently, together with everything that rests on it.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = EXAMPLE)]
 struct Invalidate {
-    /// The evidence
+    /// The id of the evidence to invalidate
     #[arg(value_name = "blake3:HEX")]
     id: EvidenceId,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! `assent demo`: the main story on real node processes, in less than half a minute.
+//! `assent demo`: a cluster of three real node processes allows, denies and recovers, in less than half a minute.
 
 use clap::Args as ClapArgs;
 use tokio::time::Instant;
@@ -10,8 +10,8 @@ use crate::signals::Signals;
 
 /// Watch three real nodes allow, deny after a revocation, deny without a leader, and allow again.
 ///
-/// It starts three node processes on free ports and in a temporary directory, and removes everything at its end. It
-/// ends with 1 if any step went otherwise than it should.
+/// The demo starts three node processes on free ports in a temporary directory, and removes everything at its end. It
+/// ends with exit code 1 if any step did not go as it should.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Example:\n  assent demo\n  assent --output json demo")]
 pub(crate) struct Args {}

@@ -1,4 +1,4 @@
-//! `assent dev`: a local cluster of real node processes until Ctrl-C.
+//! `assent dev`: a local cluster of real node processes that runs until Ctrl-C.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,36 +12,38 @@ use crate::log;
 use crate::output::Output;
 use crate::signals::Signals;
 
-/// Longest that a cluster may take to become ready.
+/// The longest time that a cluster may take to become ready.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// A node that ended is started again after this long, with `--respawn`.
+/// With `--respawn`, a node that ended is started again after this time.
 const RESPAWN_AFTER: Duration = Duration::from_millis(500);
 
 /// Run a local cluster of real nodes until Ctrl-C.
 ///
-/// The first time it makes keys, a genesis file with the domain `dev.local` (one authority a role, a policy that asks
-/// for an affirming attestation no older than five minutes) and writes DIR/dev.json. Started again on the same
-/// directory it resumes the same cluster. It prints `export` lines to paste into a shell.
+/// On its first start, the command makes keys and a genesis file in DIR. The genesis file has the domain `dev.local`,
+/// with one authority for each role and a policy that requires an affirming attestation no older than five minutes. If
+/// you start the command again on the same directory, it resumes the same cluster. It writes DIR/dev.json, and prints
+/// `export` lines to paste into a shell.
 #[derive(Debug, ClapArgs)]
 #[command(
     after_help = "Example:\n  assent dev --nodes 3 --data ./dev-data --base-port 7400\n  assent dev --chaos 5"
 )]
 pub(crate) struct Args {
-    /// How many nodes, 3 or 5: by default as many as DIR has, 3 if it is new
+    /// The number of nodes, 3 or 5; by default as many as DIR has, or 3 if DIR is new
     #[arg(long, value_parser = clap::value_parser!(u16).range(3..=5))]
     nodes: Option<u16>,
     /// The cluster's directory
     #[arg(long, value_name = "DIR", default_value = "dev-data")]
     data: PathBuf,
-    /// Node n serves clients on this port + n - 1, and peers 100 above: by default as before, 7400 if DIR is new
+    /// Node n serves clients on port PORT + n - 1, and peers 100 ports above that; by default the port that DIR has
+    /// used before, or 7400 if DIR is new
     #[arg(long, value_name = "PORT")]
     base_port: Option<u16>,
-    /// Start a node again half a second after its process ended
+    /// Start a node again half a second after its process has ended
     #[arg(long)]
     respawn: bool,
-    /// Kill, pause and restart one random node after the other, so long after the last one is back, to try a client out;
-    /// never more than a minority at once
+    /// To test a client, kill, pause or restart one random node after the other, this long after the last node is
+    /// back; never more than a minority at once
     #[arg(
         long,
         value_name = "SECONDS",
@@ -62,7 +64,7 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     let _lock = Lock::take(&args.data)?;
     let layout = Layout::open(&args.data, args.nodes, args.base_port)?;
     layout.check_ports()?;
-    // Heard from before the first process on: a signal while they start must end them too.
+    // Listen before the first process is started: a signal that comes while the nodes start must end them too.
     let mut signals = Signals::listen();
     let mut nodes = Nodes::start(layout)?;
     let done = tokio::select! {
@@ -75,11 +77,11 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
         () = signals.told_to_stop() => {}
     }
     nodes.kill_all().await;
-    let detail = "the nodes were ended at once by a second signal; what was acknowledged is on disk";
-    Err(CliError::new("stopped_at_once", detail, "start it again on the same directory"))
+    let detail = "a second signal ended the nodes at once; what was acknowledged is on disk";
+    Err(CliError::new("stopped_at_once", detail, "start the cluster again on the same directory"))
 }
 
-/// Waits for the nodes, says where they are, and watches them for ever.
+/// Waits for the nodes, prints their addresses, and watches them. It returns only if that fails.
 async fn serve(nodes: &mut Nodes, args: &Args, output: Output) -> Result<(), CliError> {
     let started = Instant::now();
     nodes.ready(READY_WITHIN, |ready, total| output.say(&format!("{ready} of {total} nodes ready"))).await?;
@@ -90,7 +92,7 @@ async fn serve(nodes: &mut Nodes, args: &Args, output: Output) -> Result<(), Cli
     watch(nodes, args.respawn, chaos, output).await
 }
 
-/// Says when a node ends, and starts it again if that is wanted. Makes trouble if that is.
+/// Reports each node that ends, starts it again with `--respawn`, and injects faults with `--chaos`.
 async fn watch(
     nodes: &mut Nodes,
     respawn: bool,

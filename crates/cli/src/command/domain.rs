@@ -1,4 +1,4 @@
-//! `domain list`: the domains, who governs them, and what their policies do not check.
+//! `domain list`: the domains, the keys that govern them, and what their policies do not check.
 
 use assent_api::{DomainBody, DomainsBody, MAX_PAGE};
 use clap::{Args as ClapArgs, Subcommand};
@@ -12,10 +12,10 @@ Example:
   assent domain list
   assent domain list --output json";
 
-/// Most pages that are read: a hundred thousand domains.
+/// The most pages that one call reads: a hundred thousand domains.
 const PAGES_MAX: usize = 100;
 
-/// Read domains.
+/// Read the domains of the registry.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = EXAMPLE)]
 pub(crate) struct Args {

@@ -32,10 +32,10 @@ enum EnvelopeCommand {
 #[derive(Debug, ClapArgs)]
 #[command(after_help = EXAMPLE)]
 struct Get {
-    /// Its evidence id
+    /// The envelope's evidence id
     #[arg(value_name = "EVIDENCE-ID")]
     id: EvidenceId,
-    /// Write it to this file instead of stdout; `-` is stdout
+    /// Write the envelope to this file instead of stdout; `-` is stdout
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! `events`: what entered the ledger, and what enters it.
+//! `events`: the statements that have entered the ledger, and with `--follow` those that enter it from now on.
 
 use assent_api::EventBody;
 use assent_client::{ClientError, EventFollower, EventsFilter, EventsPage};
@@ -9,8 +9,9 @@ use crate::connect::Endpoints;
 use crate::exit::{CliError, Exit};
 use crate::output::Output;
 
-/// Show everything that entered the ledger, one line each. Without `--follow` it ends with what was acknowledged before
-/// it was called, which takes a quorum; with it, it goes on on whichever node answers, without gap or repeat.
+/// Show every statement that entered the ledger, one line each. Without `--follow`, the command ends with what was
+/// acknowledged before it was called, which takes a quorum. With `--follow`, it continues on whichever node answers,
+/// without a gap or a repetition.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Example:
@@ -22,19 +23,19 @@ it is closed), and with 11 when no node has answered for `--timeout`, and says w
 of. It ends with exit code 14 when another history is in force, as after a recovery, or when the ledger is shorter than the cursor
 says; for another history it says whether all that was read is part of it, and after which cursor to read on.")]
 pub(crate) struct Args {
-    /// Show what came after this cursor, `<history>:<revision>` as this command says it; by default everything
+    /// Show what came after this cursor, `<history>:<revision>` as this command prints it; by default show everything
     #[arg(long, value_name = "CURSOR")]
     after: Option<Cursor>,
-    /// Go on with what comes
+    /// Continue with what enters the ledger from now on
     #[arg(long)]
     follow: bool,
-    /// Only this kind (repeatable)
+    /// Show only this kind (repeatable)
     #[arg(long = "kind", value_name = "KIND")]
     kinds: Vec<EvidenceKind>,
-    /// Only this domain (repeatable)
+    /// Show only this domain (repeatable)
     #[arg(long = "domain")]
     domains: Vec<DomainName>,
-    /// Only this lineage (repeatable)
+    /// Show only this lineage (repeatable)
     #[arg(long = "lineage")]
     lineages: Vec<LineageName>,
     #[command(flatten)]
@@ -49,7 +50,7 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
         equivocations: false,
     };
     if args.follow {
-        // It would go on for ever with nobody to tell.
+        // Without a reader the command would run for ever in vain.
         output.must_be_open()?;
     }
     let mut follower = args.endpoints.client()?.follow_events(filter, args.after);
@@ -57,7 +58,8 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     loop {
         let page = tokio::select! {
             page = next(&mut follower, args.follow) => page?,
-            // With `--follow` there may be nothing to print for long: only so a reader's end is noticed.
+            // With `--follow` there may be nothing to print for a long time. Without this, the end of the reader would
+            // go unnoticed.
             () = output.reader_gone() => return Ok(Exit::Ok),
         };
         for event in &page.events {
@@ -65,7 +67,7 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
                 return Ok(Exit::Ok);
             }
         }
-        // What comes while it is shown is for the next call.
+        // What enters the ledger while the pages are shown is left to the next call.
         let size = *size.get_or_insert(page.ledger_revision);
         if !args.follow && page.cursor.revision >= size {
             output.say(&format!("that is all up to now; go on with `--after {}`", page.cursor));

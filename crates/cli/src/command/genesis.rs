@@ -1,6 +1,7 @@
 //! `genesis create`: the file that founds a cluster.
 //!
-//! The file is founded in memory before it is written, so one that a node would refuse is never made.
+//! A cluster is founded from the file in memory before the file is written. So the command never makes a file that a
+//! node would refuse.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -23,7 +24,7 @@ Example:
 
 Every node of the cluster gets the same file; its digest is the cluster's id.";
 
-/// Seconds of a day.
+/// The seconds of a day.
 const DAY: i64 = 24 * 60 * 60;
 
 /// Found a cluster.
@@ -39,35 +40,36 @@ enum GenesisCommand {
     Create(Create),
 }
 
-/// Make the genesis file: the root, the grants of the node keys, and what else is given; print the cluster's id.
+/// Make the genesis file with the root, the grants of the node keys and the given envelopes, and print the cluster's
+/// id.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = EXAMPLE)]
 struct Create {
-    /// The file to make; `-` is stdout, and the id then goes to stderr
+    /// The file to make. With `-` the file goes to stdout, and the id to stderr
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// The registry's origin, which all evidence for it names
+    /// The registry's origin, which all evidence for the registry names
     #[arg(long)]
     origin: String,
-    /// A root key, private (repeatable)
+    /// A private root key (repeatable)
     #[arg(long = "root", value_name = "PEM", required = true)]
     roots: Vec<PathBuf>,
-    /// How many root keys must sign together
+    /// The number of root keys that must sign together
     #[arg(long)]
     threshold: u32,
-    /// The key that signs the registry's checkpoints, private: the root statement admits it, so it signs too
+    /// The private key that signs the registry's checkpoints; it also signs the root statement, which admits it
     #[arg(long, value_name = "PEM")]
     registry_key: PathBuf,
-    /// A node's key, private: a grant is signed by the key that it admits (repeatable, in the order of the nodes)
+    /// A node's private key; it also signs the grant that admits it (repeatable, in the order of the nodes)
     #[arg(long = "node-key", value_name = "PEM", required = true)]
     node_keys: Vec<PathBuf>,
-    /// How long the node keys are valid
+    /// The number of days for which the node keys are valid
     #[arg(long, value_name = "DAYS", default_value_t = 3650, value_parser = clap::value_parser!(u16).range(1..))]
     node_key_days: u16,
     /// Another envelope to accept at genesis, after the grants (repeatable, in order)
     #[arg(long = "envelope", value_name = "FILE")]
     envelopes: Vec<PathBuf>,
-    /// When the root and the grants say that they were made; by default now
+    /// The time at which the root statement and the grants were made; by default now
     #[arg(long, value_name = "YYYY-MM-DDTHH:MM:SSZ")]
     issued_at: Option<Seconds>,
 }
@@ -118,7 +120,7 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     Ok(Exit::Ok)
 }
 
-/// The chain of `_governance` in `_root`, as it grows.
+/// The growing chain of the lineage `_governance` in the domain `_root`.
 struct Chain {
     origin: String,
     roots: Vec<SigningKey>,

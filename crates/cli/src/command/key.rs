@@ -32,18 +32,18 @@ Example:
 With `--out -` no file is made: the private key goes to stdout and its id to stderr. With `--output json` one document has both.
 If nobody reads stdout, it ends with exit code 1, and the key is lost.")]
 struct Generate {
-    /// The file to make; one that is there is never overwritten. `-` is stdout
+    /// The file to make; an existing file is never overwritten. `-` is stdout
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
 }
 
-/// Show a key's id, its key id as in DSSE signatures, and its public key.
+/// Show a key's id, its key id in DSSE signatures, and its public key.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Example:\n  assent key show my-key.pem\n  assent key show my-key.pem --id")]
 struct Show {
     /// A private or public key file (PEM)
     file: PathBuf,
-    /// Print the id `ed25519:…` only
+    /// Print only the id `ed25519:…`
     #[arg(long)]
     id: bool,
 }

@@ -1,4 +1,4 @@
-//! `leader transfer`: who leads.
+//! `leader transfer`: move leadership to another voter.
 
 use assent_api::parse_node_id;
 use clap::{Args as ClapArgs, Subcommand};
@@ -13,7 +13,7 @@ Example:
   assent leader transfer --to 2
   assent leader transfer";
 
-/// Move leadership to another voter, as before maintenance of the leader's machine.
+/// Move leadership to another voter, for example before maintenance of the leader's machine.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = EXAMPLE)]
 pub(crate) struct Args {
@@ -26,11 +26,11 @@ enum LeaderCommand {
     Transfer(Transfer),
 }
 
-/// Hand leadership over, and wait until it is.
+/// Hand leadership over, and wait until another voter leads.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = EXAMPLE)]
 struct Transfer {
-    /// The voter that is to lead; without it, the one that is furthest
+    /// The voter that is to lead; by default the voter whose log is furthest ahead
     #[arg(long, value_name = "ID", value_parser = parse_node_id)]
     to: Option<u64>,
     #[command(flatten)]

@@ -27,21 +27,21 @@ enum LineageCommand {
     Show(Show),
 }
 
-/// Show a lineage: its status and subject, each issuer's chain, one page of its entries.
+/// Show a lineage: its status and subject, each issuer's chain, and one page of its entries.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = EXAMPLE)]
 struct Show {
-    /// The lineage; `_governance` is the domain's own
+    /// The lineage to show; `_governance` is the lineage of the domain's governance
     name: LineageName,
     #[command(flatten)]
     domain: DomainArg,
     /// Show the entries after this ledger index; needs --history
     #[arg(long, value_name = "LEDGER-INDEX", requires = "history")]
     after: Option<u64>,
-    /// The history of the page that the ledger index is from
+    /// The history of the page from which the ledger index was read
     #[arg(long, value_name = "HISTORY", requires = "after")]
     history: Option<History>,
-    /// Most entries to show
+    /// The most entries to show
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u16).range(1..=1000))]
     limit: u16,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! `member`: who is in the cluster, and changing that.
+//! `member`: list and change the members of the cluster.
 
 use std::time::Duration;
 
@@ -25,7 +25,8 @@ Example:
 
 /// List, add, promote, move, remove and replace members of the cluster.
 ///
-/// A node id is used once, for one disk: whoever comes back with an empty or an older disk comes as a new member.
+/// A node id is used once, for one disk. A node that comes back with an empty or an older disk must join as a new
+/// member.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = EXAMPLE)]
 pub(crate) struct Args {
@@ -43,7 +44,7 @@ enum MemberCommand {
     Replace(replace::Args),
 }
 
-/// List the members, as the leader sees them.
+/// List the members, as the leader knows them.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Example:\n  assent member list --output json")]
 struct List {
@@ -51,59 +52,59 @@ struct List {
     endpoints: Endpoints,
 }
 
-/// Add a node that waits to be added, as a learner: it receives the log and neither votes nor answers until it is promoted.
-/// Its key must stand granted in `_root`.
+/// Add a waiting node as a learner. A learner receives the log, and neither votes nor answers until it is promoted.
+/// The node's key must be granted in `_root`.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Example:\n  assent member add --node http://10.0.0.14:7400 --promote")]
 struct Add {
-    /// The new node's client address; it says itself who it is
+    /// The new node's client address, at which it reports its id, store and key
     #[arg(long, value_name = "URL")]
     node: String,
-    /// Wait until it has caught up, and make it a voter
+    /// Wait until the node has caught up, and make it a voter
     #[arg(long)]
     promote: bool,
-    /// How long to wait for that, in seconds
+    /// With --promote: how long to wait until the node has caught up, in seconds
     #[arg(long, value_name = "S", default_value_t = 3600)]
     within: u64,
     #[command(flatten)]
     endpoints: Endpoints,
 }
 
-/// Name a member by its number.
+/// Name a member by its node id.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Example:\n  assent member promote 4\n  assent member remove 2")]
 struct One {
-    /// The member's number
+    /// The member's node id
     #[arg(value_parser = parse_node_id)]
     id: u64,
     #[command(flatten)]
     endpoints: Endpoints,
 }
 
-/// Say where a member is now. Its number, disk and key stay what they are.
+/// Change the addresses of a member. Its node id, disk and key stay as they are.
 ///
-/// A node that reaches any other member says by itself where it is, as its configuration has it; this is for one that reaches none.
-/// Write the addresses into its configuration too (`peer_advertise`, `client_advertise`): when it is started again it says what
-/// stands there.
+/// A node that reaches any other member reports the addresses of its configuration by itself. This command is for a
+/// node that reaches none. Write the addresses into the node's configuration too (`peer_advertise`,
+/// `client_advertise`): when the node is started again, it reports the addresses of its configuration.
 #[derive(Debug, ClapArgs)]
 #[command(
     after_help = "Example:\n  assent member update --id 2 --peer-addr 10.0.0.22:7500 --client-addr 10.0.0.22:7400"
 )]
 struct Update {
-    /// The member's number
+    /// The member's node id
     #[arg(long, value_name = "ID", value_parser = parse_node_id)]
     id: u64,
-    /// Where peers reach it from now on
+    /// The address at which peers reach the member from now on
     #[arg(long, value_name = "HOST:PORT", required_unless_present = "client_addr")]
     peer_addr: Option<String>,
-    /// Where clients reach it from now on
+    /// The address at which clients reach the member from now on
     #[arg(long, value_name = "HOST:PORT")]
     client_addr: Option<String>,
     #[command(flatten)]
     endpoints: Endpoints,
 }
 
-/// Reads where a member is.
+/// Reads a member's address from the command line.
 fn address(option: &str, text: &str) -> Result<MemberAddress, CliError> {
     text.parse().map_err(|error: AddressError| {
         let remedy = "give the address at which the other nodes reach the member, `HOST:PORT`";

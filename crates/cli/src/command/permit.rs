@@ -8,8 +8,8 @@ use super::authorize::QuestionArgs;
 use crate::exit::{CliError, Exit, unanswered};
 use crate::output::Output;
 
-/// Ask for a permit: an allow that is recorded in the ledger, and that takes one use of an authorization whose uses are
-/// counted. Exit codes as of `authorize`.
+/// Ask for a permit: an allow that is recorded in the ledger. If the authorization's uses are counted, the permit
+/// takes one use. Exit codes: 0 allow, 10 deny, 11 the cluster cannot know, 64 wrong usage.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Example:
@@ -27,12 +27,12 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     let question = args.question;
     let (client, request) = (question.client()?, question.request()?);
     if question.command().is_none() {
-        // It is recorded once asked for, and takes a use: not for nobody.
+        // A permit is recorded and takes a use as soon as it is asked for, so there must be a reader to get it.
         output.must_have_a_reader()?;
     }
     let (decided, recorded) = ask(&client, &request).await;
     let nonce = recorded.as_deref();
-    // An allow is in vain that was over, that nobody has read, or whose command could not be started.
+    // An allow is in vain if it has run out, if no reader took it, or if its command could not be started.
     let concluded = decided.and_then(|decision| question.conclude_permit(&decision, output));
     let exit = concluded.map_err(|error| in_vain(error, nonce))?;
     if exit != Exit::Ok {
@@ -41,7 +41,8 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     Ok(exit)
 }
 
-/// Asks for a permit. Beside the decision comes the nonce for which a permit is recorded, or may be though the decision is no allow.
+/// Asks for a permit. Beside the decision it returns the nonce for which a permit is recorded, or may be recorded
+/// although the decision is not an allow.
 pub(crate) async fn ask(
     client: &Client,
     request: &AuthorizeRequest,
@@ -55,7 +56,8 @@ pub(crate) async fn ask(
     (decided.or_else(PermitError::into_end).map_err(unanswered), recorded)
 }
 
-/// The error of a permit that the caller does not get, or cannot act on: it names the nonce for which a permit may have been recorded.
+/// The error if the caller does not get the permit, or cannot act on it. The error names the nonce for which a permit
+/// may have been recorded.
 pub(crate) fn in_vain(error: CliError, nonce: Option<&str>) -> CliError {
     let Some(nonce) = nonce else { return error };
     let detail = format!("{}; a permit may have been recorded", error.detail);
@@ -63,7 +65,7 @@ pub(crate) fn in_vain(error: CliError, nonce: Option<&str>) -> CliError {
     CliError { detail, remedy, ..error }
 }
 
-/// Says beside a deny for which nonce a permit may have been recorded, if one may.
+/// Prints on stderr, after a deny, the nonce for which a permit may have been recorded, if there is one.
 pub(crate) fn say_nonce(nonce: Option<&str>, output: Output) {
     if let Some(nonce) = nonce {
         output.say(&format!("a permit may have been recorded: {}", ask_again(nonce)));

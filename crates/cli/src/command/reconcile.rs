@@ -1,4 +1,4 @@
-//! `reconcile`: say which half of an equivocation stands.
+//! `reconcile`: decide which half of an equivocation stands.
 
 use assent_proof::{Claims, EvidenceId};
 use clap::Args as ClapArgs;
@@ -7,17 +7,17 @@ use crate::exit::{CliError, Exit};
 use crate::govern::GovernArgs;
 use crate::output::Output;
 
-/// Say which of two statements that one issuer signed for one slot stands; the other is void. Governance signs, at its
-/// threshold.
+/// Decide which of two statements that one issuer signed for one slot stands. The other one becomes void. Governance
+/// must sign at its threshold.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Example:
   assent reconcile --canonical blake3:… --rejected blake3:… --domain prod.eu --key governance.pem")]
 pub(crate) struct Args {
-    /// The half that stands
+    /// The statement that stands
     #[arg(long, value_name = "blake3:HEX")]
     canonical: EvidenceId,
-    /// The other half
+    /// The statement that becomes void
     #[arg(long, value_name = "blake3:HEX")]
     rejected: EvidenceId,
     #[command(flatten)]

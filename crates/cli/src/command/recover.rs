@@ -1,4 +1,4 @@
-//! `recover`: the last resort when a quorum is lost for good.
+//! `recover`: makes one surviving node a cluster of its own, as the last resort when a quorum is lost permanently.
 
 use std::path::PathBuf;
 
@@ -14,14 +14,15 @@ use crate::exit::{CliError, Exit};
 use crate::output::Output;
 use crate::{draft, edge, files};
 
-/// Make one surviving node a cluster of its own, when a quorum is lost for good.
+/// Make one surviving node a cluster of its own when a quorum is lost permanently.
 ///
-/// The last resort. Stop every node first, and keep the disks of the others away for good: if a majority of them came back
-/// they would be a cluster too. Choose the node with the highest revision and log. What only the lost nodes held is lost,
-/// even if it was acknowledged.
+/// This is the last resort. Stop every node first, and never use the disks of the other nodes again: if a majority of
+/// those nodes came back, they would be a second cluster. Choose the node with the highest revision and log. What only
+/// the lost nodes held is lost, even if it was acknowledged.
 ///
-/// Without `--statement` it only says what the node holds. With `--draft` it prints the recovery statement that root has to
-/// sign; with `--statement` it checks the signed one and carries it out. Then start the node, and add others as new members.
+/// Without `--statement`, the command only prints what the node holds. With `--draft`, it prints the recovery
+/// statement that root must sign. With `--statement`, it checks the signed statement and carries out the recovery.
+/// After that, start the node, and add other nodes as new members.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Example:
@@ -34,26 +35,26 @@ pub(crate) struct Args {
     /// The stopped node's configuration
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// Print the statement that root has to sign, in an envelope without signatures
+    /// Print the statement that root must sign, in an envelope without signatures
     #[arg(long, conflicts_with = "statement")]
     draft: bool,
-    /// With --draft: a root key that will sign (repeatable); without any, all of them have to
+    /// With --draft: a root key that will sign (repeatable); by default every root key must sign
     #[arg(long = "signer", value_name = "ed25519:HEX", requires = "draft")]
     signers: Vec<PublicKey>,
-    /// The signed statement: carry it out
+    /// Carry out the recovery that this signed statement asks for
     #[arg(long, value_name = "FILE")]
     statement: Option<PathBuf>,
-    /// With --statement: the present time by a clock that you trust, if this machine's is more than 31 days ahead of registry
-    /// time and right
+    /// With --statement: the present time by a clock that you trust. Give it if this machine's clock is right although
+    /// it is more than 31 days ahead of registry time
     #[arg(long, value_name = "YYYY-MM-DDTHH:MM:SSZ", requires = "statement")]
     confirm_clock: Option<Seconds>,
 }
 
 pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     let config = Config::load(&args.config)
-        .map_err(|error| CliError::new("config_invalid", error.to_string(), "mend what the error names"))?;
+        .map_err(|error| CliError::new("config_invalid", error.to_string(), "fix what the error names"))?;
     if !config.data_dir.exists() {
-        let detail = format!("there is no `{}`", config.data_dir.display());
+        let detail = format!("the data directory `{}` does not exist", config.data_dir.display());
         return Err(CliError::new("io_failed", detail, "name the configuration of a node that has run"));
     }
     let env = Environment::real(&config.data_dir).map_err(|error| {
@@ -63,10 +64,10 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     let not_recovered = |error: RecoverError| {
         let remedy = match error.may_be_done() {
             true => {
-                "mend what the error names, then see with `assent recover --config` which epoch the node is in: if it is the next one, \
-                 start the node, otherwise carry the statement out again"
+                "correct what the error names, then check with `assent recover --config` which epoch the node is in: if it is the next \
+                 epoch, start the node, otherwise run this command with the statement again"
             }
-            false => "nothing was changed; mend what the error names",
+            false => "nothing was changed; correct what the error names",
         };
         CliError::new("not_recovered", error.to_string(), remedy)
     };
@@ -98,7 +99,7 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
 fn unsigned(survivor: &Survivor, signers: &[PublicKey]) -> Result<Envelope, CliError> {
     let issuers = if signers.is_empty() { survivor.root_keys.clone() } else { signers.to_vec() };
     if let Some(stranger) = issuers.iter().find(|key| !survivor.root_keys.contains(key)) {
-        return Err(CliError::usage(format!("`{stranger}` is no root key")));
+        return Err(CliError::usage(format!("`{stranger}` is not a root key")));
     }
     let statement = Statement {
         subject_name: None,
@@ -151,7 +152,7 @@ fn text(survivor: &Survivor) -> String {
             "revision {}, last log index {}, term {}: recover on the node where these are highest",
             survivor.revision, survivor.log_last, survivor.term
         ),
-        format!("{} of these root keys have to sign the recovery:", survivor.threshold),
+        format!("{} of these root keys must sign the recovery:", survivor.threshold),
     ];
     lines.extend(survivor.root_keys.iter().map(|key| format!("  {key}")));
     lines.join("\n")

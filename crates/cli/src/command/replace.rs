@@ -1,7 +1,7 @@
-//! `member replace`: a lost or put-back disk, step by step. Each step looks first whether it is done, so that the same
-//! command goes on where it stopped.
+//! `member replace`: replaces a member whose disk was lost or restored, step by step. Each step first checks whether
+//! it is already done, so that the same command continues where it stopped.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use assent_api::{AuthorityBody, AuthorityStatus, MemberRole, MembersBody, NewMember, parse_node_id};
@@ -12,6 +12,7 @@ use clap::Args as ClapArgs;
 use crate::args::OriginArg;
 use crate::connect::Endpoints;
 use crate::exit::{CliError, Exit};
+use crate::key_locks::KeyLocks;
 use crate::members::{introduce, promote, table};
 use crate::output::Output;
 use crate::slotted::{say_settled, send, settle};
@@ -20,18 +21,21 @@ use crate::{deliver, draft, edge, govern, keys};
 
 /// Replace a member by a new node, with a new id, an empty data directory and a key of its own.
 ///
-/// The old node's key is revoked, unless another member has it too, the new one's granted, the old member removed, the new node added, and promoted once it
-/// has caught up. Started again, it goes on where it stopped. Without the root keys it says which statements root has to
-/// sign; sign them where the keys are, submit them, and start it again.
+/// The command revokes the old node's key, unless another member has the same key. It then grants the new node's key,
+/// removes the old member, adds the new node, and promotes the new node once it has caught up. If you start the
+/// command again, it continues where it stopped.
+///
+/// Without the root keys, the command prints which statement root must sign. Sign the statement where the keys are,
+/// submit it, and start the command again.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Example:
   assent member replace 2 --node http://10.0.0.14:7400 --root-key root.pem --node-key node-4.pem")]
 pub(crate) struct Args {
-    /// The member that is lost
+    /// The node id of the lost member
     #[arg(value_parser = parse_node_id)]
     old: u64,
-    /// The new node's client address; it says itself who it is
+    /// The new node's client address, at which it reports its id, store and key
     #[arg(long, value_name = "URL")]
     node: String,
     /// A root key (repeatable, up to the threshold)
@@ -40,10 +44,10 @@ pub(crate) struct Args {
     /// The new node's key, which signs its own grant
     #[arg(long, value_name = "PEM")]
     node_key: Option<PathBuf>,
-    /// How many days the new key is granted for
+    /// The number of days for which the new key is granted
     #[arg(long, value_name = "DAYS", default_value_t = 3650, value_parser = clap::value_parser!(u32).range(1..=36_500))]
     days: u32,
-    /// How long to wait for the new node to catch up, in seconds
+    /// How long to wait until the new node has caught up, in seconds
     #[arg(long, value_name = "S", default_value_t = 3600)]
     within: u64,
     #[command(flatten)]
@@ -52,7 +56,7 @@ pub(crate) struct Args {
     endpoints: Endpoints,
 }
 
-/// One replacement under way.
+/// A replacement that is under way.
 struct Replacement {
     args: Args,
     client: Client,
@@ -78,8 +82,10 @@ impl Replacement {
     async fn run(&self) -> Result<MembersBody, CliError> {
         let members = self.client.members().await?;
         self.is_sane(&members)?;
+        self.can_keep_the_grant().await?;
         match members.member(self.args.old).map(|old| old.key) {
-            // Its key goes before it does: from then on it speaks for nobody, wherever its old disk turns up.
+            // The key is revoked before the node is removed. From then on no answer of the node counts, wherever its
+            // old disk is used.
             Some(Some(key)) => match others_with(&members, self.args.old, &key).as_slice() {
                 [] => self.revoke_old(&key).await?,
                 others => self.output.say(&kept(&key, others)),
@@ -87,7 +93,7 @@ impl Replacement {
             Some(None) => self
                 .output
                 .say("1. the membership does not say which key the old node has: revoke it by hand"),
-            None => self.output.say(&format!("1. node {} is no member any more", self.args.old)),
+            None => self.output.say(&format!("1. node {} is no longer a member", self.args.old)),
         }
         self.grant_new().await?;
         if members.member(self.args.old).is_some() {
@@ -104,7 +110,8 @@ impl Replacement {
         Ok(members)
     }
 
-    /// A voter beside the lost one is no replacement: that would only remove a member.
+    /// Refuses a new node that is already a voter, which would only remove a member, and a new node with another
+    /// member's key.
     fn is_sane(&self, members: &MembersBody) -> Result<(), CliError> {
         let votes = members.member(self.new.id).is_some_and(|new| new.role == MemberRole::Voter);
         if votes && members.member(self.args.old).is_some() {
@@ -113,13 +120,30 @@ impl Replacement {
             let remedy = "name a new node, with an id that was never used and an empty data directory";
             return Err(CliError::new("member_exists", detail, remedy));
         }
-        // Its grant would be refused once the old key is revoked, and a key speaks for one node.
+        // If the shared key were revoked, the new node could not be granted it; and one key belongs to one node.
         if let Some(other) = others_with(members, self.new.id, &self.new.key).first() {
             let detail = format!("`{}` has the key of node {other}, {}", self.args.node, self.new.key);
             let remedy = "give the new node a key of its own: `assent key generate`";
             return Err(CliError::new("member_exists", detail, remedy));
         }
         Ok(())
+    }
+
+    /// The keys that sign the grant of the new node's key, as far as they are here.
+    fn grants_keys(&self) -> impl Iterator<Item = &PathBuf> {
+        self.args.root_keys.iter().chain(&self.args.node_key)
+    }
+
+    /// Whether the grant of the new node's key, if it is to be signed here, could be kept until its outcome is known. If it could not,
+    /// the old key must not be revoked yet.
+    async fn can_keep_the_grant(&self) -> Result<(), CliError> {
+        if self.args.root_keys.is_empty() || self.args.node_key.is_none() {
+            return Ok(());
+        }
+        if self.client.authority(&self.new.key).await?.as_ref().is_some_and(is_node) {
+            return Ok(());
+        }
+        Unsettled::beside(self.grants_keys()).must_have_room()
     }
 
     async fn revoke_old(&self, key: &PublicKey) -> Result<(), CliError> {
@@ -135,7 +159,7 @@ impl Replacement {
         let claims = Claims::Revocation { authority: *key, reason, invalid_since: None };
         let statement = govern::drafted(&claims, &signers, self.args.origin.required()?, DomainName::root())?;
         let bytes = govern::signed(&statement, &signers)?;
-        // It takes no slot: signed anew after an unknown outcome, it does no harm.
+        // A revocation takes no slot, so signing it again after an unknown outcome does no harm.
         deliver::accepted(&self.client, &bytes).await?;
         self.output.say(&format!("1. the old key {key} is revoked"));
         Ok(())
@@ -143,8 +167,11 @@ impl Replacement {
 
     async fn grant_new(&self) -> Result<(), CliError> {
         let key = self.new.key;
-        let unsettled = Unsettled::beside(self.args.root_keys.iter().chain(&self.args.node_key));
-        // Before it is looked whether the key is granted: an earlier run may have signed that grant, and not know what became of it.
+        let unsettled = Unsettled::beside(self.grants_keys());
+        let paths: Vec<&Path> = self.grants_keys().map(PathBuf::as_path).collect();
+        let _locks = KeyLocks::take(&paths, self.output).await?;
+        // This comes before the check whether the key is granted: an earlier run may have signed that grant, and its
+        // outcome may be unknown.
         if let Some(origin) = self.args.origin.given() {
             let chain = Chain::governance(origin, DomainName::root());
             for (_, submitted) in settle(&self.client, &unsettled, &chain).await? {
@@ -166,11 +193,11 @@ impl Replacement {
         let node_key = keys::read_signing(node_key)?;
         if node_key.public() != key {
             let detail =
-                format!("`--node-key` is {}, and the new node says that its key is {key}", node_key.public());
+                format!("`--node-key` is {}, but the new node says that its key is {key}", node_key.public());
             return Err(CliError::new(
                 "other_key",
                 detail,
-                "give the key that the new node's configuration names",
+                "give the key file that the new node's configuration names",
             ));
         }
         signers.push(node_key);
@@ -179,7 +206,7 @@ impl Replacement {
             authority: key,
             name: format!("node-{}", self.new.id),
             role: Role::Registry,
-            // What is granted has to hold on clocks that are a little behind.
+            // The grant must already be valid by clocks that are a little behind.
             not_before: Seconds(now.0.saturating_sub(60)),
             not_after: Seconds(now.0.saturating_add(i64::from(self.args.days).saturating_mul(86_400))),
         };
@@ -200,19 +227,19 @@ impl Replacement {
     }
 }
 
-/// The members beside this one that have that key.
+/// The ids of the members, except `id`, that have this key.
 fn others_with(members: &MembersBody, id: u64, key: &PublicKey) -> Vec<u64> {
     let others = members.members.iter().filter(|member| member.id != id && member.key.as_ref() == Some(key));
     others.map(|member| member.id).collect()
 }
 
-/// What is said in place of a revocation that would silence other members.
+/// The line that is printed if the old key is kept, because other members use it too.
 fn kept(key: &PublicKey, others: &[u64]) -> String {
     let others: Vec<String> = others.iter().map(ToString::to_string).collect();
     let others = others.join(", ");
     format!(
-        "1. the old key {key} is kept, since node {others} has it too and would speak for nobody without it; replace node \
-         {others} as well, by a node with a key of its own, and the key is revoked with the last one"
+        "1. the old key {key} is kept, since node {others} has it too and could not speak for the registry without it; replace node \
+         {others} as well, with a node that has a key of its own, and the key is revoked with the last one"
     )
 }
 
@@ -220,9 +247,9 @@ fn is_node(authority: &AuthorityBody) -> bool {
     authority.status == AuthorityStatus::Active && authority.role == Role::Registry
 }
 
-/// A step that takes keys which are not here.
+/// The error of a step whose keys were not given.
 fn pending(step: &str, command: &str) -> CliError {
-    let detail = format!("root has to {step}, and no keys are given for it");
+    let detail = format!("root must {step}, and no keys are given for this step");
     CliError::new("signature_pending", detail, format!("{command}; then start this command again"))
 }
 

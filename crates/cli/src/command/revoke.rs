@@ -1,4 +1,4 @@
-//! `revoke`: end an authority.
+//! `revoke`: revoke an authority's key.
 
 use assent_proof::{Claims, PublicKey, RevocationReason, Seconds};
 use clap::Args as ClapArgs;
@@ -7,8 +7,9 @@ use crate::exit::{CliError, Exit};
 use crate::govern::GovernArgs;
 use crate::output::Output;
 
-/// Revoke an authority's key, for good. When this returns, no node allows anything on it. Governance signs, or the
-/// authority itself; with `--print` the envelope can be kept in a safe until it is needed.
+/// Revoke an authority's key permanently. When the command returns, no node allows anything that depends on the key.
+/// Governance or the authority itself must sign. With `--print` you can keep the signed envelope in a safe until you
+/// need it.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Example:
@@ -17,17 +18,17 @@ pub(crate) struct Args {
     /// The key to revoke
     #[arg(long, value_name = "ed25519:HEX")]
     authority: PublicKey,
-    /// Why: keyCompromise, superseded, cessation or unspecified
+    /// The reason: keyCompromise, superseded, cessation or unspecified
     #[arg(long)]
     reason: RevocationReason,
-    /// What the registry accepted of that key from then on is void
+    /// What the key signed and the registry accepted at or after this time is void
     #[arg(long, value_name = "YYYY-MM-DDTHH:MM:SSZ")]
     invalid_since: Option<Seconds>,
     #[command(flatten)]
     govern: GovernArgs,
 }
 
-/// Says which members of the cluster the key is of, and what they lost with it: that may be more than one.
+/// Prints which members of the cluster use the key, and what each of them has lost.
 async fn say_whose_key(authority: &PublicKey, govern: &GovernArgs, output: Output) {
     if govern.is_only_printed() {
         return;
@@ -36,7 +37,7 @@ async fn say_whose_key(authority: &PublicKey, govern: &GovernArgs, output: Outpu
     let Ok(members) = client.members().await else { return };
     for member in members.members.iter().filter(|member| member.key.as_ref() == Some(authority)) {
         output.say(&format!(
-            "this is the key of node {}, a member of the cluster, which speaks for nobody any more: replace it",
+            "this is the key of node {}, a member of the cluster, which no longer speaks for the registry: replace it",
             member.id
         ));
     }
@@ -45,7 +46,7 @@ async fn say_whose_key(authority: &PublicKey, govern: &GovernArgs, output: Outpu
 pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     let Args { authority, reason, invalid_since, govern } = args;
     let exit = govern.send(&Claims::Revocation { authority, reason, invalid_since }, output).await?;
-    // Afterwards: a revocation waits for nothing.
+    // This comes last: nothing may delay a revocation.
     say_whose_key(&authority, &govern, output).await;
     Ok(exit)
 }

@@ -20,9 +20,9 @@ Example:
   openssl pkeyutl -sign -rawin -inkey elsewhere.pem -in pae.bin -out sig.bin
   assent sign envelope.json --external --public elsewhere.pub.pem --signature sig.bin --in-place")]
 pub(crate) struct Args {
-    /// The envelope; `-` is stdin
+    /// The envelope to sign; `-` is stdin
     file: PathBuf,
-    /// A private key that signs (repeatable)
+    /// A private key to sign with (repeatable)
     #[arg(
         long = "key",
         value_name = "PEM",
@@ -30,19 +30,21 @@ pub(crate) struct Args {
         conflicts_with = "external"
     )]
     keys: Vec<PathBuf>,
-    /// Write the signed envelope back to the file instead of stdout; the file keeps its mode, and a link stays a link
+    /// Write the signed envelope back to the file instead of stdout; the file keeps its mode, and a symbolic link
+    /// stays one
     #[arg(long)]
     in_place: bool,
-    /// Sign elsewhere: print the bytes to sign, or attach the signature made over them
+    /// Sign elsewhere: print the bytes to sign, or attach a signature that was made over them
     #[arg(long)]
     external: bool,
-    /// With --external: write the bytes to sign to this file (`-` is stdout), raw; without it they go to stdout in base64
+    /// With --external: write the raw bytes to sign to this file (`-` is stdout); by default they go to stdout in
+    /// base64
     #[arg(long, value_name = "FILE", requires = "external", conflicts_with_all = ["signature", "in_place"])]
     pae_out: Option<PathBuf>,
-    /// With --external: the public key of the signature
+    /// With --external: the public key that belongs to the signature
     #[arg(long, value_name = "PEM", requires = "external", requires = "signature")]
     public: Option<PathBuf>,
-    /// With --external: the signature made elsewhere, a file (raw or base64) or base64 itself
+    /// With --external: the signature made elsewhere, as a file (raw or base64) or as base64 text
     #[arg(long, value_name = "FILE|BASE64", requires = "external", requires = "public")]
     signature: Option<String>,
 }
@@ -77,7 +79,7 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     Ok(Exit::Ok)
 }
 
-/// Hands out the bytes to sign.
+/// Writes out the bytes to sign.
 fn pae(args: &Args, envelope: &Envelope, output: Output) -> Result<Exit, CliError> {
     if args.in_place {
         return Err(CliError::usage("`--in-place` needs `--signature`: there is nothing to write yet"));
@@ -94,14 +96,14 @@ fn pae(args: &Args, envelope: &Envelope, output: Output) -> Result<Exit, CliErro
     Ok(Exit::Ok)
 }
 
-/// A signature: raw or base64 in a file, or base64 itself.
+/// Reads a signature: raw or base64 from a file, or as base64 text.
 fn read_signature(text: &str) -> Result<[u8; 64], CliError> {
     let path = Path::new(text);
     let bytes = if path.is_file() { files::read(path)? } else { text.as_bytes().to_vec() };
     if let Ok(raw) = <[u8; 64]>::try_from(bytes.as_slice()) {
         return Ok(raw);
     }
-    // Tools that write base64 into a file break its lines.
+    // Tools that write base64 into a file break it into lines.
     let text = std::str::from_utf8(&bytes).unwrap_or_default();
     let decoded = decode_base64(&text.split_ascii_whitespace().collect::<String>());
     decoded.and_then(|raw| <[u8; 64]>::try_from(raw.as_slice()).ok()).ok_or_else(|| {

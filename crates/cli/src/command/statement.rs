@@ -1,4 +1,4 @@
-//! `statement new`: make a statement, sign it, submit it.
+//! `statement new`: make a statement, sign it, and submit it.
 
 use std::path::PathBuf;
 
@@ -31,7 +31,7 @@ Example:
 One issuer must never sign two different statements for one slot: that quarantines the lineage. So don't run two
 `statement new` of one key for one lineage at the same time.";
 
-/// Make statements.
+/// Make and sign statements.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = EXAMPLE)]
 pub(crate) struct Args {
@@ -44,56 +44,56 @@ enum StatementCommand {
     New(Box<New>),
 }
 
-/// Make a statement and sign it; print the envelope, or submit it and print the receipt.
+/// Make a statement and sign it. Print the envelope, or submit it and print the receipt.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = EXAMPLE)]
 struct New {
     /// The kind of evidence, such as `runtime-attestation` or `authority-grant`
     kind: EvidenceKind,
-    /// A claim; the value is JSON where it is valid JSON, otherwise text
+    /// A claim (repeatable); a value that is valid JSON is JSON, and any other value is text
     #[arg(long = "claim", value_name = "NAME=VALUE", value_parser = claim)]
     claims: Vec<(String, Json)>,
     #[command(flatten)]
     origin: OriginArg,
     #[command(flatten)]
     domain: DomainArg,
-    /// The lineage; governance kinds and restrictions are always in `_governance`
+    /// The lineage of the statement; governance kinds and restrictions are always in `_governance`
     #[arg(long)]
     lineage: Option<LineageName>,
     #[command(flatten)]
     subject: SubjectArg,
-    /// Evidence that this rests on (repeatable)
+    /// Evidence on which the statement rests (repeatable)
     #[arg(long = "reference", value_name = "EVIDENCE-ID")]
     references: Vec<EvidenceId>,
-    /// When it was made; by default now
+    /// The time at which the statement is made; by default now
     #[arg(long, value_name = "YYYY-MM-DDTHH:MM:SSZ")]
     issued_at: Option<Seconds>,
-    /// From when on it no longer counts
+    /// The time from which the statement no longer counts
     #[arg(long, value_name = "YYYY-MM-DDTHH:MM:SSZ", conflicts_with = "expires_in")]
     expires_at: Option<Seconds>,
-    /// How long after its making it no longer counts
+    /// How long the statement counts, from the time at which it is made
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(i64).range(1..))]
     expires_in: Option<i64>,
-    /// A private key that signs; the issuers are these keys, in this order (repeatable)
+    /// A private key to sign with (repeatable); these keys are the issuers, in this order
     #[arg(long = "key", value_name = "PEM")]
     keys: Vec<PathBuf>,
-    /// An issuer whose signature comes later with `assent sign` (repeatable); they follow the keys
+    /// An issuer who signs later with `assent sign` (repeatable); these issuers come after the keys
     #[arg(long = "issuer", value_name = "ed25519:HEX")]
     issuers: Vec<PublicKey>,
-    /// Its slot in the chain; by default looked up
+    /// The statement's slot in the chain; by default the next free one, which is looked up
     #[arg(long)]
     sequence: Option<u64>,
-    /// The evidence before it in the chain; needed with a sequence over 0
+    /// The evidence before the statement in the chain; required with a sequence over 0
     #[arg(long, value_name = "EVIDENCE-ID", requires = "sequence")]
     parent: Option<EvidenceId>,
-    /// Look nothing up: the slot is what is given, by default the chain's first
+    /// Ask no node: take the given slot, by default the first of the chain
     #[arg(long, conflicts_with = "submit")]
     offline: bool,
-    /// Submit it and print the receipt
+    /// Submit the statement and print the receipt
     #[arg(long)]
     submit: bool,
-    /// With `--submit`: keep the signed bytes in this directory before they are sent; without it, what takes a slot is kept beside the
-    /// keys
+    /// With --submit: keep the signed bytes in this directory before they are sent; by default, a statement that takes
+    /// a slot is kept beside the keys
     #[arg(long, value_name = "DIR", requires = "submit")]
     outbox: Option<PathBuf>,
     #[command(flatten)]
@@ -130,7 +130,7 @@ async fn new(args: &New, output: Output) -> Result<Exit, CliError> {
         deliver::restriction(&client, &bytes, args.outbox.as_deref(), output).await?;
         return Ok(Exit::Ok);
     }
-    let mut delivery = Delivery::open(&client, args.outbox.as_deref(), &args.keys, output)?;
+    let mut delivery = Delivery::open(&client, args.outbox.as_deref(), &args.keys, output).await?;
     let is_wanted = |kept: &Statement| args.is_wanted(kept, &statement);
     if !delivery.settle(&Chain::of(&statement), is_wanted).await? {
         args.take_slot(&mut statement).await?;
@@ -169,7 +169,8 @@ impl New {
         })
     }
 
-    /// Whether what an earlier run has signed is what is asked for now: the same as `statement`, except for what the caller has left open.
+    /// Whether the statement that an earlier run signed is the one that the caller wants now: it equals `statement`,
+    /// except for what the caller has left open.
     fn is_wanted(&self, kept: &Statement, statement: &Statement) -> bool {
         says_the_same(kept, statement)
             && self.issued_at.is_none_or(|at| at == kept.issued_at)
@@ -212,7 +213,7 @@ impl New {
         Ok(issuers)
     }
 
-    /// The subject that the kind prescribes, otherwise what the caller names.
+    /// The subject that the kind prescribes, or otherwise the one that the caller names.
     fn subject_digest(&self, origin: &str, domain: &DomainName, claims: &Json) -> Result<Sha256, CliError> {
         let given = self.subject.digest()?;
         match draft::governance_subject(self.kind, origin, domain, claims) {
@@ -226,7 +227,8 @@ impl New {
         }
     }
 
-    /// Gives the statement the slot that was given, otherwise the one that the cluster says; restrictions take no slot.
+    /// Gives the statement the slot that the caller names, or otherwise the next free one of the cluster. Restrictions
+    /// take no slot.
     async fn take_slot(&self, statement: &mut Statement) -> Result<(), CliError> {
         if self.kind.is_restriction() {
             return match self.sequence {

@@ -1,4 +1,4 @@
-//! `status`: how each node sees the cluster.
+//! `status`: the cluster as each node sees it.
 
 use assent_api::{DigestBody, SnapshotDirection, StatusBody};
 use assent_client::{Client, ClientError};
@@ -11,7 +11,7 @@ use crate::exit::{CliError, Exit};
 use crate::output::Output;
 use crate::table::{self, Column};
 
-/// Show how each node sees the cluster. Exit code 0: at least one node answered; 11: none did.
+/// Show the cluster as each node sees it. Exit codes: 0 at least one node answered, 11 none did.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Example:
@@ -20,8 +20,8 @@ Example:
 pub(crate) struct Args {
     #[command(flatten)]
     endpoints: Endpoints,
-    /// Also have each node digest all that it has applied, which reads every row: nodes that have applied the same
-    /// have the same digest
+    /// Also have each node compute a digest of everything that it has applied, which reads every row. Nodes that have
+    /// applied the same entries have the same digest
     #[arg(long)]
     digest: bool,
 }
@@ -41,7 +41,7 @@ const COLUMNS: [Column; 9] = [
     Column::left("ready", 6),
 ];
 
-/// What one endpoint said.
+/// What one endpoint answered.
 struct Row {
     endpoint: String,
     ready: bool,
@@ -98,7 +98,7 @@ fn text(rows: &[Row]) -> String {
     lines.extend(rows.iter().filter_map(|row| row.status.as_ref().ok()).flat_map(notes));
     lines.extend(rows.iter().filter_map(|row| Some((row, row.digest.as_ref()?))).map(digest_line));
     let answered: Vec<&StatusBody> = rows.iter().filter_map(|row| row.status.as_ref().ok()).collect();
-    // One line, unless some are not where the others are.
+    // This is one line, unless the nodes differ in their history.
     let mut told: Vec<(&History, &str)> = Vec::new();
     for status in answered {
         let here = (&status.history, status.origin.as_str());
@@ -123,8 +123,8 @@ fn digest_line((row, digest): (&Row, &Result<DigestBody, ClientError>)) -> Strin
     }
 }
 
-/// What else is worth knowing of a node: it is no member, or no longer, its key is not granted, its clock is in doubt, a peer is missing, a snapshot is on
-/// its way.
+/// Notes about a node: it is not or no longer a member, its key is not granted, it is not sure of its clock, it has no
+/// connection to a peer, or it sends or receives a snapshot.
 fn notes(status: &StatusBody) -> Vec<String> {
     let id = status.node_id;
     let mut notes = Vec::new();

@@ -10,7 +10,7 @@ use crate::exit::{CliError, Exit};
 use crate::output::Output;
 use crate::{deliver, files};
 
-/// Submit signed envelopes, in order, and print their receipts.
+/// Submit signed envelopes in order, and print their receipts.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Example:
@@ -25,13 +25,14 @@ then it asks the registry. With --resend-in it sends everything again that it ha
 that history. So does an outbox in which an earlier version has delivered envelopes without noting in
 which history.")]
 pub(crate) struct Args {
-    /// Envelopes; `-` is stdin
+    /// The files of the envelopes; `-` is stdin
     #[arg(required_unless_present = "outbox")]
     files: Vec<PathBuf>,
-    /// Keep the envelopes in this directory before they are sent, and what is pending there with them
+    /// Keep the envelopes in this directory before they are sent, and also send what is pending there
     #[arg(long, value_name = "DIR")]
     outbox: Option<PathBuf>,
-    /// With --outbox: the registry goes on in this history; send again there what was delivered in another one
+    /// With --outbox: send again, in this history, what was delivered in another history. The registry must be in this
+    /// one
     #[arg(long, value_name = "HISTORY", requires = "outbox")]
     resend_in: Option<History>,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! `verify`: check an envelope or a decision offline, trusting nobody but the keys that the caller names.
+//! `verify`: check an envelope or a decision offline. It trusts only the keys that the caller names, and asks no node.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use crate::exit::{CliError, Exit};
 use crate::output::Output;
 use crate::{edge, files, keys};
 
-/// Verify an envelope or a decision, offline. Exit code 0: it is what the trusted keys signed; 1: it is not.
+/// Verify an envelope or a decision offline. Exit codes: 0 it is what the trusted keys signed, 1 it is not.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Example:
@@ -26,26 +26,30 @@ revoked since, only the registry knows.")]
 pub(crate) struct Args {
     /// A decision or an envelope; `-` is stdin
     file: PathBuf,
-    /// A file of one or several PEM public keys that are trusted, or a folder of them (repeatable): the nodes' for a decision, the issuers' for an envelope
+    /// The trusted public keys: a PEM file with one or several of them, or a folder of such files (repeatable). A
+    /// decision needs the nodes' keys, and an envelope the issuers' keys
     #[arg(long, env = "ASSENT_NODE_KEYS", value_name = "PEM", required = true)]
     trust: Vec<PathBuf>,
     /// Refuse an envelope that was made for another registry
     #[arg(long)]
     origin: Option<String>,
-    /// Verify an envelope under this version of the rules: the one that its registry followed when it accepted it, which is one more than the number of `rules` leaves before it. By default every version that this build knows is tried, the newest first, and the one that fits is printed
+    /// Verify an envelope under this version of the rules: the one that its registry followed when it accepted the
+    /// envelope, which is one more than the number of `rules` leaves before it. By default, every version that this
+    /// build knows is tried, the newest first, and the one that fits is printed
     #[arg(long, value_name = "VERSION")]
     rules: Option<u32>,
 }
 
 impl Args {
-    /// Verifies under the version that was asked for, or under the newest one by which the envelope verifies.
+    /// Verifies under the version that the caller names, or otherwise under the newest one by which the envelope
+    /// verifies.
     fn verify(&self, bytes: &[u8], origin: &str) -> Result<VerifiedEnvelope, CliError> {
         if let Some(version) = self.rules {
             let rules = Rules::of(RulesVersion(version)).ok_or_else(|| {
                 let newest = RulesVersion::NEWEST;
                 let detail =
                     format!("this build knows the rules up to version {newest}, not version {version}");
-                CliError::new("rules_unknown", detail, "verify with a build that knows them")
+                CliError::new("rules_unknown", detail, "verify with a newer build that knows this version")
             })?;
             return Ok(verified(bytes, origin, rules)?);
         }
@@ -55,7 +59,7 @@ impl Args {
     }
 }
 
-/// An envelope whose signatures are right and whose claims read, under these rules.
+/// Verifies an envelope's signatures and reads its claims, under these rules.
 fn verified(bytes: &[u8], origin: &str, rules: Rules) -> Result<VerifiedEnvelope, Refusal> {
     let envelope = verify(bytes, origin, rules)?;
     let statement = envelope.statement();
@@ -73,7 +77,7 @@ fn check(args: &Args, bytes: &[u8], trusted: &[PublicKey], output: Output) -> Re
     let value = json::parse(bytes).map_err(assent_proof::Refusal::from)?;
     if value.get("decision").is_some() {
         if args.origin.is_some() || args.rules.is_some() {
-            let detail = "`--origin` and `--rules` are for envelopes, and this is a decision: what is printed of it says which history of which cluster decided what";
+            let detail = "`--origin` and `--rules` are for envelopes, and this is a decision: what `verify` prints of a decision names its history";
             return Err(CliError::usage(detail));
         }
         return decision(bytes, trusted, output);
@@ -127,7 +131,7 @@ fn decision(bytes: &[u8], trusted: &[PublicKey], output: Output) -> Result<Exit,
     Ok(Exit::Ok)
 }
 
-/// What the policy of a decision does not check, in its words.
+/// What the policy of a decision does not check, in the words of the decision.
 fn unchecked(decision: &Json) -> impl Iterator<Item = &str> {
     let words = decision.get("policy").and_then(|policy| policy.get("unchecked")).and_then(Json::as_array);
     words.unwrap_or_default().iter().filter_map(Json::as_str)
@@ -170,7 +174,7 @@ fn envelope(args: &Args, bytes: &[u8], trusted: &[PublicKey], output: Output) ->
     Ok(Exit::Ok)
 }
 
-/// The registry that the envelope itself names.
+/// The registry that the envelope names.
 fn origin_of(bytes: &[u8], file: &Path) -> Result<String, CliError> {
     let envelope = Envelope::parse(bytes)?;
     if envelope.payload_type != STATEMENT_PAYLOAD_TYPE {

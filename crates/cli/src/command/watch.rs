@@ -1,4 +1,4 @@
-//! `watch`: run a command as long as it may execute, and stop it when it may not.
+//! `watch`: run a command for as long as it may execute, and stop it when it no longer may.
 
 use std::time::Duration;
 
@@ -16,56 +16,58 @@ use crate::watch::{
     Asking, End, Execution, GracePeriods, LastAllow, LedgerListener, Signals, Watch, become_child, guard,
 };
 
-/// Run a command as long as it may execute. It asks as `authorize` does, starts the command on allow, and asks again
-/// before the decision runs out and whenever something enters the ledger that could change it.
+/// Run a command for as long as it may execute. `watch` asks as `authorize` does, and starts the command on an allow.
+/// It asks again before the decision runs out, and whenever something enters the ledger that could change the
+/// decision.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Example:
   assent watch --lineage job-1 --action run --subject-file job.py --trust node-keys.pem -- python3 job.py
 
-A deny, or no fresh allow by the end of the last one, stops the command with all that it has started: SIGTERM, after --grace
-SIGKILL. SIGINT, SIGTERM and SIGHUP are passed on to it, and end it likewise. Processes that it leaves behind are stopped too.
-On Linux these are all processes that descend from the command, in whatever session or process group, except those of a user whose
-processes this one may not signal. On other systems they are the command's process group; a process that leaves the group is not
-stopped. The command has no terminal to read from.
+If a node denies, or if no new allow has come when the last one ends, `watch` stops the command and everything that it has
+started: with SIGTERM, and with SIGKILL after --grace. SIGINT, SIGTERM and SIGHUP are passed on to the command, and end it in the
+same way. Processes that the command leaves behind are stopped too. On Linux these are all processes that descend from the
+command, in any session or process group, except those of a user whose processes this one may not signal. On other systems they
+are the command's process group; a process that leaves the group is not stopped. The command has no terminal to read from.
 
-If this program is killed, its guard, which is a child of it, kills all of these processes at once. If this program is stopped
-(SIGSTOP) or hangs, it does not learn of a deny, and the guard stops the command once the last allow and --unknown-grace are over. If
-both are killed or stopped together (`killall -9 assent`), neither stops the command. A control group, as systemd has one for each
-service, ends everything in any case.
+If `watch` is killed, its guard, which is a child process, kills all of these processes at once. If `watch` is stopped (SIGSTOP) or
+hangs, it does not learn of a deny, and the guard stops the command once the last allow and --unknown-grace are over. If both are
+killed or stopped together (`killall -9 assent`), neither stops the command. A control group, as systemd has one for each service,
+ends everything in any case.
 
-If the registry goes on in another history, as after a recovery, it is asked again at once, and the events of the new history are
-followed. With --history, that ends the command: it is then denied.
+If the registry continues in another history, for example after a recovery, `watch` asks again at once, and follows the events of
+the new history. With --history, the answer is then a deny, which ends the command.
 
-The time of an allow counts from before it was asked for, on a clock that goes on while the host sleeps. After such a sleep
+The time of an allow counts from before `watch` asked for it, on a clock that continues while the host sleeps. After such a sleep,
 a command whose allow is over is stopped within a second. The wall clock can only end an allow earlier.
 
-Exit code: the command's own (128 and the signal's number, if one ended it); 10 or 11 as of `authorize` if it was not
-started; 12 if it was stopped by a deny; 13 if it was stopped because no node said in time that it may go on.")]
+Exit codes: the command's own, or 128 plus the signal's number if a signal ended the command. If the command was not started: 10
+for a deny, 11 if the cluster cannot know. 12 if a deny stopped the command. 13 if the command was stopped because no node said in
+time that it may go on.")]
 pub(crate) struct Args {
     #[command(flatten)]
     question: QuestionArgs,
-    /// Ask for a permit, and keep asking for that one
+    /// Ask for a permit, and keep asking for the same permit
     #[arg(long)]
     permit: bool,
     /// How long the command may take to end after SIGTERM, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=86_400))]
     grace: u64,
-    /// How long it may go on beyond the last allow while no node says whether it may, in seconds
+    /// How long the command may go on beyond the last allow while no node says whether it may, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=86_400))]
     unknown_grace: u64,
 }
 
 pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
-    // The command writes to the same stderr: if nobody reads that, the command is stopped in time all the same.
+    // The command writes to the same stderr. Even if nothing reads it, the command must be stopped in time.
     log::start_talk();
     let question = args.question;
     let Some((program, arguments)) = question.command() else {
-        return Err(CliError::usage("give the command to run behind `--`"));
+        return Err(CliError::usage("give the command to run after `--`"));
     };
     let (client, request) = (question.client()?, question.request()?);
     if request.lineage.is_none() {
-        return Err(CliError::usage("give `--lineage`: what is watched has to be named"));
+        return Err(CliError::usage("give `--lineage`: `watch` needs the name of the execution's lineage"));
     }
     let question_of = Question {
         client: client.clone(),
@@ -102,12 +104,14 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     watch.run(last_allow, execution).await
 }
 
-/// What is asked again and again: of the subject as it was at first, whatever became of its file.
+/// The question that is asked again and again. Its subject is the one at the start, even if the subject's file
+/// changes.
 struct Question {
     client: Client,
     request: AuthorizeRequest,
     permit: bool,
-    /// Each question has a nonce of its own, so that no allow can be passed off as another's.
+    /// Whether each question has a nonce of its own, so that no allow can be passed off as the answer to another
+    /// question.
     fresh_nonce: bool,
 }
 
@@ -128,7 +132,7 @@ impl Question {
     }
 }
 
-/// What a watched command is born through.
+/// The arguments of the hidden subcommand that becomes the watched command.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct ChildArgs {
     /// The process that watches
@@ -139,7 +143,7 @@ pub(crate) struct ChildArgs {
     command: Vec<String>,
 }
 
-/// Becomes the command.
+/// Replaces this process by the command.
 pub(crate) fn run_child(args: &ChildArgs) -> Result<Exit, CliError> {
     match args.command.split_first() {
         Some((program, arguments)) => Err(become_child(args.parent, program, arguments)),
@@ -147,19 +151,19 @@ pub(crate) fn run_child(args: &ChildArgs) -> Result<Exit, CliError> {
     }
 }
 
-/// What stands between the process that watches and the command.
+/// The arguments of the hidden subcommand that runs the guard, between the process that watches and the command.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct GuardArgs {
     /// The process that watches
     #[arg(long)]
     parent: u32,
-    /// How long the command may take to end after it was told to, in milliseconds
+    /// How long the command may take to end after it was told to end, in milliseconds
     #[arg(long)]
     grace_ms: u64,
-    /// The open file through which the process that watches says until when the command may run
+    /// The open file through which the process that watches renews the time until which the command may run
     #[arg(long, value_parser = clap::value_parser!(i32).range(3..))]
     lifeline: i32,
-    /// Until when it may run at first
+    /// The time until which the command may run at first
     #[arg(long)]
     end: u64,
     /// The command
@@ -169,7 +173,7 @@ pub(crate) struct GuardArgs {
 
 /// Guards a watched command.
 pub(crate) async fn run_guard(args: &GuardArgs, output: Output) -> Result<Exit, CliError> {
-    // As in the process that watches: nobody may read what is said.
+    // As in the process that watches, stderr may have no reader.
     log::start_talk();
     match args.command.split_first() {
         Some((program, arguments)) => {

@@ -1,4 +1,4 @@
-//! The demo's cluster: three node processes in a temporary directory, and short ways to speak to them.
+//! The demo's cluster: three node processes in a temporary directory, and helper functions to call them.
 
 use std::net::TcpListener;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::draft::{self, Slot};
 use crate::exit::CliError;
 use crate::{edge, keys};
 
-/// How many nodes play.
+/// The number of nodes.
 const NODES: u16 = 3;
 /// How often the processes are started at most, each time on other ports.
 const STARTS: u32 = 3;

@@ -1,4 +1,4 @@
-//! The leader dies while the others are asked all the time.
+//! The step in which the leader is killed while the other nodes are asked continuously.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! A decision is checked without any node: a kept deny, and the same turned into an allow.
+//! The step in which a decision is verified without any node: a real deny, and the same deny forged into an allow.
 
 use assent_proof::verify_decision;
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! What happened, step by step: told at once for people, as one document at the end for programs.
+//! The report of the demo's steps: printed step by step for people, or as one document at the end for programs.
 
 use std::time::Duration;
 

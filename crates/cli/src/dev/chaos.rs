@@ -1,5 +1,5 @@
-//! Trouble on purpose, for people who try out their client: one node after the other is killed, paused or restarted,
-//! never more than a minority at once.
+//! Injects faults on purpose, for people who test their client: one node after the other is killed, paused or
+//! restarted, never more than a minority at once.
 
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ struct Fault {
     over: Instant,
 }
 
-/// Makes trouble now and again.
+/// Injects a fault from time to time.
 pub(crate) struct Chaos {
     every: Duration,
     next: Instant,
@@ -89,7 +89,7 @@ impl Chaos {
         Ok(())
     }
 
-    /// Begins the next fault, unless a minority is in trouble already: then it is tried again at the next look.
+    /// Begins the next fault, unless a minority is already disturbed. In that case it is tried again at the next look.
     async fn begin(&mut self, nodes: &mut Nodes, output: Output) -> Result<(), CliError> {
         let total = nodes.layout().dev.nodes.len();
         let ready = nodes.ready_now().await;

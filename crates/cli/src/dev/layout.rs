@@ -1,4 +1,4 @@
-//! What lies where in a development cluster's directory, and `dev.json`, which says so.
+//! The files in a development cluster's directory, and `dev.json`, which lists them.
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -103,7 +103,7 @@ impl Layout {
         Ok(layout)
     }
 
-    /// Keys, then the genesis file: its presence says that all of it is there.
+    /// Makes the keys, and then the genesis file. If the genesis file exists, everything is there.
     fn create(&self) -> Result<(), CliError> {
         let folder = self.directory.join("keys");
         std::fs::create_dir_all(&folder).map_err(|error| CliError::file("make", &folder, &error))?;
@@ -146,7 +146,7 @@ impl Layout {
         for node in &self.dev.nodes {
             let path = self.config_file(node.id);
             let invalid = |error: assent_cluster::config::ConfigError| {
-                CliError::new("config_invalid", error.to_string(), "mend or remove the file")
+                CliError::new("config_invalid", error.to_string(), "correct or remove the file")
             };
             let new = Config::new(
                 node.id,

@@ -28,7 +28,7 @@ impl Lock {
             Err(TryLockError::WouldBlock) => {
                 let holder = fs::read_to_string(&path).unwrap_or_default();
                 let detail = format!("`{}` is in use by process {}", directory.display(), holder.trim());
-                Err(CliError::new("directory_in_use", detail, "end that one, or choose another `--data`"))
+                Err(CliError::new("directory_in_use", detail, "end that process, or choose another `--data`"))
             }
             Err(TryLockError::Error(error)) => Err(CliError::file("lock", &path, &error)),
         }

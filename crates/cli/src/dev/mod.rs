@@ -1,7 +1,7 @@
 //! A local cluster of real node processes, for development and for the demo.
 //!
-//! Owns a directory with keys, genesis file, node configurations, data and `dev.json`, and the processes that it
-//! starts. It knows no shortcut: the nodes are the ones that anybody runs.
+//! This module owns a directory with keys, the genesis file, node configurations, data and `dev.json`, and the
+//! processes that it starts. It has no shortcut: its nodes are the same as in production.
 
 mod chaos;
 mod genesis;

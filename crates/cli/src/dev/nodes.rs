@@ -120,7 +120,7 @@ impl Nodes {
             let ended = self.ended();
             if let Some((id, status)) = ended.iter().find(|(_, status)| status.code().is_some()) {
                 let detail = format!("node {id} ended with {status}{}", self.last_log_lines(*id));
-                return Err(CliError::new("node_ended", detail, "mend what its log says"));
+                return Err(CliError::new("node_ended", detail, "correct what its log names"));
             }
             self.untold = ended;
             let mut ready = 0;
@@ -139,7 +139,7 @@ impl Nodes {
             }
             if Instant::now() >= until {
                 let detail = format!("{ready} of {total} nodes are ready after {} s", within.as_secs());
-                let remedy = "look into the nodes' logs in the data directory";
+                let remedy = "check the nodes' logs in the data directory";
                 return Err(CliError::new("not_ready", detail, remedy));
             }
             sleep(LOOK_EVERY).await;

@@ -1,8 +1,8 @@
-//! What a long-running command says on stderr: never waited for, and never a reason to end.
+//! The log of a long-running command on stderr. No caller waits for it, and a failing stderr never ends the command.
 //!
-//! Lines go through a bounded queue to a thread of their own. If nobody takes them, or the disk that they go to is full, they are
-//! lost and counted, and the next line that gets through says how many. stderr's reader may die or sleep: no caller notices. Only
-//! `node`, `dev` and `watch` have such a log; a command that ends soon writes by itself.
+//! Lines go through a bounded queue to a thread of their own. If no reader takes the lines, or the disk that they go
+//! to is full, they are lost and counted, and the next line that gets through says how many. Only `node`, `dev` and
+//! `watch` have such a log; a command that ends soon writes to stderr directly.
 
 mod filter;
 mod line;

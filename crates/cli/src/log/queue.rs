@@ -13,13 +13,13 @@ use std::time::Duration;
 
 use super::line::{LogForm, line, safe};
 
-/// Lines that may wait to be written,
+/// The most lines that may wait to be written.
 const LINES_MAX: usize = 8_192;
-/// and their bytes.
+/// The most bytes of the lines that may wait to be written.
 const BYTES_MAX: usize = 4 << 20;
-/// How often a full or blocked way out is tried again,
+/// The pause before a full or blocked stderr is tried again.
 const RETRY_AFTER: Duration = Duration::from_millis(10);
-/// and how often at the end: half a second at most, since nobody may take what is left.
+/// How often stderr is tried again at the end of the process: for at most half a second, since there may be no reader.
 const RETRIES_AT_THE_END: u32 = 50;
 
 /// The queue. Clones share it.
@@ -154,7 +154,7 @@ impl Writing {
         }
         if missing > 0 {
             let notice =
-                format!("{missing} lines were lost here: nobody took them, or they could not be written");
+                format!("{missing} lines were lost here: no reader took them, or they could not be written");
             bytes.extend(line(self.form, "WARN", &notice));
         }
         bytes.extend_from_slice(text);

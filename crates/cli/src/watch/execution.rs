@@ -1,4 +1,4 @@
-//! A command under watch, seen from the process that watches: its guard, and what is left if the guard is killed.
+//! A watched command as the process that watches sees it: its guard, and what is left if the guard is killed.
 
 use std::collections::BTreeSet;
 use std::os::fd::AsRawFd;
@@ -17,9 +17,9 @@ use super::run_lease::{End, Renewals};
 use crate::exit::{CliError, Exit};
 use crate::output::Output;
 
-/// How long the guard may take, after the grace, to kill what is left and to end. What it has not done by then is this process's to do.
+/// How long the guard may take, after the grace, to kill what is left and to end. After that, this process does it.
 const GUARD_LATE: Duration = Duration::from_secs(2);
-/// How often it is looked whether they have ended.
+/// The time between two checks whether killed processes have ended.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// The hidden subcommand that is the guard.
@@ -32,16 +32,18 @@ pub(crate) struct Execution {
     guard_ended: Option<ExitStatus>,
     /// Tells the guard how long the command may run. As long as it is open, the guard takes this process for alive.
     renewals: Renewals,
-    /// What descended from this process before the command, which is none of its doing.
+    /// The processes that descended from this process before the command was started, and so do not belong to it.
     preexisting: BTreeSet<Process>,
 }
 
 impl Execution {
-    /// Starts the command, which may run until `end` unless the guard is told otherwise ([`renewals`](Self::renewals)). To be called on
-    /// the program's first thread: the system takes that thread's end for the parent's.
+    /// Starts the command, which may run until `end` unless the guard is told otherwise
+    /// ([`renewals`](Self::renewals)). It must be called on the program's first thread: if a thread ends that has
+    /// started a child, the system treats it as the parent's end.
     ///
     /// # Errors
-    /// `io_failed` if the guard could not be started. What the guard itself cannot do it says on stderr, and ends.
+    /// `io_failed` if the guard could not be started. If the guard itself fails, it prints its error on stderr and
+    /// ends.
     pub(crate) async fn start(
         program: &str,
         arguments: &[String],
@@ -92,28 +94,28 @@ impl Execution {
         self.renewals.clone()
     }
 
-    /// Waits until the command has ended, with all that it has started, and answers how the guard ended: as the command did. Dropping
-    /// the wait loses nothing.
+    /// Waits until the command and everything that it has started have ended. Returns how the guard ended, which is
+    /// how the command ended. Dropping the wait loses nothing.
     pub(super) async fn ended(&mut self) -> std::io::Result<ExitStatus> {
         let status = self.guard.wait().await?;
         self.guard_ended = Some(status);
         Ok(status)
     }
 
-    /// Has the guard stop the command: with this signal, and with SIGKILL what is left of it after `grace`. A guard that is stopped
-    /// is continued, and one that does not end soon after the grace is killed.
+    /// Makes the guard stop the command with this signal, and after `grace` kill what is left of it with SIGKILL. If
+    /// the guard is stopped, it is continued. If it does not end soon after the grace, it is killed.
     pub(super) async fn stop(&mut self, first: Signal, grace: Duration) -> std::io::Result<ExitStatus> {
         let number = self.guard.id().and_then(|id| i32::try_from(id).ok());
         if let Some(number) = number {
             // If it has ended by now, waiting for it says how.
             let _ = kill(Pid::from_raw(number), first);
-            // If it was stopped, it would pass nothing on.
+            // A guard that is stopped would pass nothing on.
             let _ = kill(Pid::from_raw(number), Signal::SIGCONT);
         }
         if let Ok(status) = timeout(grace.saturating_add(GUARD_LATE), self.ended()).await {
             return status;
         }
-        // The system kills the command's first process with it, and the rest is then this process's to end.
+        // The system kills the command's first process together with the guard, and this process must end the rest.
         self.guard.start_kill()?;
         match timeout(KILLED_WITHIN, self.ended()).await {
             Ok(status) => status,
@@ -121,10 +123,11 @@ impl Execution {
         }
     }
 
-    /// Kills what the guard has left of the command: nothing, unless the guard was killed or could not end something.
+    /// Kills what the guard has left of the command. Nothing is left, unless the guard was killed or could not end
+    /// something.
     ///
     /// # Errors
-    /// `io_failed` if something does not end, or if it cannot be seen whether something is left.
+    /// `io_failed` if a process does not end, or if the system does not show whether a process is left.
     pub(crate) async fn clear(&self, output: Output) -> Result<(), CliError> {
         // A guard that could not do its work fails; so may the command, and then nothing is left to find.
         let failed = i32::from(Exit::Failed.number());

@@ -1,14 +1,16 @@
-//! The guard: a process of this program between the one that watches and the command. It is the command's parent, and ends all
-//! that the command has started.
+//! The guard: a process of this program between the process that watches and the command. It is the command's parent,
+//! and ends everything that the command has started.
 //!
-//! On Linux it adopts every descendant that loses its parent. So what the command starts stays below the guard, whichever session
-//! or group it takes, and the system itself says when nothing of it is left. Elsewhere the guard knows the command's process group
-//! and nothing else.
+//! On Linux the guard adopts every descendant that loses its parent. So every process that the command starts stays
+//! below the guard, whichever session or group it joins, and the system itself says when none of them is left. On
+//! other systems the guard knows only the command's process group.
 //!
-//! SIGINT, SIGTERM and SIGHUP tell it to stop the command with that signal. The process that watches tells it again and again until
-//! when the command may run (`run_lease`). If that process is stopped or hangs, the guard stops the command at the last of these ends,
-//! which is the allow's own. If the process that watches dies, the guard kills the command at once. If the guard dies, the system kills
-//! the command's first process, and the process that watches adopts and kills the rest. Only a kill of both together lets something get away, and a stop of both together lets it go on.
+//! On SIGINT, SIGTERM or SIGHUP, the guard stops the command with that signal. The process that watches keeps telling
+//! the guard until when the command may run (`run_lease`). If that process is stopped or hangs, the guard stops the
+//! command at the last of these times, which is the end of the allow. If the process that watches dies, the guard
+//! kills the command at once. If the guard dies, the system kills the command's first process, and the process that
+//! watches adopts and kills the rest. If both are killed together, a process of the command may escape. If both are
+//! stopped together, the command goes on.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -33,14 +35,14 @@ use super::signals::Signals;
 use crate::exit::{CliError, Exit};
 use crate::output::Output;
 
-/// How often a command that is ending is looked at: at first so, and then half as often each time.
+/// The first pause between two looks at a command that is ending. Each later pause is twice as long.
 const LOOK_MIN: Duration = Duration::from_millis(20);
 const LOOK_MAX: Duration = Duration::from_millis(200);
-/// How often the guard looks whether the process that watches is there, and asks after orphans that have ended.
+/// The time between two checks by the guard whether the process that watches is there, and which orphans have ended.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// How long the process that watches may take to say itself that the last allow is over.
+/// How long the guard waits for the process that watches to report by itself that the last allow is over.
 const SAID_WITHIN: Duration = Duration::from_millis(500);
-/// Most processes whose end is asked for in one go.
+/// The most processes whose exit status is taken in one go.
 const REAPED_MAX: usize = 100_000;
 
 /// The hidden subcommand that becomes the command.
@@ -139,9 +141,9 @@ pub(crate) async fn guard(
     Ok(Exit::of_command(status))
 }
 
-/// Becomes the command, as a child that dies with `parent`. Returns only if that fails.
+/// Replaces this process by the command, as a child that dies with `parent`. Returns only if that fails.
 pub(crate) fn become_child(parent: u32, program: &str, arguments: &[String]) -> CliError {
-    let remedy = "check the command behind `--`";
+    let remedy = "check the command after `--`";
     #[cfg(target_os = "linux")]
     if let Err(errno) = nix::sys::prctl::set_pdeathsig(Signal::SIGKILL) {
         return CliError::new("command_failed", format!("cannot be tied to its parent: {errno}"), remedy);
@@ -161,21 +163,22 @@ fn not_guarded(what: impl Display) -> CliError {
     CliError::new("command_failed", format!("the command could not be guarded: {what}"), remedy)
 }
 
-/// The error of a command that was stopped while the process that watches was stopped itself, or hung.
+/// The error of a command that the guard stopped because the process that watches was itself stopped, or hung.
 fn unrenewed() -> CliError {
     let detail = "the command is stopped: the last allow is over, and the process that watches it has not said in time that \
                   it may go on";
-    let remedy = "find out what stops that process or keeps it busy, and start the command anew";
+    let remedy = "find out what stops that process or keeps it busy, and start the command again";
     CliError { exit: Exit::StoppedUnknown, ..CliError::new("execution_unconfirmed", detail, remedy) }
 }
 
-/// Has the system tell this process of its parent's death, and adopt what loses its parent below it.
+/// Makes the system tell this process when its parent dies, and makes this process adopt its descendants that lose
+/// their parent.
 fn tie_to(parent: u32) -> Result<(), CliError> {
     #[cfg(target_os = "linux")]
     {
         nix::sys::prctl::set_pdeathsig(Signal::SIGUSR1).map_err(not_guarded)?;
         processes::become_subreaper().map_err(not_guarded)?;
-        // What cannot be found cannot be ended: then nothing is started.
+        // Descendants that cannot be found cannot be ended. In that case nothing is started.
         processes::descendants(&BTreeSet::new()).map_err(not_guarded)?;
     }
     match is_alone(parent) {
@@ -221,9 +224,9 @@ impl Guarded {
     async fn stop(&mut self, first: Signal, grace: Duration) -> std::io::Result<ExitStatus> {
         let until = Instant::now() + grace;
         let mut look = LOOK_MIN;
-        // What it starts from here on is its way to end, and is left alone until the grace is over.
+        // Processes that the command starts from here on help it to end, and are left alone until the grace is over.
         self.signal(first);
-        // What was stopped could not act on it.
+        // A process that was stopped could not act on the signal.
         self.signal(Signal::SIGCONT);
         loop {
             if let Some(status) = self.ended()? {
@@ -238,7 +241,8 @@ impl Guarded {
         }
     }
 
-    /// Sends SIGKILL to all of it, again and again: what is killed may have started something right before.
+    /// Sends SIGKILL to all of the command's processes, repeatedly: a killed process may have started another one just
+    /// before.
     async fn kill(&mut self) -> std::io::Result<ExitStatus> {
         let until = Instant::now() + KILLED_WITHIN;
         loop {

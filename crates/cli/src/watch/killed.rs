@@ -1,4 +1,4 @@
-//! What was killed: how long its end is waited for, and the error if it does not end.
+//! Processes that were killed: how long to wait for their end, and the error if they do not end.
 
 use std::time::Duration;
 

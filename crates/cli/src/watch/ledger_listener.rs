@@ -1,7 +1,8 @@
-//! What is heard of the ledger: the newest place in it that could change a decision.
+//! Listens to the ledger for the newest event that could change a decision.
 //!
-//! When the registry goes on in another history, or its ledger is shorter than what was heard of it, nothing that was decided is
-//! known to hold: that is heard too, so that it is asked about at once, and the listener goes on in the history in force.
+//! If the registry continues in another history, or if its ledger is shorter than what was heard of it, no earlier
+//! decision is known to hold. The listener reports this too, so that the question is asked again at once, and
+//! continues in the history in force.
 
 use assent_client::{Client, ClientError, EventFollower, EventsFilter};
 use assent_proof::{AuthorizeRequest, Cursor, DomainName, LineageName};
@@ -37,7 +38,7 @@ impl Heard {
     }
 }
 
-/// Listens in the background until it is dropped.
+/// A listener that runs in the background until it is dropped.
 pub(crate) struct LedgerListener {
     heard: watch::Receiver<Heard>,
     listener: tokio::task::JoinHandle<()>,

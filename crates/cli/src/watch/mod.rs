@@ -1,9 +1,10 @@
-//! A command that runs only as long as it may.
+//! Runs a command only for as long as it may execute.
 //!
-//! The decision that started it holds for seconds. It is asked anew before it runs out, and whenever something enters the
-//! ledger that could change it. A deny that is a judgement ends the command at once; where nobody knows, the last allow's
-//! own end does. So a lost feed costs promptness, never safety. The command's guard counts that end too, for the case that this process
-//! is stopped or hangs.
+//! The decision that starts the command holds for seconds. This process asks again before the decision runs out, and
+//! whenever something enters the ledger that could change it. A deny that was judged ends the command at once. If no
+//! node knows, the command ends when the last allow ends. So a lost feed delays a deny, but never lets a command run
+//! beyond its last allow. The command's guard counts the end of the last allow too, in case this process is stopped or
+//! hangs.
 
 mod execution;
 mod group;
@@ -33,23 +34,23 @@ pub(crate) use run_lease::End;
 use run_lease::Renewals;
 pub(crate) use signals::Signals;
 
-/// Events that come thick and fast are asked about together, once in so long.
+/// The shortest time between two questions, so that many events in a short time lead to one question.
 const ASK_APART: Duration = Duration::from_millis(50);
-/// Pauses between questions that nobody could answer.
+/// The first pause after a question that no node could answer.
 const RETRY_MIN: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(2);
-/// How often it is looked at what is left of the allow: timers stand still while the host sleeps.
+/// The time between two checks of what is left of the allow: timers stop while the host sleeps.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// A question under way.
 pub(crate) type Asking = Pin<Box<dyn Future<Output = Result<Decision, ClientError>> + Send>>;
 
-/// How long to be patient.
+/// The grace periods of a watched command.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct GracePeriods {
-    /// Between SIGTERM and SIGKILL.
+    /// The time between SIGTERM and SIGKILL.
     pub(crate) grace: Duration,
-    /// Beyond the last allow's end, while nobody knows.
+    /// The time beyond the last allow's end for which the command may go on while no node knows.
     pub(crate) unknown_grace: Duration,
 }
 
@@ -65,7 +66,7 @@ pub(crate) struct LastAllow {
     evaluated_at: Millis,
     /// How much was left of it when it came.
     at_first: Duration,
-    /// How long the command may go on beyond it, while nobody knows.
+    /// How long the command may go on beyond the allow while no node knows.
     unknown_grace: Duration,
 }
 
@@ -84,8 +85,8 @@ impl LastAllow {
         })
     }
 
-    /// Whether this may be an answer from before `last`: the question was the same, with the same nonce, and the decision
-    /// is no later. Its time must not count anew.
+    /// Whether this may be a replayed answer from before `last`: the question was the same, with the same nonce, and
+    /// the decision is not later. Its time must not count again from the start.
     fn is_played_back(&self, last: &LastAllow) -> bool {
         self.request.same_as(&last.request) && self.evaluated_at <= last.evaluated_at
     }
@@ -95,7 +96,7 @@ impl LastAllow {
         self.allowed.left().saturating_add(self.unknown_grace).saturating_sub(self.allowed.over_for())
     }
 
-    /// How long to wait before asking again though nothing was heard: until half of the allow's time is left.
+    /// How long to wait before asking again if nothing was heard: until half of the allow's time is left.
     fn to_half(&self) -> Duration {
         self.allowed.left().saturating_sub(self.at_first / 2)
     }
@@ -113,23 +114,23 @@ pub(crate) struct Watch<F> {
 
 /// Why a command is ended.
 enum EndCause {
-    /// Somebody told this program to end.
+    /// This program was told to end, with this signal.
     Told(Signal),
-    /// Judged, for these reasons.
+    /// The command was denied, for these reasons.
     Denied(String),
-    /// Nobody could say any more that it may go on.
+    /// No node could still say that the command may go on, for this reason.
     Unknown(String),
 }
 
 impl<F: Fn() -> Asking> Watch<F> {
-    /// Lets the command run as long as it may, `last_allow` being the allow that started it.
+    /// Lets the command run for as long as it may. `last_allow` is the allow that started it.
     pub(crate) async fn run(
         mut self,
         last_allow: LastAllow,
         mut execution: Execution,
     ) -> Result<Exit, CliError> {
         let exit = self.watch(last_allow, &mut execution).await;
-        // After an error too: then nothing is known of the command, and what is there of it is killed.
+        // This also follows an error: nothing is then known of the command, and whatever is left of it is killed.
         execution.clear(self.output).await?;
         exit
     }
@@ -159,19 +160,19 @@ impl<F: Fn() -> Asking> Watch<F> {
     }
 
     fn stopping(&self, code: &str, detail: String) {
-        let remedy = "mend what denies it, and start it anew once it is allowed";
+        let remedy = "resolve the reasons, and start the command again once it is allowed";
         self.output.error(&CliError::new(code, format!("the command is stopped: {detail}"), remedy));
     }
 }
 
-/// What is asked, and who is told how long that holds.
+/// The function that asks, and the guard that is told until when the command may run.
 struct Questions<'a, F> {
     ask: &'a F,
     grace_periods: GracePeriods,
     renewals: &'a Renewals,
 }
 
-/// Asks and hears until the command may go on no longer, and tells the guard all the time until when it may.
+/// Asks and listens until the command may no longer run, and keeps telling the guard until when it may run.
 async fn until_it_may_not<F: Fn() -> Asking>(
     Questions { ask, grace_periods, renewals }: Questions<'_, F>,
     ledger_listener: &mut LedgerListener,
@@ -179,8 +180,8 @@ async fn until_it_may_not<F: Fn() -> Asking>(
     mut last_allow: LastAllow,
 ) -> EndCause {
     let mut asking: Option<Asking> = None;
-    // What had been heard when the question was asked that is under way, and when the one was that is answered by `last_allow`.
-    // The listener began before this, and may have heard something already.
+    // What had been heard when the current question was asked, and when the question of `last_allow` was asked. The
+    // listener began earlier, and may already have heard something.
     let mut asked_about = Heard::nothing_since(last_allow.decided_at);
     let mut asking_about = asked_about;
     let (mut asked_last, mut retry_at) = (Instant::now(), None);
@@ -192,7 +193,7 @@ async fn until_it_may_not<F: Fn() -> Asking>(
             return EndCause::Unknown(problem);
         }
         renewals.renew(now.plus(left));
-        // What was heard of after the last decision may have changed it.
+        // Something that was heard after the last decision may have changed it.
         let heard = ledger_listener.heard().is_news(last_allow.decided_at, &asked_about);
         // Counted anew each time: after a sleep of the host less is left than the timers know.
         let next = retry_at.unwrap_or_else(|| Instant::now() + last_allow.to_half());
@@ -224,14 +225,15 @@ async fn until_it_may_not<F: Fn() -> Asking>(
                     },
                     Err(error) => {
                         let error = unanswered(error);
-                        // A deny in words that this build does not know is one.
+                        // A deny that this build cannot read in full is a deny.
                         if error.exit == Exit::Deny {
                             return EndCause::Denied(error.detail);
                         }
                         problem = error.detail;
                     }
                 }
-                // Nobody knows: what was heard is still to be asked about, but not faster than this.
+                // No node knows. The question about what was heard is still open, but it is not asked faster than
+                // this.
                 asked_last = Instant::now() + retry;
                 retry_at = Some(asked_last);
                 retry = retry.saturating_mul(2).min(RETRY_MAX);

@@ -1,8 +1,9 @@
-//! How long the guard lets the command run by itself: until the end that the process that watches has last told it.
+//! How long the guard lets the command run by itself: until the last end that the process that watches has told it.
 //!
-//! The process that watches writes into a pipe, at least once a second, when the command has to end unless it is told otherwise. One
-//! that is stopped (SIGSTOP) or hangs writes nothing, and the guard ends the command then. An end is a moment on the clock that goes on
-//! while the host sleeps, which both processes read: so one that is read late prolongs nothing.
+//! At least once a second, the process that watches writes into a pipe when the command must end unless it is told
+//! otherwise. If that process is stopped (SIGSTOP) or hangs, it writes nothing, and the guard ends the command at the
+//! last end. An end is a moment on the clock that continues while the host sleeps. Both processes read that clock, so
+//! an end that is read late does not run longer.
 
 use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Write};

@@ -1,4 +1,4 @@
-//! A server that is no node and allows whatever it is asked, for tests of what a caller does with an allow.
+//! A server that is not a node and allows every request, for tests of what a caller does with an allow.
 #![allow(dead_code, unreachable_pub, reason = "not every test file uses all of it")]
 
 use std::io::{Read, Write};

@@ -1,8 +1,9 @@
 //! The outbox: signed bytes that are on disk before they are sent, and are sent again until their outcome is known.
 //!
-//! An issuer that signs a second, different statement for one slot equivocates and quarantines its lineage. So what was
-//! signed must never be forgotten while its outcome is unknown: it is **put** (durable), then **flushed** (sent, in the
-//! order put, until a definite answer), then kept beside its receipt in `done/` or its problem in `refused/`.
+//! An issuer that signs a second, different statement for one slot equivocates and quarantines its lineage. So signed
+//! bytes must never be lost while their outcome is unknown. First they are **put**, which makes them durable. Then
+//! they are **flushed**: sent in the order in which they were put, until each has a definite answer. Then they are
+//! kept with their receipt in `done/` or with their problem in `refused/`.
 //!
 //! ```text
 //! DIR/lock                                 held while open; one process at a time
@@ -11,11 +12,14 @@
 //! DIR/done/<number>-<hex>.json, .receipt.json
 //! DIR/refused/<number>-<hex>.json, .problem.json
 //! ```
-//! A receipt says that an envelope is in the ledger of one history. If the registry goes on in another one, as after a recovery, what
-//! is done may not be there: the outbox then stops with [`OutboxError::HistoryChanged`] until [`Outbox::resend_in`] has made everything
-//! pending again. A flush learns of it from the answers to what it sends, and asks the registry if none of them said it, as when nothing
-//! is pending. So it is with [`OutboxError::HistoryUnnoted`] if nothing says in which history what is done was delivered, as in the
-//! outbox of an earlier build. Statements are made for a registry and not for a history, and sending one twice brings its first receipt.
+//! A receipt says that an envelope is in the ledger of one history. If the registry continues in another history, for
+//! example after a recovery, the envelopes in `done/` may not be in its ledger. The outbox then stops with
+//! [`OutboxError::HistoryChanged`] until [`Outbox::resend_in`] has made everything pending again. A flush learns the
+//! history in force from the answers to what it sends. If no answer names it, for example because nothing is pending,
+//! the flush asks the registry. If neither the outbox nor the receipts name the history in which the envelopes in
+//! `done/` were delivered, as in the outbox of an earlier build, the outbox stops with
+//! [`OutboxError::HistoryUnnoted`]. A statement is made for a registry and not for a history, and sending it twice
+//! brings its first receipt.
 //!
 //! The number keeps the order, which a chain of statements needs. Nothing is ever deleted except half-written `.tmp`
 //! files; `done/` and `refused/` are the caller's to archive.
@@ -26,7 +30,7 @@ mod error;
 pub use error::OutboxError;
 
 use assent_api::Problem;
-use assent_proof::{Envelope, EvidenceId, History};
+use assent_proof::{Code, Envelope, EvidenceId, History};
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -53,15 +57,16 @@ pub struct Outbox {
     delivered: Delivered,
 }
 
-/// What a flush found out. Whatever ended it, this has all that it settled before.
+/// The result of a flush. Whatever ended the flush, this has everything that it settled before.
 #[derive(Debug, Default)]
 #[must_use = "what was accepted is reported here alone"]
 pub struct FlushReport {
-    /// Accepted, now in `done/`.
+    /// The envelopes that were accepted and are now in `done/`.
     pub accepted: Vec<(EvidenceId, Submitted)>,
-    /// Refused for good, now in `refused/`.
+    /// The envelopes that were definitely refused and are now in `refused/`.
     pub refused: Vec<(EvidenceId, Problem)>,
-    /// Why it stopped before the end. What comes after the first envelope still pending was not sent, since it may rest on it.
+    /// Why the flush stopped before its end. The envelopes after the first one that is still pending were not sent,
+    /// since they may rest on it.
     pub stopped: Option<FlushStopped>,
 }
 
@@ -104,14 +109,15 @@ impl Outbox {
         Self::open_with_limit(dir, PENDING_MAX)
     }
 
-    /// The same with another limit of pending envelopes.
+    /// Opens the outbox like [`open`](Self::open), with another limit of pending envelopes.
     pub fn open_with_limit(dir: impl Into<PathBuf>, pending_max: usize) -> Result<Self, OutboxError> {
         let disk = Disk::open(dir.into())?;
         let (pending, next_number, delivered) = (disk.pending()?, disk.next_number()?, disk.delivered()?);
         Ok(Outbox { disk: Arc::new(disk), pending: pending.into(), next_number, pending_max, delivered })
     }
 
-    /// In which history what is done was delivered; none before the first, and if nothing says it.
+    /// The history in which the envelopes in `done/` were delivered. `None` if there are none, or if their history is
+    /// not known.
     pub fn history(&self) -> Option<History> {
         match self.delivered {
             Delivered::In(history) => Some(history),
@@ -132,11 +138,11 @@ impl Outbox {
         self.pending.iter().map(|name| self.disk.read(*name)).collect()
     }
 
-    /// Keeps a signed envelope. When this returns, it survives a crash and will be sent by the next flush; nothing was
-    /// sent yet. One that is already pending is kept once. Blocks for two fsyncs.
+    /// Keeps a signed envelope. When this returns, the envelope survives a crash, and the next flush sends it. Nothing
+    /// has been sent yet. An envelope that is already pending is kept once. The call blocks for two fsyncs.
     ///
     /// # Errors
-    /// `outbox_full`; the refusal of bytes that are no envelope; `outbox_io`.
+    /// `outbox_full`; the refusal of bytes that are not an envelope; `outbox_io`.
     pub fn put(&mut self, envelope: &[u8]) -> Result<EvidenceId, OutboxError> {
         let id = Envelope::parse(envelope).map_err(OutboxError::Refused)?.id();
         if self.pending().any(|pending| pending == id) {
@@ -157,14 +163,17 @@ impl Outbox {
     /// Cancelling it, or a crash at any step, loses nothing: an envelope leaves the pending ones only after its outcome
     /// is durable, and sending it again brings the same receipt.
     ///
-    /// It stops at the first envelope without a definite answer, and with `outbox_io`; with `outbox_mutated` for a pending file that is
-    /// not what was put; with `history_mismatch` when the registry judged an envelope in another history than what is done
-    /// already, which then stays pending, whatever the judgement was; with `outbox_history_unnoted` at once, if nothing says in which
-    /// history what is done was delivered.
+    /// It stops at the first envelope without a definite answer, and with `outbox_io`. It stops with `wrong_registry` at
+    /// an envelope that a node of another registry refused; that envelope stays pending. It stops with `outbox_mutated`
+    /// for a pending file that is not what was put. It stops with `history_mismatch` if the registry judged an
+    /// envelope in another history than that of the envelopes in `done/`; that envelope stays pending, whatever the
+    /// judgement was. It stops at once with `outbox_history_unnoted` if nothing names the history of the envelopes in
+    /// `done/`.
     ///
-    /// A flush that ends without such an answer, as one with nothing pending does, asks which history is in force, if anything was
-    /// delivered before. It stops with `history_mismatch` for another one, and with the client's error if the registry cannot be asked:
-    /// that nothing is pending says nothing of what is done.
+    /// If no answer has named the history in force, for example because nothing was pending, and something was
+    /// delivered before, the flush asks which history is in force. It stops with `history_mismatch` if that is another
+    /// one, and with the client's error if the registry cannot be asked. An outbox without pending envelopes does not
+    /// prove that those in `done/` are in the ledger.
     pub async fn flush(&mut self, client: &Client) -> FlushReport {
         let mut report = FlushReport::default();
         let stopped = self.flush_into(client, &mut report).await.err();
@@ -178,15 +187,21 @@ impl Outbox {
         let mut confirmed = false;
         while let Some(name) = self.pending.front().copied() {
             let envelope = self.on_disk(move |disk| disk.read(name)).await?;
-            match client.submit(Bytes::from(envelope)).await {
+            let submitted = client.submit(Bytes::from(envelope)).await;
+            let refused_in = submitted.as_ref().err().and_then(SubmitError::judged_in);
+            match submitted {
                 Ok(submitted) => {
                     self.is_in(submitted.receipt.history).await?;
                     confirmed = true;
                     self.settle(name, Settled::Done(submitted.receipt)).await?;
                     report.accepted.push((name.id, submitted));
                 }
+                // The registry that the statement is for may have taken it before.
+                Err(SubmitError::Refused(problem)) if problem.code == Code::WrongRegistry => {
+                    return Err(ClientError::Refused(problem).into());
+                }
                 Err(SubmitError::Refused(problem)) => {
-                    if let Some(judged_in) = problem.history {
+                    if let Some(judged_in) = refused_in {
                         self.is_in(judged_in).await?;
                         confirmed = true;
                     }
@@ -210,24 +225,26 @@ impl Outbox {
         Ok(())
     }
 
-    /// Has everything sent again in this history, once the registry has confirmed that it is the one in force: what is done becomes
-    /// pending, before what is pending already, and the next flush sends it. Nothing is lost by it, however often it is asked for.
+    /// Makes everything pending again in this history, once the registry has confirmed that the history is in force.
+    /// The envelopes in `done/` come before those that are already pending, and the next flush sends all of them. It
+    /// may be called repeatedly without losing anything.
     ///
     /// # Errors
-    /// `history_mismatch` if another history is in force, and the client's error if the registry cannot be asked; nothing was changed
-    /// then. `outbox_io`: asked again, it goes on.
+    /// `history_mismatch` if another history is in force, and the client's error if the registry cannot be asked; in
+    /// both cases nothing was changed. `outbox_io`: a repeated call continues.
     pub async fn resend_in(&mut self, history: History, client: &Client) -> Result<(), FlushStopped> {
         if self.delivered == Delivered::In(history) {
             return Ok(());
         }
-        // A name that was mistyped, or guessed, must not become the one that receipts are held against.
+        // A history that was mistyped or guessed must not become the one that receipts are checked against.
         let in_force = client.history_in_force().await?;
         if in_force != history {
             let dir = self.disk.dir().to_owned();
             return Err(OutboxError::HistoryNotInForce { dir, named: history, in_force }.into());
         }
         self.on_disk(Disk::undo_all).await?;
-        // Only now: until here the outbox names the earlier history, or none, and a flush would say so again.
+        // The history is noted only now. Until here the outbox names the earlier history or none, so a flush would
+        // fail again.
         self.on_disk(move |disk| disk.note_history(&history)).await?;
         self.delivered = Delivered::In(history);
         self.pending = self.on_disk(Disk::pending).await?.into();
@@ -247,7 +264,8 @@ impl Outbox {
                 Err(OutboxError::HistoryUnnoted { dir: self.disk.dir().to_owned(), count })
             }
             Delivered::Nothing => {
-                // Before the first receipt is filed: one without a history next to it would count in any.
+                // The history is noted before the first receipt is filed: a receipt without a history would count in
+                // any history.
                 self.on_disk(move |disk| disk.note_history(&history)).await?;
                 self.delivered = Delivered::In(history);
                 Ok(())

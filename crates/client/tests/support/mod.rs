@@ -1,4 +1,4 @@
-//! A small HTTP server that misbehaves as it is told, one behaviour a request.
+//! A small HTTP server that misbehaves as the test says, in one way for each request.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part")]
 
 use assent_api::{DecisionBody, EventLine, HeartbeatBody, Problem, ReasonBody, ReceiptBody, Verdict};

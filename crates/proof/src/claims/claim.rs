@@ -1,4 +1,5 @@
-//! Claims as types: one variant for each kind of statement. The order of fields and the names of variants are stored.
+//! Claims as types: one variant for each kind of statement. The order of fields and the names of variants are
+//! stored.
 
 use super::policy::PolicyBody;
 use super::tree_hash::TreeHash;
@@ -11,14 +12,16 @@ use crate::request::AuthorizeRequest;
 use crate::time::Seconds;
 use serde::{Deserialize, Serialize};
 
-/// What a containment holds back (RFC-EG-033 §7).
+/// What a containment restricts (RFC-EG-033 §7).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Containment {
-    /// Quarantine: nothing is allowed in this lineage until it is released. It still takes evidence.
+    /// Quarantine: nothing in this lineage is allowed until the containment is released. The lineage still
+    /// takes evidence.
     Quarantine(LineageName),
-    /// Isolate: nothing is allowed in this domain, and no execution evidence is taken, until it is released.
+    /// Isolate: until the containment is released, nothing in this domain is allowed, and the domain takes no
+    /// execution evidence.
     Isolate(DomainName),
-    /// Invalidate: this piece of execution evidence is void, for good.
+    /// Invalidate: this piece of execution evidence is void for good.
     Invalidate(EvidenceId),
 }
 
@@ -32,7 +35,7 @@ impl Containment {
         }
     }
 
-    /// The claim `target`, whose SHA-256 the statement's subject is.
+    /// The claim `target`. The statement's subject is the SHA-256 of this text.
     pub fn target(&self) -> String {
         match self {
             Containment::Quarantine(lineage) => lineage.to_string(),
@@ -49,45 +52,46 @@ pub enum Claims {
     ExecutionAuthorization {
         /// The permitted actions, compared byte by byte; at most 64, no wildcards.
         actions: Vec<String>,
-        /// For whom; absent: for anyone.
+        /// The audiences that it is for; if absent, any audience.
         audience: Option<Vec<String>>,
-        /// Where; absent: anywhere.
+        /// The environment that it is for; if absent, any environment.
         environment: Option<String>,
-        /// From when on.
+        /// The time from which it is valid.
         not_before: Seconds,
-        /// Until when, exclusive; later than `not_before`.
+        /// The time at which it ends, exclusive; later than `not_before`.
         not_after: Seconds,
-        /// How many permits it is good for, at least 1; absent: not counted.
+        /// The number of permits that it is good for, at least 1; if absent, its uses are not counted.
         uses: Option<u32>,
-        /// The lineages of the runtimes that it is for, of which the request must name one; absent: any runtime or none.
+        /// The lineages of the runtimes that it is for: the request must name one of them. If absent, the
+        /// request may name any runtime or none.
         runtimes: Option<Vec<LineageName>>,
     },
     /// A verifier attests a runtime.
     RuntimeAttestation {
-        /// Who or what verified, for people.
+        /// The verifier's name, for people.
         verifier: String,
         /// The conclusion.
         status: AttestationStatus,
-        /// What was measured.
+        /// The measurement.
         measurement: String,
     },
-    /// A policy check outside was made.
+    /// The result of a policy check that was made outside the registry.
     PolicyValidation {
-        /// Which policy was checked.
+        /// The digest of the policy that was checked.
         policy_digest: String,
         /// The verdict.
         verdict: PolicyVerdict,
     },
-    /// The runtime measured itself while running.
+    /// A runtime measured itself while running.
     RuntimeIntegrity {
-        /// What was measured.
+        /// The measurement.
         measured: String,
     },
-    /// Something happened in the execution.
+    /// An event in the execution.
     AuditLineage {
-        /// What; `completed` and `failed` close the lineage.
+        /// The event's name; `completed` and `failed` close the lineage.
         event: String,
-        /// More about it, for people.
+        /// More about the event, for people.
         detail: Option<String>,
     },
     /// The root keys.
@@ -116,9 +120,9 @@ pub enum Claims {
         name: String,
         /// Its role.
         role: Role,
-        /// From when on.
+        /// The time from which it is valid.
         not_before: Seconds,
-        /// Until when, exclusive; later than `not_before`.
+        /// The time at which it ends, exclusive; later than `not_before`.
         not_after: Seconds,
     },
     /// What the domain requires before an execution.
@@ -127,12 +131,13 @@ pub enum Claims {
     Revocation {
         /// The key.
         authority: PublicKey,
-        /// Why.
+        /// The reason.
         reason: RevocationReason,
-        /// What the registry accepted of that key at or after this time is void; absent: nothing is.
+        /// Everything that the registry accepted from that key at or after this time is void; if absent,
+        /// nothing is.
         invalid_since: Option<Seconds>,
     },
-    /// A lineage, a domain or a piece of evidence is held back.
+    /// A containment of a lineage, a domain or a piece of evidence.
     Containment(Containment),
     /// One quarantine or isolation, or one negative statement of a revoked key, is lifted.
     Release {
@@ -147,35 +152,35 @@ pub enum Claims {
         registry_key: PublicKey,
         /// The keys of its nodes, 1 to 32, distinct: more than half of them must cosign.
         node_keys: Vec<PublicKey>,
-        /// Until when, exclusive.
+        /// The time at which the trust ends, exclusive.
         not_after: Seconds,
     },
-    /// A checkpoint of a trusted registry, which extends the one before it.
+    /// A checkpoint of a trusted registry. It extends the checkpoint before it.
     SynchronizationContinuity {
         /// The signed and cosigned note, at most 8 KiB.
         checkpoint: String,
         /// The consistency proof from the peer's last checkpoint, at most 63 hashes; empty for its first.
         consistency: Vec<TreeHash>,
     },
-    /// The request that was permitted; it names its lineage and a nonce.
+    /// The request that was permitted. It names its lineage and a nonce.
     Permit(Box<AuthorizeRequest>),
-    /// One half of an equivocation is canonical; the other one is void.
+    /// Chooses one half of an equivocation. The other half is void.
     Reconciliation {
         /// Both halves, distinct.
         conflict: [EvidenceId; 2],
-        /// The half that stands, one of `conflict`.
+        /// The half that is chosen, one of `conflict`.
         canonical: EvidenceId,
     },
-    /// The registry follows another version of its rules from now on.
+    /// The registry follows the next version of its rules from now on.
     Rules {
         /// The version, at least 1.
         version: u32,
     },
     /// The registry goes on after the loss of a quorum.
     Recovery {
-        /// Which life of the cluster begins, at least 2: it was founded in the first.
+        /// The epoch that begins, at least 2, because a cluster is founded in epoch 1.
         epoch: u64,
-        /// The nodes' keys that vote from now on, 1 to 5, distinct.
+        /// The keys of the nodes that vote from now on, 1 to 5, distinct.
         voters: Vec<PublicKey>,
     },
 }

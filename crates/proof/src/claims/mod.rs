@@ -1,8 +1,8 @@
-//! What a statement claims, typed: one variant for each kind that has rules.
+//! The claims of a statement as types: one variant for each kind that has rules.
 //!
-//! Reading is strict: an unknown field, a wrong type or a value outside its bounds is `claims_invalid` at that field.
-//! Whether a claim is true, permitted or timely is the registry's to judge. Stored positionally by serde: the order of
-//! fields and the names of variants are part of the format.
+//! Reading is strict: an unknown field, a wrong type or a value outside its bounds is `claims_invalid` at
+//! that field. This module never decides whether a claim is true, permitted or timely: the registry does.
+//! Serde stores claims by position, so the order of fields and the names of variants are part of the format.
 
 mod claim;
 mod limits;

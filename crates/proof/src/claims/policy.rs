@@ -8,16 +8,16 @@ use crate::kind::EvidenceKind;
 use crate::text::check_printable_ascii;
 use serde::{Deserialize, Serialize};
 
-/// Longest time that a decision may be relied on, in seconds.
+/// Longest time for which a caller may rely on a decision, in seconds.
 pub const DECISION_TTL_SECONDS_MAX: u32 = 60;
 
-/// Most issuers that a requirement can ask for: a lineage has no more.
+/// Most issuers that a requirement can ask for. A lineage has no more.
 pub const MIN_ISSUERS_MAX: u32 = 32;
 
-/// Most requirements of one policy: each is looked for in every decision.
+/// Most requirements of one policy. Every decision looks for each of them.
 pub const MAX_REQUIREMENTS: usize = 16;
 
-/// A list of a policy by which statements are judged.
+/// A list in a policy that decides which statements count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum List {
     AttestationStatus,
@@ -36,7 +36,7 @@ impl List {
         }
     }
 
-    /// What `null` says.
+    /// What `null` in place of this list approves, in words.
     fn without(self) -> &'static str {
         match self {
             List::AttestationStatus => "any status",
@@ -46,7 +46,8 @@ impl List {
     }
 }
 
-/// The lists that judge whether a statement of this kind counts. A policy that requires the kind states each of them.
+/// The lists that decide whether a statement of this kind counts. A policy that requires the kind must state
+/// each of them.
 fn judged_by(kind: EvidenceKind) -> &'static [List] {
     match kind {
         EvidenceKind::RuntimeAttestation => &[List::AttestationStatus, List::Measurements],
@@ -70,11 +71,13 @@ fn judged_by(kind: EvidenceKind) -> &'static [List] {
     }
 }
 
-/// What a domain requires. A list that is `None` is not checked, an empty one approves nothing. If a list judges a kind that
-/// is required, the JSON must have it, and `null` says there that it is not checked.
+/// What a domain requires. A list that is `None` is not checked; an empty list approves nothing. If the
+/// policy requires a kind that a list judges, the JSON must state that list, as `null` if it is not to be
+/// checked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicyBody {
-    /// The evidence that must be there, besides the execution-authorization that always must; at most 16.
+    /// The evidence that an execution needs besides the execution-authorization, which is always required; at
+    /// most 16.
     pub require: Vec<Requirement>,
     /// The attestation statuses that are accepted; `None`: any.
     pub attestation_status: Option<Vec<AttestationStatus>>,
@@ -82,27 +85,28 @@ pub struct PolicyBody {
     pub measurements: Option<Vec<String>>,
     /// The digests of policies whose validation counts; `None`: any.
     pub policy_digests: Option<Vec<String>>,
-    /// How long a decision may be relied on, in seconds, 1 to 60.
+    /// How long a caller may rely on a decision, in seconds, from 1 to 60.
     pub decision_ttl_seconds: u32,
-    /// Whether every execution needs a permit, counted uses or not.
+    /// Whether every execution needs a permit, even if its authorization does not count its uses.
     pub permit_always: bool,
 }
 
-/// One kind of evidence that must be there.
+/// One kind of evidence that a policy requires.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Requirement {
-    /// The kind; of execution evidence only.
+    /// The kind, which is one of execution evidence.
     pub kind: EvidenceKind,
-    /// Of the execution or of its runtime.
+    /// Whether it must lie in the execution's lineage or in its runtime's.
     pub of: Of,
     /// How many different issuers must provide it, from 1 to 32.
     pub min_issuers: u32,
-    /// How old it may be, in seconds, at least 1; `None`: any age. The JSON must have it, as `null` for any age.
+    /// How old it may be, in seconds, at least 1; `None`: any age. The JSON must state it, as `null` for any
+    /// age.
     pub max_age_seconds: Option<u32>,
 }
 
 impl PolicyBody {
-    /// Reads a policy with its reader at the claims.
+    /// Reads a policy from the fields of its claims.
     ///
     /// Rule R97 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A policy states for each kind that it
     /// requires how old it may be, and has each list that judges the kind, with `null` where nothing is
@@ -139,7 +143,8 @@ impl PolicyBody {
         })
     }
 
-    /// The policy as JSON. What is absent is `null` where it must be stated, and omitted otherwise.
+    /// The policy as JSON. An absent value is written as `null` where the JSON must state it, and omitted
+    /// elsewhere.
     pub fn to_json(&self) -> Json {
         let list = |list: List, items: Option<Json>| {
             let items = items.or_else(|| self.requires_judged_by(list).then_some(Json::Null));
@@ -156,8 +161,8 @@ impl PolicyBody {
         Json::object(fields.into_iter().flatten())
     }
 
-    /// What the policy does not check though it could, in the order of [`Unchecked`], ages in the order of the requirements,
-    /// and without repetitions.
+    /// What the policy could check and does not, in the order of [`Unchecked`] and without repetitions. Ages
+    /// come in the order of the requirements.
     ///
     /// Rule R19 (RFC-EG-033 §5, execution gateways): Every decision under a policy says in words what that
     /// policy does not check.
@@ -171,7 +176,8 @@ impl PolicyBody {
         }
         for list in List::ALL {
             let required = self.requires_judged_by(list);
-            // The first two judge negatives of kinds that are not required as well; the third what is required, and nothing else.
+            // The first two lists also judge negative statements of kinds that are not required. The third
+            // judges only what is required.
             let what = match list {
                 List::AttestationStatus if self.attestation_status.is_none() => {
                     Some(Unchecked::AttestationStatus)
@@ -195,7 +201,7 @@ impl PolicyBody {
         unchecked
     }
 
-    /// Whether a kind is required that this list judges.
+    /// Whether the policy requires a kind that this list judges.
     fn requires_judged_by(&self, list: List) -> bool {
         self.require.iter().any(|required| is_judged(required.kind, list))
     }

@@ -21,7 +21,7 @@ use crate::statement::{MAX_ISSUERS, check_distinct};
 use crate::text::{Source, check_plain, check_printable_ascii};
 use crate::time::Seconds;
 
-/// Where claims stand in a statement.
+/// The path of the claims in a statement.
 const PATH: &str = "predicate.claims";
 
 impl Claims {
@@ -88,7 +88,7 @@ fn execution_authorization(fields: &mut Fields<'_>) -> Result<Claims, FieldError
     })
 }
 
-/// `runtimes`: the lineages that a request may name as its runtime, or none.
+/// `runtimes`: the lineages that a request may name as its runtime; `None` if the field is absent.
 fn runtimes(fields: &mut Fields<'_>) -> Result<Option<Vec<LineageName>>, FieldError> {
     let runtimes: Option<Vec<LineageName>> = fields.opt_list("runtimes", MAX_LIST)?;
     let system = runtimes.iter().flatten().position(LineageName::is_system);
@@ -193,9 +193,9 @@ fn release(fields: &mut Fields<'_>) -> Result<Claims, FieldError> {
 
 fn sovereign_trust(fields: &mut Fields<'_>, rules: Rules) -> Result<Claims, FieldError> {
     let peer = fields.text("peer")?;
-    // What is stored had a name that was one then.
+    // A stored statement is not checked again: its peer's name was valid when the registry accepted it.
     if rules.text == Source::Outside && !is_key_name(peer) {
-        return Err(FieldError::new(fields.path_of("peer"), "is no origin that a checkpoint can have"));
+        return Err(FieldError::new(fields.path_of("peer"), "is not an origin that a checkpoint can have"));
     }
     let node_keys: Vec<PublicKey> = fields.list("nodeKeys", MAX_ISSUERS)?;
     let path = fields.path_of("nodeKeys");
@@ -269,7 +269,7 @@ fn recovery(fields: &mut Fields<'_>) -> Result<Claims, FieldError> {
     Ok(Claims::Recovery { epoch, voters })
 }
 
-/// `notBefore` and `notAfter`: a half-open interval that contains something.
+/// `notBefore` and `notAfter`: a half-open interval that is not empty.
 fn interval(fields: &mut Fields<'_>) -> Result<(Seconds, Seconds), FieldError> {
     let (not_before, not_after) = (fields.parsed("notBefore")?, fields.parsed("notAfter")?);
     if not_after <= not_before {
@@ -278,7 +278,7 @@ fn interval(fields: &mut Fields<'_>) -> Result<(Seconds, Seconds), FieldError> {
     Ok((not_before, not_after))
 }
 
-/// 1 to 32 distinct keys in `name` and a `threshold` that they can reach, and that is not 0.
+/// `name` with 1 to 32 distinct keys, and a `threshold` from 1 to their number.
 fn keys_and_threshold(fields: &mut Fields<'_>, name: &str) -> Result<(Vec<PublicKey>, u32), FieldError> {
     let keys: Vec<PublicKey> = fields.list(name, MAX_ISSUERS)?;
     if keys.is_empty() {
@@ -290,10 +290,10 @@ fn keys_and_threshold(fields: &mut Fields<'_>, name: &str) -> Result<(Vec<Public
     Ok((keys, threshold))
 }
 
-/// Values are compared byte by byte; one who writes `*` expects something else, so it is refused.
+/// Values are compared byte by byte. An author who writes `*` expects a wildcard, so it is refused.
 fn no_wildcards(path: &str, tokens: &[Token]) -> Result<(), FieldError> {
     match tokens.iter().find(|token| token.as_str().contains('*')) {
-        Some(token) => Err(FieldError::new(path, format!("`{token}` looks like a wildcard; there are none"))),
+        Some(token) => Err(FieldError::new(path, format!("`{token}` looks like an unsupported wildcard"))),
         None => Ok(()),
     }
 }

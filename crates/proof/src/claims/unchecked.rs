@@ -1,11 +1,11 @@
-//! What a policy does not check though it could, in words for people.
+//! What a policy could check and does not, in words for people.
 
 use std::fmt::{Display, Formatter};
 
 use super::words::Of;
 use crate::kind::EvidenceKind;
 
-/// One thing that a policy does not check. Its text is for people and names everything that they need to know.
+/// One check that a policy could make and does not. Its text is for people and complete in itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Unchecked {
     /// The policy requires no evidence of its own.

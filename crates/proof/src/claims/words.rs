@@ -29,13 +29,13 @@ string_enum! {
 string_enum! {
     /// Why a key is revoked.
     RevocationReason, "a reason for a revocation" {
-        /// Somebody else may have the key.
+        /// Another party may have the key.
         KeyCompromise = "keyCompromise",
         /// Another key takes its place.
         Superseded = "superseded",
-        /// The authority stops.
+        /// The authority ends its work.
         Cessation = "cessation",
-        /// Not said.
+        /// No reason is given.
         Unspecified = "unspecified",
     }
 }
@@ -43,9 +43,9 @@ string_enum! {
 string_enum! {
     /// Whose evidence a requirement asks for.
     Of, "`execution` or `runtime`" {
-        /// That in the execution's lineage.
+        /// Evidence in the execution's lineage.
         Execution = "execution",
-        /// That in the lineage of the runtime that the request names.
+        /// Evidence in the lineage of the runtime that the request names.
         Runtime = "runtime",
     }
 }

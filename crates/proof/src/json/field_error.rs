@@ -1,4 +1,4 @@
-//! What a strict reader answers: which field is wrong, and what is wrong with it.
+//! The error of a strict reader: which field is wrong, and what is wrong with it.
 
 /// What is wrong with one field of an input.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -16,7 +16,7 @@ impl FieldError {
         FieldError { field: field.into(), problem: problem.into() }
     }
 
-    /// The same problem at another path; for values whose own parser does not know where they stand.
+    /// The same problem at another path, for a value whose parser does not know where the value stands.
     pub fn moved_to(self, field: impl Into<String>) -> Self {
         FieldError { field: field.into(), problem: self.problem }
     }

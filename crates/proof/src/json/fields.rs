@@ -1,11 +1,12 @@
-//! The strict reader of one object: every error names its field, and a field that nobody read is an error.
+//! The strict reader of one object. Every error names its field, and a field that was not read is an error.
 
 use super::field_error::FieldError;
 use super::value::Json;
 use crate::text::shown;
 use std::str::FromStr;
 
-/// A strict reader of one object's fields. `null` counts as absent for the `opt_` readers and as wrong for the others.
+/// A strict reader of one object's fields. `null` counts as absent for the `opt_` readers and as wrong for
+/// the others.
 #[derive(Debug)]
 pub struct Fields<'a> {
     fields: &'a [(String, Json)],
@@ -38,7 +39,7 @@ impl<'a> Fields<'a> {
         self.take(name).filter(|value| !matches!(value, Json::Null))
     }
 
-    /// Whether the field `name` is there, be it `null`. This reads nothing: the field is read as any other.
+    /// Whether the field `name` is present, even as `null`. Asking does not count as reading the field.
     pub fn has(&self, name: &str) -> bool {
         self.fields.iter().any(|(key, _)| key == name)
     }
@@ -141,7 +142,7 @@ impl<'a> Fields<'a> {
         Fields::of(value, self.path_of(name))
     }
 
-    /// Ends the reading: a field that was not read is unknown, and an error.
+    /// Ends the reading. A field that was not read is unknown, and an unknown field is an error.
     pub fn finish(self) -> Result<(), FieldError> {
         match self.fields.iter().zip(&self.read).find(|(_, read)| !**read) {
             Some(((name, _), _)) => Err(FieldError::new(self.path_of(&shown(name)), "is an unknown field")),
@@ -149,7 +150,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Ends the reading and lets other fields be, where a public format says so.
+    /// Ends the reading and ignores the other fields, for public formats that demand it.
     pub fn ignore_rest(self) {}
 
     fn take(&mut self, name: &str) -> Option<&'a Json> {

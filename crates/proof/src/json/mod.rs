@@ -1,9 +1,9 @@
 //! Strict, bounded JSON: one value type, one parser, one reader of objects, one writer.
 //!
-//! Serde's derived readers accept an array where an object belongs, drop unknown fields and let the last of two equal
-//! keys win. Two programs that disagree about what a signed text says are an attack, so nothing that comes from
-//! outside is read by a derive here: bytes become a [`Json`] through [`parse`](fn@parse) or, if they are a statement's payload, through
-//! [`parse_payload`], and values leave it through [`Fields`].
+//! Serde's derived readers accept an array where an object belongs, drop unknown fields and let the last of
+//! two equal keys win. If two programs read one signed text differently, an attacker can use the difference.
+//! Therefore no derive here reads input from outside: bytes become a [`Json`] through [`parse`](fn@parse) or,
+//! if they are a statement's payload, through [`parse_payload`], and values leave it through [`Fields`].
 
 mod field_error;
 mod fields;

@@ -15,10 +15,10 @@ const LINEAR_KEYS_MAX: usize = 16;
 
 /// Reads exactly one JSON value.
 ///
-/// Refused with the position where known: duplicate keys at any depth (compared after unescaping), trailing data, a
-/// byte order mark, nesting over [`MAX_DEPTH`], numbers with a fraction or exponent or outside `i64`, `-0`, lone
-/// surrogates, invalid UTF-8 and unescaped control characters. The caller bounds the length: memory is at most a
-/// small multiple of it.
+/// Refused with the position where known: duplicate keys at any depth (compared after unescaping), trailing
+/// data, a byte order mark, nesting over [`MAX_DEPTH`], numbers with a fraction or exponent or outside `i64`,
+/// `-0`, lone surrogates, invalid UTF-8 and unescaped control characters. The caller bounds the length:
+/// memory is at most a small multiple of it.
 pub fn parse(bytes: &[u8]) -> Result<Json, FieldError> {
     if bytes.starts_with(b"\xef\xbb\xbf") {
         return Err(FieldError::new("", "starts with a byte order mark"));

@@ -1,8 +1,9 @@
 //! Numbers in the payload of a signed statement: a whole number may be written with a fraction of zeros.
 //!
-//! Protobuf's `Struct` has no number but a double, so the in-toto bindings that are built on it write `4.0` for 4, and what is
-//! signed is what they wrote. Such a number is read by its text, never as floating point: the fraction is taken out before the
-//! parser sees it. Nothing else of this project's JSON is read so.
+//! Protobuf's `Struct` has no numbers but doubles, so the in-toto bindings that are built on it write `4.0`
+//! for 4, and that spelling is what they sign. This module reads such a number from its text, never as
+//! floating point: it takes the fraction out before the parser sees it. No other JSON of this project is read
+//! in this way.
 
 use super::field_error::FieldError;
 use super::parse::parse;
@@ -12,17 +13,17 @@ use std::borrow::Cow;
 /// 2^53 - 1, up to which a double tells every whole number from its neighbours.
 const WHOLE_MAX: &[u8] = b"9007199254740991";
 
-/// Reads the payload of a signed statement: as [`parse`](fn@parse) does, except that a whole number of at most 2^53 - 1 may have a
-/// fraction of zeros.
+/// Reads the payload of a signed statement: as [`parse`](fn@parse) does, except that a whole number of at
+/// most 2^53 - 1 may have a fraction of zeros.
 ///
-/// `0.0`, `5.000` and `-3.0` are read as 0, 5 and -3. `-0.0`, `1.5`, `1.0e0` and `9007199254740992.0` are refused, and so is all that
-/// `parse` refuses. Errors give the position in `bytes`.
+/// `0.0`, `5.000` and `-3.0` are read as 0, 5 and -3. `-0.0`, `1.5`, `1.0e0` and `9007199254740992.0` are
+/// refused, and so is all that `parse` refuses. Errors give the position in `bytes`.
 pub fn parse_payload(bytes: &[u8]) -> Result<Json, FieldError> {
     parse(&without_fractions(bytes))
 }
 
-/// `bytes` with spaces where fractions of zeros are. Outside of strings no other byte changes, so that what is JSON afterwards was
-/// JSON before, and every position stays.
+/// `bytes` with spaces in place of fractions of zeros. No other byte changes, and strings do not change at
+/// all. So if the result is JSON, the input was JSON too, and every position stays the same.
 fn without_fractions(bytes: &[u8]) -> Cow<'_, [u8]> {
     let mut out = Cow::Borrowed(bytes);
     let mut at = 0;
@@ -45,7 +46,7 @@ fn without_fractions(bytes: &[u8]) -> Cow<'_, [u8]> {
     out
 }
 
-/// Where the string ends whose quote stands at `open`: behind its other quote.
+/// Where the string ends whose opening quote is at `open`: just after its closing quote.
 fn end_of_string(bytes: &[u8], open: usize) -> usize {
     let mut at = open + 1;
     while let Some(byte) = bytes.get(at) {
@@ -58,21 +59,22 @@ fn end_of_string(bytes: &[u8], open: usize) -> usize {
     bytes.len()
 }
 
-/// Where the letters end that a number can have, from `start` on, at which there is one.
+/// Where the characters end that a number can have. A number begins at `start`.
 fn end_of_number(bytes: &[u8], start: usize) -> usize {
     let letters = bytes.get(start..).unwrap_or_default();
     let is_letter = |byte: &&u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
     start + letters.iter().take_while(is_letter).count()
 }
 
-/// Where the point of this number stands, if only zeros follow it and what is before it is a whole number of at most 2^53 - 1.
+/// Where the decimal point of this number is, if only zeros follow it and a whole number of at most 2^53 - 1
+/// is before it.
 fn point_before_zeros(number: &[u8]) -> Option<usize> {
     let point = number.iter().position(|byte| *byte == b'.')?;
     let (whole, fraction) = number.split_at_checked(point)?;
     let zeros = fraction.get(1..)?;
     let digits = whole.strip_prefix(b"-").unwrap_or(whole);
     let is_plain = match digits {
-        // There is no `-0`.
+        // `-0` is refused.
         [b'0'] => digits.len() == whole.len(),
         [b'1'..=b'9', rest @ ..] => rest.iter().all(u8::is_ascii_digit),
         _ => false,

@@ -63,7 +63,7 @@ impl Json {
         self.as_object()?.iter().find(|(name, _)| name == key).map(|(_, value)| value)
     }
 
-    /// Whether both say the same, whatever the order of the keys in their objects.
+    /// Whether both values are equal, apart from the order of keys in their objects.
     pub fn same_as(&self, other: &Json) -> bool {
         match (self, other) {
             (Json::Array(a), Json::Array(b)) => {

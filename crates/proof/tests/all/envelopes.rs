@@ -122,7 +122,8 @@ fn signing_again_replaces_that_key_and_keeps_the_others() {
     let both = envelope.clone();
     envelope.sign_with(&key(2));
     assert_eq!(envelope, both);
-    // The same key under somebody else's key id counts as that key; a wrong signature under its key id as well.
+    // A signature of the key under another key's id counts as that key's; so does a wrong signature under its
+    // own id.
     envelope.signatures[1].keyid = Some("other".into());
     envelope.signatures[0].sig = vec![0; 64];
     envelope.sign_with(&key(2));

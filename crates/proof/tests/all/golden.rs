@@ -1,5 +1,5 @@
-//! Bytes that must never change, or the ids and signatures of envelopes that exist would. They were computed once with
-//! other tools: Python's `json`, `hashlib`, `blake3`, `cryptography` and securesystemslib.
+//! Bytes that must never change, because the ids and signatures of existing envelopes would change with them. They
+//! were computed once with other tools: Python's `json`, `hashlib`, `blake3`, `cryptography` and securesystemslib.
 
 use assent_proof::*;
 

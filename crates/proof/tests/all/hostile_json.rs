@@ -1,4 +1,4 @@
-//! JSON that must not be read: every vector is refused with a message that says why.
+//! JSON that must be refused: every vector gets an error that says why.
 
 use assent_proof::json::{self, FieldError, Fields, Json};
 use assent_proof::*;

@@ -1,4 +1,4 @@
-//! Signatures that must count for nothing, and those that must be ignored.
+//! Signatures that must not count, and signatures that must be ignored.
 
 use assent_proof::*;
 

@@ -1,4 +1,4 @@
-//! Files and envelopes made by other people's tools.
+//! Files and envelopes that other tools made.
 
 use assent_proof::*;
 use std::io::Write;

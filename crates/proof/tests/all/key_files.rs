@@ -1,8 +1,9 @@
-//! `crates/proof/vectors/key_files.json`: key files that were spoilt on their way, and what a reader says of each.
+//! `crates/proof/vectors/key_files.json`: key files that were damaged on their way, and what a reader says about each.
 //!
-//! No version of the rules judges a key file, so these are not among the verdicts of `hostile.json`. Each vector has the file's text, what
-//! is said if the private key is asked for and what is said if a public key is, and the base64 that is in the file. `accepted` means that
-//! the key of seed `09…09` is read; otherwise the error contains what is given. No error contains eight characters in a row of the base64.
+//! No version of the rules judges a key file, so these are not among the verdicts of `hostile.json`. Each vector has
+//! the file's text, the answer to a reader of the private key, the answer to a reader of the public key, and the
+//! base64 that is in the file. `accepted` means that the key of seed `09…09` is read; otherwise the error contains the
+//! given text. No error contains eight consecutive characters of the base64.
 
 use assent_proof::*;
 

@@ -1,4 +1,4 @@
-//! Keys: which are refused, their text and PEM forms.
+//! Keys: which keys are refused, and their text and PEM forms.
 
 use assent_proof::*;
 

@@ -1,4 +1,4 @@
-//! What this crate promises, from outside: one binary, one module a subject.
+//! What this crate promises, tested from outside: one binary, with one module for each subject.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

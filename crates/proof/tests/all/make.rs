@@ -1,4 +1,4 @@
-//! What the tests are made of: keys of fixed seeds, a valid statement, and its JSON to tamper with.
+//! The material of the tests: keys of fixed seeds, a valid statement, and its JSON to tamper with.
 
 use assent_proof::*;
 

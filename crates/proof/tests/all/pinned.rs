@@ -1,13 +1,14 @@
 //! `crates/proof/vectors/hostile.json`: what each version of the rules says of hostile input, for good.
 //!
-//! Replicas agree only while each says the same of the same bytes, so a dependency's new version must not change a
-//! verdict. The test reads the file and nothing else: the code below only makes new cases, each with the verdict that
-//! its author expects. `UPDATE_FIXTURES=1 cargo test -p assent-proof --test all pinned` adds the cases and versions
-//! that the file lacks, if the build says of them what is expected. It changes no verdict that is there, and nothing
-//! else may: what was accepted once has to be accepted for as long as there are ledgers that hold it.
+//! Replicas agree only while each gives the same verdict on the same bytes, so a dependency's new version must not
+//! change a verdict. The test reads the file and nothing else: the code below only makes new cases, each with the
+//! verdict that its author expects. `UPDATE_FIXTURES=1 cargo test -p assent-proof --test all pinned` adds the cases
+//! and versions that the file lacks, if the build gives the expected verdict on them. It changes no verdict that is in
+//! the file, and nothing else may: what was accepted once must be accepted for as long as there are ledgers that hold
+//! it.
 //!
-//! What is accepted is pinned with what was read from it, since replicas that read different statements from the same
-//! bytes have parted as well: see [`judge`]. The code expects no more than `accepted`.
+//! An accepted case is pinned together with what was read from it, since replicas that read different statements from
+//! the same bytes have diverged as well: see [`judge`]. The code expects no more than `accepted`.
 
 use assent_proof::*;
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,5 +1,5 @@
-//! Serde: text where people read, positional MessagePack with raw bytes where the registry stores; validated on the
-//! way in, whatever wrote it.
+//! Serde: text where people read, and positional MessagePack with raw bytes where the registry stores. Values are
+//! validated when they are read, whatever wrote them.
 
 use assent_proof::*;
 use serde::Serialize;

@@ -1,5 +1,5 @@
-//! `crates/proof/vectors/*.json`: complete worked examples for implementers in other languages, as this crate makes them.
-//! To write them anew: `ASSENT_WRITE_DOCS=1 cargo test -p assent-proof --test all vectors`.
+//! `crates/proof/vectors/*.json`: complete worked examples for implementers in other languages, as this crate makes
+//! them. To rewrite them: `ASSENT_WRITE_DOCS=1 cargo test -p assent-proof --test all vectors`.
 
 use assent_proof::*;
 

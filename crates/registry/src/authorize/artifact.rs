@@ -17,8 +17,8 @@ use crate::permit::Recorded;
 use crate::record::SlotRow;
 use crate::rows::RowError;
 
-/// Finds an artifact that covers the request; denies if there is none. Answers the first that does, and all those that
-/// do and count their uses.
+/// Finds an artifact that covers the request, and denies if there is none. Answers the first that covers it,
+/// and all those that cover it and count their uses.
 ///
 /// Rule R35 (RFC-EG-033 §4, incomplete proof continuity): Of each issuer and kind only the newest slot can
 /// count, and if that slot has an equivocation, only its chosen half: if that half is of another kind than
@@ -41,7 +41,8 @@ pub(super) fn authorization(
     let mut flaws = Vec::new();
     let mut found = false;
     for statements in execution.of_kind(EvidenceKind::ExecutionAuthorization) {
-        // A contested slot never counts; the quarantine says why. Nor does one that another kind won.
+        // A contested slot never counts, and the quarantine says why. Nor does a slot in which a half of
+        // another kind was chosen.
         let Some(half) = execution.counting(&statements.newest, statements.kind) else { continue };
         found = true;
         match covers(case, &statements.issuer, half)? {
@@ -71,7 +72,7 @@ pub(super) fn counts_uses(claims: &Claims) -> bool {
     effects(claims).uses.is_some()
 }
 
-/// Whether the artifact, on its own, covers the request. The error lists everything it lacks.
+/// Whether the artifact, on its own, covers the request. The error lists everything that it lacks.
 ///
 /// Rule R39 (RFC-EG-033 §2, execution authorization artifacts): An `execution-authorization` in the
 /// execution's lineage must cover the request, whatever the policy requires (`evidence_missing`).
@@ -90,7 +91,7 @@ pub(super) fn covers(
     if flaws.is_empty() { Ok(Ok(Counted { evidence_id: half.evidence_id, until })) } else { Ok(Err(flaws)) }
 }
 
-/// Why an artifact's counted uses do not let it cover the request, if they don't.
+/// Why the artifact's counted uses do not let it cover the request; `None` if they do.
 ///
 /// Rule R42 (RFC-EG-033 §7, deny): An authorization that counts its uses covers no request without a permit
 /// (`permit_required`), covers the request of a new permit only while a use is left, and covers the request
@@ -116,7 +117,7 @@ fn uses(case: &Case<'_>, half: &SlotRow) -> Result<Option<Flaw>, RowError> {
     }
 }
 
-/// What the artifact says of the request: until when it covers it, or everything in which it does not.
+/// Whether the claims of the artifact cover the request: until when they do, or every reason why they do not.
 fn permits(request: &AuthorizeRequest, claims: &Claims, now: Millis) -> Result<Millis, Vec<Flaw>> {
     let Claims::ExecutionAuthorization {
         actions,
@@ -141,7 +142,7 @@ fn permits(request: &AuthorizeRequest, claims: &Claims, now: Millis) -> Result<M
     if lacks.is_empty() { Ok(not_after.to_millis()) } else { Err(lacks) }
 }
 
-/// It is valid now.
+/// The flaw of an artifact that is not valid now.
 ///
 /// Rule R40 (RFC-EG-033 §6, timestamp-bound proof continuity): An authorization covers a request from its
 /// `notBefore` to its `notAfter`, exclusive (`evidence_expired`).
@@ -153,7 +154,7 @@ fn in_time(not_before: Seconds, not_after: Seconds, now: Millis) -> Option<Flaw>
     None
 }
 
-/// It names the action.
+/// The flaw of an artifact that does not name the action.
 ///
 /// Rule R41 (RFC-EG-033 §2, execution authorization artifacts): An authorization covers only a request whose
 /// action it names (`action_not_permitted`), and, if it names audiences, environments or runtimes, only one
@@ -167,7 +168,7 @@ fn for_action(request: &AuthorizeRequest, actions: &[String]) -> Option<Flaw> {
     None
 }
 
-/// It is meant for anybody, or for the audience that the request names.
+/// The flaw of an artifact that is meant for certain audiences, of which the request names none.
 ///
 /// Rule R41 (RFC-EG-033 §2, execution authorization artifacts): An authorization covers only a request whose
 /// action it names (`action_not_permitted`), and, if it names audiences, environments or runtimes, only one
@@ -186,7 +187,7 @@ fn for_audience(request: &AuthorizeRequest, audience: &Option<Vec<String>>) -> O
     None
 }
 
-/// It is meant for every environment, or for that of the request.
+/// The flaw of an artifact that is meant for a certain environment, which the request does not name.
 ///
 /// Rule R41 (RFC-EG-033 §2, execution authorization artifacts): An authorization covers only a request whose
 /// action it names (`action_not_permitted`), and, if it names audiences, environments or runtimes, only one
@@ -202,7 +203,7 @@ fn for_environment(request: &AuthorizeRequest, environment: &Option<String>) -> 
     None
 }
 
-/// It is meant for any runtime, or for the one that the request names.
+/// The flaw of an artifact that is meant for certain runtimes, of which the request names none.
 ///
 /// Rule R41 (RFC-EG-033 §2, execution authorization artifacts): An authorization covers only a request whose
 /// action it names (`action_not_permitted`), and, if it names audiences, environments or runtimes, only one

@@ -1,4 +1,5 @@
-//! What is found of one statement: that it counts, and until when; or why it does not (RFC-EG-033 §4, incomplete proof continuity).
+//! The result for one statement: that it counts and until when, or why it does not count (RFC-EG-033 §4,
+//! incomplete proof continuity).
 
 use assent_proof::{Code, EvidenceId, Millis};
 
@@ -15,7 +16,7 @@ pub(super) struct Flawed {
     pub(super) evidence: EvidenceId,
 }
 
-/// The earlier of two ends, where there are any.
+/// The earlier of two ends; `None` if there is neither.
 pub(super) fn earlier(a: Option<Millis>, b: Option<Millis>) -> Option<Millis> {
     match (a, b) {
         (Some(a), Some(b)) => Some(a.min(b)),

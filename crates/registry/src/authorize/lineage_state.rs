@@ -1,6 +1,6 @@
-//! The lineage that a question is about, and that of the runtime: whether it is there, open, not quarantined and of one
-//! subject, whether each equivocation in it has a chosen half, and what each issuer said in it (RFC-EG-033 §4, fragmented proof
-//! lineage; §3, runtime proof continuity).
+//! The lineage of the execution and that of its runtime: whether each exists, is open, is not quarantined and
+//! has one subject, whether a half is chosen of each equivocation in it, and what each issuer stated in it
+//! (RFC-EG-033 §4, fragmented proof lineage; §3, runtime proof continuity).
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use crate::record::{Conflict, LineageRow, SlotRow};
 use crate::rows::RowError;
 use crate::view::{OpenLineages, View};
 
-/// A lineage and what its issuers said.
+/// A lineage and what its issuers stated in it.
 pub(super) struct LineageState {
     pub(super) name: LineageName,
     pub(super) lineage: LineageRow,
@@ -24,13 +24,13 @@ pub(super) struct LineageState {
 }
 
 impl LineageState {
-    /// What each issuer said of a kind.
+    /// What each issuer stated of this kind.
     pub(super) fn of_kind(&self, kind: EvidenceKind) -> impl Iterator<Item = &IssuerStatements> {
         self.statements.iter().filter(move |statements| statements.kind == kind)
     }
 
-    /// The statement of a slot that may count for a kind: the only one for the slot, or, of an equivocation, the half that
-    /// stands. None if that is of another kind, or if there is none.
+    /// The statement in a slot that may count for a kind: the only one in the slot or, in an equivocation,
+    /// the chosen half. `None` if that is of another kind, or if there is no such statement.
     ///
     /// Rule R35 (RFC-EG-033 §4, incomplete proof continuity): Of each issuer and kind only the newest slot
     /// can count, and if that slot has an equivocation, only its chosen half: if that half is of another kind
@@ -47,7 +47,7 @@ impl LineageState {
     }
 }
 
-/// The lineage's head, which the decision names. Denies if the request expects another.
+/// Records the lineage's head, which the decision names. Denies if the request expects another head.
 ///
 /// Rule R27 (RFC-EG-033 §4, fragmented proof lineage): The head of the execution's lineage is the one that
 /// the question expects, if it expects one (`head_mismatch`).
@@ -60,7 +60,7 @@ pub(super) fn head(lineage_state: &LineageState, request: &AuthorizeRequest, fin
     }
 }
 
-/// The lineage of what is to be executed: the one that the request names, or the only open one of its digest.
+/// The lineage of the execution: the one that the request names, or the only open one of its digest.
 ///
 /// Rule R20 (RFC-EG-033 §4, incomplete proof continuity): A question is about the lineage that it names,
 /// which must exist (`lineage_unknown`), or, if it names none, about the one open lineage of its digest
@@ -98,8 +98,8 @@ pub(super) fn execution(
     Ok(lineage_state)
 }
 
-/// What is said of the runtime. `own` is the execution's lineage, which is no runtime's: evidence about what is to run says
-/// nothing of what it runs on.
+/// The lineage of the runtime, and what was stated in it. `own` is the execution's lineage, which cannot be
+/// the runtime's: evidence about what is to run says nothing about what it runs on.
 ///
 /// Rule R21 (RFC-EG-033 §3, Runtime Proof Continuity): The runtime is another lineage than the execution's
 /// own, and exists (`lineage_unknown`).
@@ -112,7 +112,7 @@ pub(super) fn runtime(
     match &request.runtime {
         None => Ok(None),
         Some(name) if own == Some(name) => {
-            let detail = format!("lineage `{name}` is the execution's own and no runtime's");
+            let detail = format!("lineage `{name}` is the execution's own and cannot be the runtime's");
             findings.deny(Code::LineageUnknown, detail, None);
             Ok(None)
         }
@@ -120,7 +120,8 @@ pub(super) fn runtime(
     }
 }
 
-/// A lineage and what was said in it. Denies if there is none, and if it is closed, quarantined or begun with two subjects.
+/// A lineage and what was stated in it. Denies if there is no such lineage, and if it is closed, quarantined
+/// or begun with two subjects.
 ///
 /// Rule R22 (RFC-EG-033 §7, quarantine): Neither the execution's lineage nor the runtime's is closed
 /// (`lineage_closed`), is quarantined (`lineage_quarantined`) or was begun with two subjects, in which case a
@@ -143,7 +144,8 @@ fn lineage_state(
         findings.deny(Code::LineageQuarantined, format!("lineage `{name}` is quarantined"), Some(quarantine));
     }
     if lineage.subjects.len() > 1 {
-        // Governance can say which half stands, but not what the others meant who wrote here in the meantime.
+        // Governance can choose one half, but cannot know which subject other issuers meant when they wrote
+        // here in the meantime.
         let detail = format!("lineage `{name}` was begun with two subjects; start a new one");
         findings.deny(Code::SubjectMismatch, detail, None);
     }
@@ -152,7 +154,7 @@ fn lineage_state(
     Ok(Some(LineageState { name: name.clone(), lineage, statements, canonical }))
 }
 
-/// The half that stands of each equivocation. Denies for each that is not reconciled.
+/// The chosen half of each equivocation. Denies for each that is not reconciled.
 ///
 /// Rule R23 (RFC-EG-033 §4, inconsistent authority validation): An equivocation in either lineage denies
 /// until one half is chosen (`authority_inconsistent`, `lineage_quarantined`).
@@ -181,8 +183,8 @@ fn reconciled(
     Ok(canonical)
 }
 
-/// What every issuer said in a lineage, by issuer. Denies if the stored chains do not join: there are as many as the lineage
-/// has issuers, and each ends with the slot before its next one.
+/// What every issuer stated in a lineage, by issuer. Denies if the stored chains do not join: there must be
+/// as many as the lineage has issuers, and each must end with the slot before its next one.
 ///
 /// Rule R24 (RFC-EG-033 §4, fragmented proof lineage): In each lineage there are as many stored chains as
 /// issuers, and in each chain the newest slot, of whatever kind, comes right before the next free slot and
@@ -213,7 +215,7 @@ fn statements(
             let detail = format!("the chain of {issuer} in lineage `{name}` does not join its newest slot");
             findings.deny(Code::LineageFragmented, detail, None);
         }
-        // A row that is missing is damage, which this says.
+        // If a row is missing, this reports it as damage.
         all.extend(view.statements(chain, row, lineage)?);
     }
     Ok(all)

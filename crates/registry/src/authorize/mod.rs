@@ -1,17 +1,18 @@
 //! May this execute, now? A pure function of (view, request, now).
 //!
-//! It gathers every reason that denies. Only when there is none, and every ground for an allow was found,
-//! does [`verdict::conclude`] make an [`Allow`] (RFC-EG-033 §3, fail-closed proof enforcement). A row that cannot be read ends the
-//! evaluation: that is then the one reason, and what was found before it is not told.
+//! An evaluation gathers every reason that denies. Only if there is none, and every ground for an allow was
+//! found, does [`verdict::conclude`] make an [`Allow`] (RFC-EG-033 §3, fail-closed proof enforcement). If a
+//! row cannot be read, the evaluation ends: that is then the only reason, and the reasons that were found
+//! before it are not reported.
 //!
-//! This file owns the order in which the rules are looked at; each rule lies in the file that it is about:
+//! This file owns the order in which the rules are applied. Each rule lies in the file of its subject:
 //!
 //! | file | rules |
 //! |---|---|
 //! | `state.rs` | history, revision, domain, isolation, policy |
 //! | `lineage_state.rs` | the lineage of the execution and that of the runtime: open, whole, of one subject |
-//! | `permitted.rs` | the permit that is recorded, or that one is needed |
-//! | `negative.rs` | what denies by what it says |
+//! | `permitted.rs` | the permit that is recorded, or the need for one |
+//! | `negative.rs` | the statements whose content denies |
 //! | `artifact.rs` | the execution-authorization |
 //! | `requirement.rs` | what the policy requires |
 //! | `validity.rs` | whether one statement may count at all |
@@ -49,8 +50,9 @@ pub fn authorize(view: &View<'_>, request: &AuthorizeRequest, now: Millis) -> De
         .map_or_else(|error| unreadable(view, &error, now), |(decision, _)| decision)
 }
 
-/// Decides like [`authorize`], for a request whose permit was recorded before: its uses are consumed, everything else has
-/// to allow still. The request names its lineage and a nonce. Without its permit in the ledger nothing is allowed.
+/// Decides like [`authorize`], for a request whose permit was recorded before: its uses are consumed already,
+/// and everything else must still allow. The request must name its lineage and a nonce. If its permit is not
+/// in the ledger, nothing is allowed.
 ///
 /// Rule R26 (RFC-EG-033 §7, synchronize-before-authorize): Where a permit is asked for, it must be in the
 /// ledger (`permit_required`), for this request (`nonce_reused`) and not void (`inheritance_unverifiable`),
@@ -65,7 +67,8 @@ pub fn authorize_permitted(view: &View<'_>, request: &AuthorizeRequest, now: Mil
     decided.map_or_else(|error| unreadable(view, &error, now), |(decision, _)| decision)
 }
 
-/// Whether a permit may be recorded for the request, which takes an [`Allow`], and which authorizations lose a use by it.
+/// Whether a permit may be recorded for the request, which needs an [`Allow`], and which authorizations lose
+/// a use by it.
 ///
 /// Rule R145 (RFC-EG-033 §7, synchronize-before-authorize): A permit is accepted only if its request is
 /// evaluated to an `Allow` at the time of acceptance.
@@ -77,7 +80,7 @@ pub(crate) fn consider(
     evaluate(view, request, now, Mode::Record)
 }
 
-/// The deny of an evaluation that could not read the state, or that its deadline interrupted.
+/// The deny of an evaluation that could not read the state, or that was interrupted by its deadline.
 ///
 /// Rule R48 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A row that cannot be read denies, whatever else
 /// was found (`evidence_mutated`).
@@ -94,8 +97,8 @@ fn unreadable(view: &View<'_>, error: &RowError, now: Millis) -> Decision {
     Decision::deny(Code::EvidenceMutated, detail, now)
 }
 
-/// The rules, in the order in which they are looked at. With the decision it answers which authorizations lose a use by a permit
-/// that rests on it.
+/// Applies the rules in their order. Answers the decision, and which authorizations lose a use if a permit
+/// rests on it.
 ///
 /// Rule R10 (RFC-EG-033 §8, governance authorities): Without a genesis nothing is accepted and nothing is
 /// allowed (`domain_unknown`).
@@ -117,7 +120,7 @@ fn evaluate(
         return Ok((Decision::deny(Code::DomainUnknown, detail, now), BTreeSet::new()));
     };
     view.rules()?;
-    // What one decision could not read, no later one on this state may pass by.
+    // If a decision could not read something, no later decision on this state may ignore it.
     if let Some(error) = view.takes_another_build() {
         return Err(error);
     }
@@ -126,7 +129,7 @@ fn evaluate(
     let mut findings = Findings::new(now, meta.revision);
     let in_force = view.history_in_force()?;
     findings.history = Some(in_force);
-    // First, and alone: of another history neither a revision nor a head says anything here.
+    // This comes first, and alone: a revision or a head of another history means nothing here.
     if !state::same_history(request, in_force, &mut findings) {
         return Ok(denied(findings));
     }
@@ -152,12 +155,12 @@ fn evaluate(
     Ok((verdict::conclude(findings, grounds), consumes))
 }
 
-/// The deny of what was found, where the rules that follow have nothing to look at.
+/// The deny for what was found so far, if the rules that follow have nothing to look at.
 fn denied(findings: Findings) -> (Decision, BTreeSet<EvidenceId>) {
     (verdict::conclude(findings, None), BTreeSet::new())
 }
 
-/// Denies if more statements would have had to be judged than one evaluation judges.
+/// Denies if the evaluation would have to judge more statements than it may.
 ///
 /// Rule R62 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): One evaluation, or the check of one envelope,
 /// judges at most 4,096 statements, takes all others for void and is then in doubt, which denies a question
@@ -165,7 +168,8 @@ fn denied(findings: Findings) -> (Decision, BTreeSet<EvidenceId>) {
 fn within_bounds(view: &View<'_>, findings: &mut Findings) {
     if view.is_in_doubt() {
         let most = limit::JUDGED_STATEMENTS;
-        let detail = format!("this rests on more than {most} statements, which is more than is looked at");
+        let detail =
+            format!("this rests on more than {most} statements, the most that one evaluation judges");
         findings.deny(Code::InheritanceUnverifiable, detail, None);
     }
 }

@@ -1,9 +1,10 @@
 //! Negative statements: which of them deny (RFC-EG-033 §7, fail-closed proof enforcement).
 //!
-//! Whether an issuer's statements of a kind deny is decided by walking its slots back to the first in which something stands.
-//! A negative in it denies however many other issuers pass, whoever signed it and however old it is,
-//! and so does every negative on the way: voiding lifts nothing, negatives do not age, and what is void has replaced nothing.
-//! Not heard are a negative that governance has released, and one that does not stand while the other half of its slot does.
+//! For each issuer and kind, the slots are read from the newest one back to the first in which a statement of
+//! that kind stands. A negative in that slot denies, however many other issuers pass, whichever issuer signed
+//! it and however old it is. So does every negative on the way: voiding a statement lifts nothing, negatives
+//! do not age, and a void statement has replaced nothing. Two negatives are not heard: one that governance
+//! has released, and one that does not stand while the other half of its slot does.
 
 use assent_proof::{Claims, Code, EvidenceId, PolicyBody, PolicyVerdict};
 
@@ -63,13 +64,13 @@ fn too_far(statements: &IssuerStatements) -> String {
     let IssuerStatements { kind, issuer, .. } = statements;
     let most = limit::WALKED_STATEMENTS;
     format!(
-        "nothing that {issuer} said last in `{kind}` stands, more than {most} slots back in all: let it state this anew, or, \
-         if its key is revoked, begin a new lineage"
+        "no recent `{kind}` by {issuer} stands, and this evaluation would walk back over more than {most} slots: \
+         let the issuer sign a new one, or, if its key is revoked, begin a new lineage"
     )
 }
 
-/// Denies for the negatives of a slot that are heard: those that stand, or all of them if nothing in the slot does, whatever
-/// its kind. Answers whether something of this kind stands, so that no older slot matters.
+/// Denies for the negatives of a slot that are heard: those that stand, or all of them if nothing in the slot
+/// stands, of whatever kind. Answers whether a statement of this kind stands, so that no older slot matters.
 ///
 /// Rule R34 (RFC-EG-033 §7, best-effort evidence continuity): A negative that does not stand is not heard if
 /// the other half of its slot stands, of whatever kind that is, and if neither half of a slot stands, the
@@ -104,7 +105,7 @@ fn hear(
     Ok(stands)
 }
 
-/// Whether governance lifted a negative statement whose issuer can no longer say otherwise.
+/// Whether governance lifted a negative statement whose issuer can no longer replace it.
 ///
 /// Rule R67 (RFC-EG-033 §7, quarantine): A quarantine, an isolation or a negative is released only while a
 /// release in force names exactly that statement, and not another one that says the same, and an invalidation
@@ -116,8 +117,8 @@ fn released(case: &Case<'_>, id: &EvidenceId) -> Result<bool, RowError> {
     }
 }
 
-/// Why a statement denies by what it says: a status not accepted, a `fail`, a measurement not approved.
-/// An absent list is not checked, an empty one approves nothing.
+/// Why the content of a statement denies: a status that is not accepted, a `fail`, or a measurement that is
+/// not approved. An absent list is not checked; an empty list approves nothing.
 ///
 /// Rule R28 (RFC-EG-033 §2, runtime attestation evidence): An attestation is negative if the policy has a
 /// list of statuses that lacks its status (`attestation_not_affirming`).

@@ -1,5 +1,5 @@
-//! What a permit adds to a decision: the one that is recorded for this very request, or that one is needed (RFC-EG-033 §7,
-//! synchronize before authorize).
+//! What a permit adds to a decision: the permit that is recorded for this request, or the need for one
+//! (RFC-EG-033 §7, synchronize before authorize).
 
 use assent_proof::{Code, EvidenceId};
 
@@ -8,7 +8,8 @@ use super::verdict::Findings;
 use crate::permit::Recorded;
 use crate::rows::RowError;
 
-/// What is recorded for the request's nonce, where a permit should have been. Denies if that is void or for another request.
+/// Looks at what is recorded for the request's nonce, if a permit should have been. Denies if that permit is
+/// void or for another request.
 ///
 /// Rule R26 (RFC-EG-033 §7, synchronize-before-authorize): Where a permit is asked for, it must be in the
 /// ledger (`permit_required`), for this request (`nonce_reused`) and not void (`inheritance_unverifiable`),
@@ -31,8 +32,8 @@ pub(super) fn recorded(case: &Case<'_>, findings: &mut Findings) -> Result<(), R
     Ok(())
 }
 
-/// Denies if the policy allows only with a permit and none is asked for, or if none is recorded that should be. `counted` is the
-/// authorization that counts.
+/// Denies if the policy allows only with a permit and the caller asks for none, or if a permit should be
+/// recorded and is not. `counted` is the authorization that counts.
 ///
 /// Rule R26 (RFC-EG-033 §7, synchronize-before-authorize): Where a permit is asked for, it must be in the
 /// ledger (`permit_required`), for this request (`nonce_reused`) and not void (`inheritance_unverifiable`),

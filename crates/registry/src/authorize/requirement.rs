@@ -1,5 +1,5 @@
-//! What the policy requires: enough issuers whose newest statement of a kind counts, fresh enough and under a trust that lasts
-//! (RFC-EG-033 §4, incomplete proof continuity and unverifiable runtime proof continuity).
+//! What the policy requires: enough issuers whose newest statement of a kind counts, fresh enough and under a
+//! trust that lasts (RFC-EG-033 §4, incomplete proof continuity and unverifiable runtime proof continuity).
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,8 @@ use crate::kinds::{OfPeer, Says, effects};
 use crate::record::SlotRow;
 use crate::rows::RowError;
 
-/// Denies unless every requirement of the policy is met. Answers what counted and counts its uses.
+/// Denies unless every requirement of the policy is met. Answers the statements that counted and that count
+/// their uses.
 ///
 /// Rule R44 (RFC-EG-033 §4, incomplete proof continuity): Towards each requirement at least as many different
 /// issuers count as it asks for, all in the execution's lineage or, if it is a requirement of the runtime,
@@ -46,8 +47,8 @@ pub(super) fn all(
     Ok(consumes)
 }
 
-/// Denies unless the lineage meets the requirement; otherwise bounds the decision's validity by what counted. Answers what
-/// counted and counts its uses.
+/// Denies unless the lineage meets the requirement. If it does, what counted bounds the decision's validity.
+/// Answers the statements that counted and that count their uses.
 ///
 /// Rule R35 (RFC-EG-033 §4, incomplete proof continuity): Of each issuer and kind only the newest slot can
 /// count, and if that slot has an equivocation, only its chosen half: if that half is of another kind than
@@ -104,7 +105,7 @@ fn check(
     Ok(consumes)
 }
 
-/// Whether this issuer's newest statement counts, alone.
+/// Whether this issuer's newest statement counts, looked at alone.
 fn counts(
     case: &Case<'_>,
     required: &Requirement,
@@ -141,7 +142,7 @@ fn counts(
     }
 }
 
-/// Why a statement does not satisfy by what it says.
+/// Why the content of a statement does not satisfy the requirement.
 ///
 /// Rule R45 (RFC-EG-033 §2, policy validation proofs): What counts towards a requirement is not negative, and
 /// a policy validation counts only for a digest that the policy approves, if it has a list of them
@@ -160,7 +161,7 @@ fn content(case: &Case<'_>, half: &SlotRow) -> Option<(Code, String)> {
     })
 }
 
-/// Until when the other registry is trusted, for what speaks of one.
+/// For a statement about another registry: until when that registry is trusted.
 ///
 /// Rule R46 (RFC-EG-033 §2, sovereign execution trust evidence): Evidence about another registry counts no
 /// longer than the trust in that registry (`inheritance_unverifiable`).
@@ -174,14 +175,14 @@ fn trusted_until(case: &Case<'_>, half: &SlotRow) -> Result<Option<Millis>, RowE
                 let trust = case.view.trust(reference)?;
                 until = earlier(until, trust.map(|trust| trust.not_after.to_millis()));
             }
-            // Without its trust, which damage may have hidden, it rests on nothing.
+            // Only damage can hide the trust. Without it, the statement rests on nothing.
             Ok(Some(until.unwrap_or(Millis(i64::MIN))))
         }
     }
 }
 
-/// Age runs from the earlier of issuedAt and acceptedAt: neither an old statement submitted late nor one
-/// dated ahead is young.
+/// Until when the statement is young enough. Its age runs from the earlier of `issuedAt` and `acceptedAt`, so
+/// that neither an old statement that is submitted late nor one that is dated ahead counts as young.
 ///
 /// Rule R47 (RFC-EG-033 §4, unverifiable runtime proof continuity): What counts is younger than the
 /// requirement's `maxAgeSeconds`, from the earlier of `issuedAt` and acceptance (`runtime_stale`).

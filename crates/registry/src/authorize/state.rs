@@ -1,5 +1,5 @@
-//! What the state has to be like before any evidence is looked at: the history, the revision, the domain, its isolations and
-//! its policy (RFC-EG-033 §7, synchronize before authorize; §8, boundaries between domains).
+//! What must hold of the state before any evidence is looked at: the history, the revision, the domain, its
+//! isolations and its policy (RFC-EG-033 §7, synchronize before authorize; §8, boundaries between domains).
 
 use std::rc::Rc;
 
@@ -10,7 +10,7 @@ use crate::record::{DomainRow, PolicyRow};
 use crate::rows::RowError;
 use crate::view::View;
 
-/// Whether the request is about the history in force, or about no certain one. Denies if it is about another.
+/// Whether the request names the history in force or none. Denies if it names another.
 ///
 /// Rule R15 (RFC-EG-033 §5, governance registries): A question about another history than that of the state
 /// is denied for that alone (`history_mismatch`).
@@ -32,8 +32,8 @@ pub(super) fn least_revision(request: &AuthorizeRequest, revision: u64, findings
     }
 }
 
-/// The policy of the request's domain. Denies if there is no domain, if it is isolated, if it has no policy, or if that is void;
-/// none if there is no policy to judge by.
+/// The policy of the request's domain. Denies if the domain does not exist or is isolated, or if its policy
+/// is missing or void. `None` if there is no policy to judge by.
 ///
 /// Rule R17 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): The domain exists (`domain_unknown`) and has a
 /// policy (`policy_missing`), which is not void (`inheritance_unverifiable`).
@@ -54,7 +54,7 @@ pub(super) fn policy(
     };
     findings.policy = Some(JudgedBy::new(policy.evidence_id, &policy.body));
     if view.is_void(&policy.evidence_id)? {
-        let detail = "the domain's policy is void, and its predecessor does not come back".to_owned();
+        let detail = "the domain's policy is void, and the policy before it does not apply again".to_owned();
         findings.deny(Code::InheritanceUnverifiable, detail, Some(policy.evidence_id));
     }
     Ok(Some(policy))

@@ -1,7 +1,7 @@
-//! Whether one statement may count now: its issuer, its issuer's grant, what it rests on, its expiry, and that it is not void
-//! (RFC-EG-033 §3, authority proof verification; §7, no unsigned inheritance).
+//! Whether one statement may count now: its issuer, its issuer's grant, what it rests on, its expiry, and
+//! that it is not void (RFC-EG-033 §3, authority proof verification; §7, no unsigned inheritance).
 //!
-//! It owns no rule about what the statement says; `negative`, `artifact` and `requirement` judge that.
+//! It owns no rule about the content of a statement; `negative`, `artifact` and `requirement` judge that.
 
 use assent_proof::{Code, Millis, PublicKey};
 
@@ -13,8 +13,8 @@ use crate::kinds::profile;
 use crate::record::{AuthorityRow, SlotRow};
 use crate::rows::RowError;
 
-/// Whether the statement's issuer, grant, references and expiry let it count now: until when they do, and
-/// everything that says otherwise.
+/// Whether the statement's issuer, grant, references and expiry let it count now: until when they do, or
+/// every reason why they do not.
 ///
 /// Rule R36 (RFC-EG-033 §8, attestation authorities): The issuer of what counts is an authority of the domain
 /// (`authority_unknown`, `authority_inconsistent`), in a role that may sign its kind (`role_not_permitted`),
@@ -41,7 +41,7 @@ pub(super) fn check(
     Ok((earlier(expires_at, authority.not_after.map(|at| at.to_millis())), flaws))
 }
 
-/// The issuer is an authority of the request's domain.
+/// The flaw of an issuer that is an authority of another domain than the request's.
 ///
 /// Rule R36 (RFC-EG-033 §8, attestation authorities): The issuer of what counts is an authority of the domain
 /// (`authority_unknown`, `authority_inconsistent`), in a role that may sign its kind (`role_not_permitted`),
@@ -53,7 +53,7 @@ fn of_another_domain(case: &Case<'_>, issuer: &PublicKey, authority: &AuthorityR
     })
 }
 
-/// The issuer's role may sign statements of this kind.
+/// The flaw of an issuer whose role may not sign statements of this kind.
 ///
 /// Rule R36 (RFC-EG-033 §8, attestation authorities): The issuer of what counts is an authority of the domain
 /// (`authority_unknown`, `authority_inconsistent`), in a role that may sign its kind (`role_not_permitted`),
@@ -66,7 +66,7 @@ fn in_another_role(issuer: &PublicKey, authority: &AuthorityRow, half: &SlotRow)
     })
 }
 
-/// The grant of the issuer stands, and so does all that the statement rests on.
+/// What is wrong with the issuer's grant, and with the statements that this one rests on.
 ///
 /// Rule R36 (RFC-EG-033 §8, attestation authorities): The issuer of what counts is an authority of the domain
 /// (`authority_unknown`, `authority_inconsistent`), in a role that may sign its kind (`role_not_permitted`),
@@ -87,7 +87,7 @@ fn rests_on_void(
     case.view.reference_flaw(&half.references)
 }
 
-/// It has not expired.
+/// The flaw of a statement that has expired.
 ///
 /// Rule R38 (RFC-EG-033 §6, timestamp-bound proof continuity): What counts has not reached its `expiresAt`
 /// (`evidence_expired`).
@@ -96,7 +96,8 @@ fn expired(case: &Case<'_>, half: &SlotRow) -> Option<Flaw> {
     over.then(|| (Code::EvidenceExpired, "it has expired".to_owned()))
 }
 
-/// It is not void. `flawless` says that nothing else is wrong with it, so that this has to be named.
+/// The flaw of a statement that is void. `flawless` says that nothing else is wrong with it, so that its
+/// voidness must be named.
 ///
 /// Rule R37 (RFC-EG-033 §7, invalidate): What counts stands: it is not void (`evidence_invalidated`,
 /// `inheritance_unverifiable`) and rests on nothing with a flaw (R64).
@@ -108,6 +109,6 @@ fn void(case: &Case<'_>, half: &SlotRow, flawless: bool) -> Result<Option<Flaw>,
     if let Some(by) = row.and_then(|row| row.invalidated_by) {
         return Ok(Some((Code::EvidenceInvalidated, format!("it was invalidated by `{by}`"))));
     }
-    // Void by any of the ways named above; were there another, it would still not count.
+    // One of the flaws above usually explains why it is void. If none does, it still does not count.
     Ok(flawless.then(|| (Code::InheritanceUnverifiable, "it is void".to_owned())))
 }

@@ -8,8 +8,8 @@ use super::counted::{Flawed, earlier};
 use crate::command::Receipt;
 use crate::limit;
 
-/// Permission to execute. Nothing outside this module can make one, so no error, default or oversight
-/// elsewhere can turn into it.
+/// Permission to execute. Only this module can make one, so no error, default or oversight elsewhere can turn
+/// into one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Allow {
     authorized_by: EvidenceId,
@@ -25,9 +25,9 @@ impl Allow {
 /// Allow or deny.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// It may execute.
+    /// The request may execute.
     Allow(Allow),
-    /// It may not.
+    /// The request may not execute.
     Deny,
 }
 
@@ -40,16 +40,16 @@ pub struct Reason {
     pub evidence: Option<EvidenceId>,
     /// What is wrong, for people.
     pub detail: String,
-    /// What to do about it, if that is not what the code says.
+    /// What to do about it, if the code's own remedy does not fit.
     pub remedy: Option<String>,
 }
 
-/// The policy that judges, as those who rely on its decisions have to know it.
+/// The policy that judged, as far as callers that rely on its decisions must know it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JudgedBy {
     /// The statement that set it.
     pub evidence_id: EvidenceId,
-    /// What it does not check though it could.
+    /// What it could check and does not.
     pub unchecked: Vec<Unchecked>,
 }
 
@@ -63,36 +63,36 @@ impl JudgedBy {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
     verdict: Verdict,
-    /// The reasons that deny, in the order of the codes, at most [`limit::REASONS`]; empty exactly when it allows. Each code that
-    /// denies is among them.
+    /// The reasons that deny, in the order of the codes, at most [`limit::REASONS`]; empty exactly when it
+    /// allows. Each code that denies is among them.
     pub reasons: Vec<Reason>,
-    /// How many more findings deny, or say the same again, and are not among `reasons`.
+    /// How many more findings are not among `reasons`: they deny too, or repeat a reason.
     pub more_reasons: u32,
-    /// The history in which it was decided; none where nothing was evaluated.
+    /// The history in which it was decided; `None` if nothing was evaluated.
     pub history: Option<History>,
     /// The ledger's size at which it was decided.
     pub revision: u64,
-    /// The lineage's head, where a lineage was found.
+    /// The lineage's head, if a lineage was found.
     pub head: Option<EvidenceId>,
-    /// The policy that judged, where there is one.
+    /// The policy that judged, if there is one.
     pub policy: Option<JudgedBy>,
     /// When it was decided.
     pub evaluated_at: Millis,
-    /// It holds until then, exclusive; for a deny that is when it was decided.
+    /// The time until which it holds, exclusive. For a deny, that is the time at which it was decided.
     pub valid_until: Millis,
     /// The permit that was recorded for this very request.
     pub permit: Option<Receipt>,
 }
 
 impl Decision {
-    /// A deny for one reason, as the serving layer gives when nothing could be evaluated.
+    /// A deny for one reason, which the serving layer gives if nothing could be evaluated.
     pub fn deny(code: Code, detail: impl Into<String>, now: Millis) -> Self {
         let mut findings = Findings::new(now, 0);
         findings.deny(code, detail.into(), None);
         conclude(findings, None)
     }
 
-    /// The same with a remedy of its own, where the code's does not fit.
+    /// The same with a remedy of its own, if the code's remedy does not fit.
     pub fn deny_with_remedy(code: Code, detail: impl Into<String>, remedy: String, now: Millis) -> Self {
         let mut decision = Self::deny(code, detail, now);
         for reason in &mut decision.reasons {
@@ -120,9 +120,9 @@ pub(super) struct Findings {
     pub(super) head: Option<EvidenceId>,
     pub(super) policy: Option<JudgedBy>,
     pub(super) permit: Option<Receipt>,
-    /// The first of them, in order.
+    /// The first reasons, in their order.
     reasons: BTreeSet<Reason>,
-    /// How many there was no room for.
+    /// How many reasons there was no room for.
     more: u32,
     until: Option<Millis>,
 }
@@ -134,7 +134,8 @@ impl Findings {
         Self { now, revision, history, head: None, policy: None, permit: None, reasons, more, until: None }
     }
 
-    /// Adds a reason to deny. Beyond the bound one is only counted: the last in order whose code another one names.
+    /// Adds a reason to deny. Beyond the bound, one reason is only counted: the last one in order whose code
+    /// another reason has too.
     ///
     /// Rule R51 (RFC-EG-033 §7, deny): A deny names its reasons in the order of the codes, at most 32 of them
     /// but at least one for each code that denies, and says how many more there are.
@@ -160,7 +161,7 @@ impl Findings {
         }
     }
 
-    /// Something counted only until then.
+    /// Bounds the decision's validity: something that counted ends then.
     pub(super) fn until(&mut self, end: Option<Millis>) {
         self.until = earlier(self.until, end);
     }
@@ -179,7 +180,7 @@ impl Grounds {
     }
 }
 
-/// Concludes: an allow takes grounds, no reason against it, and time in which it holds.
+/// Concludes the evaluation: an allow needs grounds, no reason against it, and time for which it holds.
 ///
 /// Rule R49 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): Only `conclude` makes an `Allow`, and only from
 /// grounds, with no reason against it and with time left for it; otherwise it denies, with `evidence_missing`
@@ -215,7 +216,7 @@ pub(super) fn conclude(findings: Findings, grounds: Option<Grounds>) -> Decision
         }
     }
     if reasons.is_empty() {
-        let detail = "what an allow needs was not found".to_owned();
+        let detail = "no ground for an allow was found".to_owned();
         reasons.insert(Reason { code: Code::EvidenceMissing, evidence: None, detail, remedy: None });
     }
     Decision {

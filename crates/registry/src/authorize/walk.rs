@@ -1,4 +1,4 @@
-//! The walk back over what an issuer said before, with its one bound for a whole evaluation.
+//! The walk back over an issuer's older slots, with one bound for a whole evaluation.
 
 use super::case::Case;
 use super::lineage_state::LineageState;
@@ -6,11 +6,11 @@ use crate::issuer_statements::{IssuerStatements, Slot, Walk};
 use crate::limit;
 use crate::rows::RowError;
 
-/// More slots were walked back over than one evaluation does.
+/// The evaluation would have to walk back over more slots than it may.
 pub(super) struct TooFar;
 
 impl Case<'_> {
-    /// The slot before those that `walk` has passed; an error if so many were looked at that it is in doubt.
+    /// The next older slot of `walk`; an error if so many slots were looked at that the result is in doubt.
     ///
     /// Rule R33 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): If one evaluation would walk back over more
     /// than 1,024 slots, it denies (`inheritance_unverifiable`).

@@ -1,4 +1,4 @@
-//! The rows that follow from the facts alone, worked out table by table.
+//! The rows that follow from the facts alone, computed table by table.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +19,7 @@ use crate::row_key;
 use crate::rows::{RowError, Table};
 use crate::view::View;
 
-/// The tables that are wholly worked out here.
+/// The tables whose rows are all computed here.
 pub(super) const TABLES: &[Table] = &[
     Table::Authorities,
     Table::DomainAuthorities,
@@ -40,7 +40,7 @@ pub(super) const TABLES: &[Table] = &[
 
 struct Rows<'a> {
     facts: &'a [Fact],
-    /// Every row here has one version so far, whatever the rules.
+    /// Each of these rows has one version so far, whatever the rules.
     rules: assent_proof::Rules,
     rows: Found,
 }
@@ -63,7 +63,7 @@ pub(super) fn rows(view: &View<'_>, facts: &[Fact]) -> Result<Found, RowError> {
 }
 
 impl Rows<'_> {
-    /// Authorities, domains and policies, as the statements one after the other left them.
+    /// Authorities, domains and policies, as the statements left them one after the other.
     fn governance(&mut self) {
         let (authorities, domains) = governed(self.facts);
         for (key, row) in &authorities {
@@ -83,7 +83,7 @@ impl Rows<'_> {
         }
     }
 
-    /// Each lineage, and which of a subject are open.
+    /// Each lineage, and which lineages of a subject are open.
     fn lineages(&mut self) {
         let names: BTreeSet<(DomainName, LineageName)> = self
             .facts
@@ -148,8 +148,8 @@ impl Rows<'_> {
         conflicts
     }
 
-    /// What is remembered of a target's containments, the rows of those that were never released, and those of the newest
-    /// releases of the others.
+    /// The record of a target's containments, the rows of those that were never released, and those of the
+    /// newest releases of the others.
     fn contained(&mut self, domain: &DomainName, target: &Containment) -> Contained {
         let of_target = |fact: &&Fact| {
             matches!(&fact.claims, Claims::Containment(containment) if containment == target)
@@ -157,7 +157,8 @@ impl Rows<'_> {
         };
         let mut unreleased: u64 = 0;
         let mut lists: BTreeMap<[u8; 32], BTreeMap<u64, (EvidenceId, EvidenceId)>> = BTreeMap::new();
-        // Groups are kept in the order in which they began; one whose releases were all overtaken begins anew.
+        // Groups are kept in the order in which they began. If all releases of a group were overtaken, the
+        // group begins anew.
         let mut order: Vec<[u8; 32]> = Vec::new();
         let mut newest: BTreeMap<EvidenceId, ([u8; 32], u64)> = BTreeMap::new();
         for release in self.facts {
@@ -240,7 +241,7 @@ impl Rows<'_> {
         }
     }
 
-    /// What only lists statements: entries of lineages, restrictions, trusts.
+    /// Rows that only list statements: entries of lineages, restrictions, trusts.
     fn lists(&mut self) {
         for fact in self.facts {
             let statement = &fact.statement;
@@ -265,8 +266,8 @@ impl Rows<'_> {
         }
     }
 
-    /// Checkpoints of other registries, and the lists in which they are found. What one says was verified when it came in;
-    /// here it is only found again.
+    /// Checkpoints of other registries, and the lists in which they are found. A checkpoint was verified when
+    /// it was accepted; here it is only found again.
     fn peers(&mut self, view: &View<'_>) -> Result<(), RowError> {
         let mut lists: BTreeMap<Vec<u8>, BTreeMap<TakenAt, (LineageName, u64)>> = BTreeMap::new();
         let mut of_peer: BTreeMap<Vec<u8>, BTreeSet<Vec<u8>>> = BTreeMap::new();

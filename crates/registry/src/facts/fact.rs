@@ -25,7 +25,7 @@ pub(super) struct Fact {
     pub(super) row: EvidenceRow,
 }
 
-/// The leaf at this index; what was read of the same envelope before is not read again.
+/// The leaf at this index. If `known` is the same envelope, it is not read again.
 pub(super) fn fact(view: &View<'_>, index: u64, known: Option<Fact>) -> Result<Fact, RowError> {
     let key = row_key::index(index);
     let mutated = |table| RowError::Mutated { table, key: key.to_vec() };

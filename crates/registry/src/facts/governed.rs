@@ -1,4 +1,4 @@
-//! Authorities and domains, as the statements one after the other left them.
+//! Authorities and domains, as the statements left them one after the other.
 
 use std::collections::BTreeMap;
 
@@ -61,7 +61,7 @@ pub(super) fn governed(facts: &[Fact]) -> (Authorities, Domains) {
     (authorities, domains)
 }
 
-/// Who governs a domain after a `root` or `domain`.
+/// The governance of a domain after a `root` or `domain`.
 fn govern(
     authorities: &mut Authorities,
     domains: &mut Domains,

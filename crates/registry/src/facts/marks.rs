@@ -1,4 +1,4 @@
-//! What was recorded of a statement after its acceptance, the registry as a whole, permits and releases.
+//! The marks that a statement got after its acceptance, the registry as a whole, permits and releases.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use super::fact::{Fact, is_second, same_slot};
 use crate::rows::RowError;
 use crate::view::View;
 
-/// Adds to `wrong` whatever disagrees.
+/// Adds each disagreement to `wrong`.
 pub(super) fn check(view: &View<'_>, facts: &[Fact], wrong: &mut Vec<String>) -> Result<(), RowError> {
     meta(view, facts, wrong)?;
     for fact in facts {
@@ -81,7 +81,8 @@ fn evidence(view: &View<'_>, facts: &[Fact], fact: &Fact, wrong: &mut Vec<String
     uses(view, facts, fact, wrong)
 }
 
-/// The uses that a statement has lost: those that permits took of its slot, where it is what counts there.
+/// The uses that a statement has lost: those that permits took of its slot, if it is the one that counts
+/// there.
 fn uses(view: &View<'_>, facts: &[Fact], fact: &Fact, wrong: &mut Vec<String>) -> Result<(), RowError> {
     if !fact.statement.kind.is_execution() {
         return Ok(());

@@ -1,8 +1,10 @@
-//! Whether what is summed up agrees with what it sums up (RFC-EG-033 §6, independently reproducible validation).
+//! Whether the derived rows agree with the facts that they follow from (RFC-EG-033 §6, independently
+//! reproducible validation).
 //!
-//! The facts are the leaves, the envelopes and what was recorded once of each at its acceptance. Every other row follows from
-//! them: it is there to be found quickly. [`check`] works each out anew, from the whole ledger and as simply as it can be
-//! said, and compares. Tests call it after every step of random ledgers; it reads everything, so nothing else should.
+//! The facts are the leaves, the envelopes and what was recorded once of each at its acceptance. Every other
+//! row follows from them and only makes them quick to find. [`check`] computes each such row anew, from the
+//! whole ledger and in the simplest way, and compares. It reads everything, so only tests should call it:
+//! they do so after every step of random ledgers.
 
 mod expected;
 mod fact;
@@ -14,7 +16,7 @@ use crate::view::View;
 
 use fact::{Fact, Found, fact};
 
-/// Every row that disagrees with the ledger's facts, each told in a line; none if all agree.
+/// Every row that disagrees with the ledger's facts, one line for each; empty if all agree.
 ///
 /// # Errors
 /// A row that cannot be read, or a leaf without its envelope.
@@ -22,7 +24,7 @@ pub fn check(rows: &dyn Rows) -> Result<Vec<String>, RowError> {
     Growing::default().check(rows)
 }
 
-/// Checks a ledger again and again as it grows, and reads each envelope once.
+/// Checks a ledger again and again as it grows, and reads each envelope only once.
 #[derive(Debug, Clone, Default)]
 pub struct Growing {
     facts: Vec<Fact>,

@@ -1,4 +1,4 @@
-//! Authorities at a moment, and the nodes' keys among them.
+//! Authorities at a moment, and among them the nodes' keys.
 
 use assent_proof::{AuthorityStatus, Code, DomainName, EvidenceId, Millis, PublicKey, Role, Seconds};
 
@@ -8,7 +8,7 @@ use crate::row_key;
 use crate::rows::{RowError, Rows, Table};
 use crate::view::View;
 
-/// An authority as it is at a moment.
+/// An authority and its status at a moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuthorityEntry {
     /// Its id.
@@ -19,17 +19,17 @@ pub struct AuthorityEntry {
     pub role: Role,
     /// Its one domain.
     pub domain: DomainName,
-    /// It is valid from then.
+    /// The time from which it is valid.
     pub not_before: Seconds,
-    /// It is valid until then, exclusive; root and governance keys have no end.
+    /// The time at which its validity ends, exclusive; root and governance keys have no end.
     pub not_after: Option<Seconds>,
-    /// How it is at the moment asked for.
+    /// Its status at the moment asked for.
     pub status: AuthorityStatus,
     /// The statement that admitted it.
     pub admitted_by: EvidenceId,
     /// The revocation that ended it.
     pub revoked_by: Option<EvidenceId>,
-    /// What it signed and the registry accepted from then on is void.
+    /// Everything that it signed and the registry accepted from this time on is void.
     pub invalid_since: Option<Seconds>,
 }
 
@@ -92,7 +92,8 @@ pub fn node_key_granted(rows: &dyn Rows, key: &PublicKey, now: Millis) -> Result
     Ok(node_key_flaw(rows, key, now)?.is_none())
 }
 
-/// Why a node's key does not stand granted in `_root` at `now`, as a code and one sentence; none if it does.
+/// Why a node's key does not stand granted in `_root` at `now`, as a code and one sentence; `None` if it
+/// does.
 pub fn node_key_flaw(
     rows: &dyn Rows,
     key: &PublicKey,

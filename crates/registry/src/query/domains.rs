@@ -1,4 +1,4 @@
-//! Domains: who governs one, what isolates it, and its policy.
+//! Domains: the keys that govern one, its isolations, and its policy.
 
 use assent_proof::{DomainName, EvidenceId, PolicyBody, PublicKey};
 
@@ -9,16 +9,16 @@ use crate::row_key;
 use crate::rows::{RowError, Rows, Table};
 use crate::view::View;
 
-/// A domain and who governs it.
+/// A domain and its governance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DomainEntry {
     /// Its name.
     pub domain: DomainName,
     /// Its governance keys; in `_root` the root keys.
     pub governance: Vec<PublicKey>,
-    /// How many must sign together.
+    /// How many of them must sign together.
     pub threshold: u32,
-    /// The statement that says so.
+    /// The statement that set both.
     pub admitted_by: EvidenceId,
     /// The isolations that hold, by id; at most [`crate::limit::CONTAINMENTS_NAMED`].
     pub isolated_by: Vec<EvidenceId>,

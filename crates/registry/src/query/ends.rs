@@ -1,4 +1,4 @@
-//! When granted keys end, so that operators hear of it before decisions are denied for it.
+//! When granted keys end, so that operators learn of it before decisions are denied because of it.
 //!
 //! A registry may have any number of authorities, so they are read in stretches.
 
@@ -13,16 +13,16 @@ use crate::rows::{RowError, Rows, Table};
 /// The soonest ends of the keys in one stretch of the authorities.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KeyEndsPage {
-    /// The soonest end of a key of that role that is not revoked and has not ended. A role is missing if no key of it in this stretch
-    /// has such an end. Root and governance keys have none at all.
+    /// For each role, the soonest end of a key that is not revoked and has not ended. A role is missing if no
+    /// key of it in this stretch has such an end. Root and governance keys have no end at all.
     pub soonest: BTreeMap<Role, Seconds>,
-    /// Where the next stretch starts after; none if this one was the last.
+    /// The key after which the next stretch starts; `None` if this one was the last.
     pub next: Option<Vec<u8>>,
 }
 
 /// Reads at most `limit` authorities after `after`, in the order of their keys, whatever their domain.
 ///
-/// # Errors
+/// An error in reading, and a row that does not decode.
 /// What reading gives, and a row that does not decode.
 pub fn key_ends(
     rows: &dyn Rows,

@@ -1,12 +1,12 @@
-//! The ledger read forwards: what was accepted after a revision, for those who follow it (RFC-EG-033 §3, distributed
-//! synchronization).
+//! The ledger read forwards: what was accepted after a revision, for callers that follow the ledger
+//! (RFC-EG-033 §3, distributed synchronization).
 //!
-//! A page covers the leaves after a revision without a gap, whether the filter takes them or not; a leaf that is
-//! missing where the ledger's size says that there is one is damage, never an end.
+//! A page covers the leaves after a revision without a gap, whether or not the filter takes them. If a leaf
+//! is missing although the ledger's size includes it, that is damage, never an end.
 //!
-//! An event is told from its leaf's rows. Only the event of a revocation needs the stored envelope parsed: no row says which key a
-//! revocation revokes. The row of the revoked key names the revocation, but a key that is revoked again keeps the first one, and a stored row
-//! gets a new field only under new rules.
+//! An event is made from its leaf's rows. Only the event of a revocation needs the stored envelope: no row
+//! says which key a revocation revokes. The row of the revoked key names a revocation, but keeps the first
+//! one if the key is revoked again, and a stored row gets a new field only under new rules.
 
 use std::collections::BTreeSet;
 
@@ -23,7 +23,7 @@ use crate::row_key;
 use crate::rows::{RowError, Rows, Table};
 use crate::view::View;
 
-/// What of the ledger somebody wants to see. An empty set takes everything.
+/// Which part of the ledger a caller wants to see. An empty set takes everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EventFilter {
     /// Of these kinds.
@@ -32,7 +32,8 @@ pub struct EventFilter {
     pub domains: BTreeSet<DomainName>,
     /// In these lineages.
     pub lineages: BTreeSet<LineageName>,
-    /// Equivocations too, whatever their lineage: what rests on one half from another lineage falls with it.
+    /// Equivocations too, whatever their lineage: evidence in another lineage that rests on one half becomes
+    /// void with it.
     pub equivocations: bool,
 }
 
@@ -72,7 +73,7 @@ pub struct Event {
     pub restricts: Option<Restricts>,
 }
 
-/// What a revocation or containment does to what.
+/// What a revocation or containment does, and its target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Restricts {
     /// `revoke`, `quarantine`, `isolate` or `invalidate`.
@@ -84,18 +85,19 @@ pub struct Restricts {
 /// Events of one stretch of the ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventPage {
-    /// The history in force here, of which the revisions are.
+    /// The history in force here, to which the revisions belong.
     pub history: History,
-    /// Those that the filter takes, by revision.
+    /// The events that the filter takes, by revision.
     pub events: Vec<Event>,
-    /// Everything up to this revision was looked at: the next page starts after it. Never below what was asked for.
+    /// Everything up to this revision was looked at, so the next page starts after it. It is never below the
+    /// revision that was asked for.
     pub covered: u64,
-    /// The ledger's size here; below `covered` where this state is behind what the caller knows.
+    /// The ledger's size here. It is below `covered` if this state is behind what the caller knows.
     pub revision: u64,
 }
 
-/// The events after revision `after` of the history in force: at most `scan` leaves are looked at, and at most `limit` events
-/// taken.
+/// The events after revision `after` of the history in force: at most `scan` leaves are looked at, and at
+/// most `limit` events taken.
 pub fn events(
     rows: &dyn Rows,
     filter: &EventFilter,
@@ -156,7 +158,7 @@ fn event(rows: &dyn Rows, row: &EvidenceRow, leaf: LeafRow, revision: u64) -> Re
     })
 }
 
-/// What a restriction restricts. No row names a revocation's target the way that its envelope does.
+/// What a restriction restricts. The target of a revocation comes from its envelope, because no row names it.
 fn restricts(rows: &dyn Rows, row: &EvidenceRow, id: &EvidenceId) -> Result<Option<Restricts>, RowError> {
     if let Some(containment) = &row.containment {
         return Ok(Some(Restricts { action: containment.action(), target: containment.target() }));

@@ -1,8 +1,9 @@
-//! Which history a state is of, and where a place that was read in another one lies in it (RFC-EG-033 §4, synchronization
-//! ambiguity).
+//! Which history a state belongs to, and where a place of another history lies in it (RFC-EG-033 §4,
+//! synchronization ambiguity).
 //!
-//! A recovery goes on with the ledger of one node and adds the leaf that begins the next epoch. So a history and those before
-//! it are the same up to the leaf that ended the earlier one, and nothing else is known of what others held beyond.
+//! A recovery continues with the ledger of one node and adds the leaf that begins the next epoch. So a
+//! history and the next one are the same up to that leaf. Nothing is known of what other nodes held beyond
+//! it.
 
 use assent_proof::{Cursor, DomainName, EvidenceId, EvidenceKind, History, LineageName};
 
@@ -11,7 +12,7 @@ use crate::row_key;
 use crate::rows::{RowError, Rows, Table};
 use crate::view::View;
 
-/// Entries of `_root`'s `_governance` that are read at a time.
+/// How many entries of `_root`'s `_governance` are read at a time.
 const PAGE: usize = 256;
 
 /// Where a place in a ledger lies, as seen from this state.
@@ -28,13 +29,13 @@ pub enum Located {
     Elsewhere {
         /// The one in force here.
         in_force: History,
-        /// The revision up to and with which both are the same; 0 for another cluster, none where this state cannot tell: it has
-        /// not reached the place's epoch.
+        /// The revision up to which, inclusive, both histories are the same. It is 0 for another cluster, and
+        /// `None` if this state cannot tell because it has not reached the place's epoch.
         shared: Option<u64>,
     },
 }
 
-/// The history in force; none before genesis.
+/// The history in force; `None` before genesis.
 pub fn history(rows: &dyn Rows) -> Result<Option<History>, RowError> {
     View::new(rows).history()
 }
@@ -42,7 +43,7 @@ pub fn history(rows: &dyn Rows) -> Result<Option<History>, RowError> {
 /// Where a place lies, as seen from this state.
 ///
 /// # Errors
-/// What reading gives; a state without a genesis is unreadable.
+/// An error in reading; a state without a genesis is unreadable.
 pub fn locate(rows: &dyn Rows, place: Cursor) -> Result<Located, RowError> {
     let view = View::new(rows);
     let in_force = view.history_in_force()?;

@@ -14,7 +14,7 @@ pub fn envelope(rows: &dyn Rows, id: &EvidenceId) -> Result<Option<Vec<u8>>, Row
         Some(row) => {
             let key = row_key::index(row.index);
             let body = rows.get(Table::Bodies, &key)?;
-            // A leaf without its body, or with another's, is no absence but damage.
+            // A leaf without its body, or with another leaf's body, is damage and never an absence.
             let intact = |body: &Vec<u8>| Envelope::parse(body).is_ok_and(|envelope| envelope.id() == *id);
             match body.filter(intact) {
                 Some(body) => Ok(Some(body)),

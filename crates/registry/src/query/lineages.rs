@@ -1,4 +1,4 @@
-//! Lineages: how one is, its issuers, its equivocations, and its entries page by page.
+//! Lineages: the status of one, its issuers, its equivocations, and its entries page by page.
 
 use assent_proof::{
     DomainName, EvidenceId, EvidenceKind, History, LineageName, LineageStatus, Millis, PublicKey, Sha256,
@@ -11,11 +11,12 @@ use crate::view::View;
 /// A lineage with one page of its entries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LineagePage {
-    /// The history in which it is so, and in which `next` means something.
+    /// The history of this state. `next` means something only in it.
     pub history: History,
-    /// How it is. Quarantined outweighs closed.
+    /// The status. Quarantined outweighs closed.
     pub status: LineageStatus,
-    /// What it is about; none for `_governance`. More than one only after an equivocation of its first slot.
+    /// The digests that it is about; none for `_governance`. There are several only after an equivocation of
+    /// its first slot.
     pub subjects: Vec<Sha256>,
     /// The newest slotted evidence.
     pub head: Option<EvidenceId>,
@@ -29,25 +30,25 @@ pub struct LineagePage {
     pub issuers: Vec<IssuerChain>,
     /// A page of entries, by ledger index.
     pub entries: Vec<LineageEntry>,
-    /// Where the next page starts after; none on the last page.
+    /// The ledger index after which the next page starts; `None` on the last page.
     pub next: Option<u64>,
 }
 
 /// A slot that its issuer signed twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LineageConflict {
-    /// Who signed both.
+    /// The issuer that signed both.
     pub issuer: PublicKey,
-    /// For which slot.
+    /// The slot.
     pub sequence: u64,
-    /// The half that stands; none until it is reconciled.
+    /// The chosen half; `None` until it is reconciled.
     pub canonical: Option<EvidenceId>,
 }
 
 /// One issuer's chain in a lineage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IssuerChain {
-    /// Whose.
+    /// The issuer.
     pub issuer: PublicKey,
     /// Its newest slot.
     pub sequence: u64,
@@ -118,7 +119,7 @@ pub fn lineage(
     }))
 }
 
-/// The next slot of a domain's `_governance`, and the head that what takes it names as its parent.
+/// The next slot of a domain's `_governance`, and the head that a statement in that slot names as its parent.
 pub fn governance_slot(rows: &dyn Rows, domain: &DomainName) -> Result<(u64, Option<EvidenceId>), RowError> {
     let lineage = View::new(rows).lineage(domain, &LineageName::governance())?;
     Ok(lineage.map_or((0, None), |row| (row.next_sequence, row.head)))

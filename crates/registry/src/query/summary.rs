@@ -18,11 +18,11 @@ pub struct Summary {
     pub cluster_id: [u8; 32],
     /// The version of the rules.
     pub rules_version: u32,
-    /// Which life of the cluster this is: 1 as founded, and one more after each recovery.
+    /// The epoch: 1 for a founded cluster, and one more after each recovery.
     pub epoch: u64,
 }
 
-/// The registry as a whole; none before genesis.
+/// The registry as a whole; `None` before genesis.
 pub fn summary(rows: &dyn Rows) -> Result<Option<Summary>, RowError> {
     Ok(View::new(rows).meta()?.map(|meta| Summary {
         revision: meta.revision,

@@ -1,5 +1,5 @@
-//! The keys that a statement makes valid: which of them must sign it, and which do not count (RFC-EG-033 §4, unsigned governance
-//! evidence).
+//! The keys that a statement makes valid: which of them must sign it, and which do not count (RFC-EG-033 §4,
+//! unsigned governance evidence).
 
 use assent_proof::{Claims, Code, DomainName, PublicKey, Refusal, Statement};
 
@@ -10,14 +10,15 @@ use crate::view::View;
 /// The keys that a statement makes valid.
 #[derive(Default)]
 pub(super) struct AdmittedKeys {
-    /// Each must sign it, which proves that somebody holds it.
+    /// Each must sign the statement, which proves that its private half is held.
     pub(super) must_sign: Vec<PublicKey>,
     /// These do not count towards the threshold.
     pub(super) aside: Vec<PublicKey>,
 }
 
 impl AdmittedKeys {
-    /// A key that stays where it is has shown before that somebody holds it, so it need not sign again.
+    /// The keys that these claims admit. A key that stays where it is has been proven before, so it need not
+    /// sign again.
     ///
     /// Rule R83 (RFC-EG-033 §4, unsigned governance evidence): Each key that is new in a `root` or `domain`,
     /// and the key of every `authority-grant`, is among the issuers (`unsigned_evidence`), while a root or
@@ -48,7 +49,7 @@ impl AdmittedKeys {
         })
     }
 
-    /// Every key that has to sign it has.
+    /// Refuses the statement unless every key that must sign it is among its issuers.
     ///
     /// Rule R83 (RFC-EG-033 §4, unsigned governance evidence): Each key that is new in a `root` or `domain`,
     /// and the key of every `authority-grant`, is among the issuers (`unsigned_evidence`), while a root or
@@ -62,7 +63,8 @@ impl AdmittedKeys {
     }
 }
 
-/// A new root statement is signed at its own threshold too, so that nobody locks the root keys out by mistake.
+/// A new root statement must be signed at its own threshold too, so that a mistake cannot lock the root keys
+/// out.
 ///
 /// Rule R86 (RFC-EG-033 §3, Authority Proof Verification): A new `root` needs the threshold of the old root
 /// keys, and from its own keys its own threshold (`threshold_not_met`).

@@ -1,8 +1,9 @@
 //! The order of the checks that a submission has to pass (RFC-EG-033 §6, cryptographic proof validation).
 //!
-//! Size, form, registry and signatures were checked when the envelope was verified. Then come, in this order: the same id again,
-//! domain and place (`place.rs`), signers and their roles (`admitted_keys.rs`, `signers.rs`), claims (`claims/mod.rs`), times
-//! (`times.rs`), references (`references.rs`), slot (`slot.rs`), and what another registry says (`peer.rs`).
+//! Size, form, registry and signatures were checked when the envelope was verified. The checks here follow in
+//! this order: the same id again, domain and place (`place.rs`), signers and their roles (`admitted_keys.rs`,
+//! `signers.rs`), claims (`claims/mod.rs`), times (`times.rs`), references (`references.rs`), slot
+//! (`slot.rs`), and what another registry says (`peer.rs`).
 
 use assent_proof::{Claims, Code, Millis, Refusal, Rules, RulesVersion, Statement, VerifiedEnvelope};
 
@@ -33,14 +34,14 @@ pub(crate) enum Occasion {
     },
 }
 
-/// Everything that must hold before an envelope is written.
+/// Checks everything that must hold before an envelope is written.
 pub(super) fn check(view: &View<'_>, occasion: Occasion, envelope: &VerifiedEnvelope) -> Result<Plan, Stop> {
     let statement = envelope.statement();
     let rules = verified_under(view, envelope)?;
     let accepted_at = accepted_at(view, occasion, statement)?;
     same_id(view, envelope)?;
-    // Claims come early only as far as they say which keys a statement admits and whom it restricts; what
-    // is wrong with them is reported in its turn.
+    // Claims are read this early only because they say which keys a statement admits and which authority it
+    // restricts. What is wrong with them is reported in its turn.
     let claims = Claims::parse(rules, statement.kind, &statement.claims);
     place::domain(view, statement)?;
     let signers = signers::check(view, statement, envelope.id(), claims.as_ref(), accepted_at)?;
@@ -54,7 +55,8 @@ pub(super) fn check(view: &View<'_>, occasion: Occasion, envelope: &VerifiedEnve
     let founds = match occasion {
         Occasion::Genesis { cluster_id, .. } => Some(cluster_id),
         Occasion::Command { known, .. } => {
-            // Others accept it. A refusal here, or going on without it, would part this replica from them.
+            // Other builds accept it. If this replica refused it, or went on without it, it would diverge
+            // from them.
             if let Claims::Rules { version } = &claims {
                 reaches(known, *version)?;
             }
@@ -77,7 +79,7 @@ pub(super) fn check(view: &View<'_>, occasion: Occasion, envelope: &VerifiedEnve
     })
 }
 
-/// The rules of this state, under which the envelope has to be verified. Were it under others, replicas could part.
+/// The rules of this state. If the envelope was verified under other rules, replicas could diverge.
 ///
 /// Rule R72 (RFC-EG-033 §6, signed proof envelopes): Every replica verifies each envelope itself, under the
 /// rules that the state follows when the envelope's turn comes, and stops at one that was verified under
@@ -93,7 +95,7 @@ fn verified_under(view: &View<'_>, envelope: &VerifiedEnvelope) -> Result<Rules,
     )))
 }
 
-/// acceptedAt = max(proposed, registry time); the registry it is meant for must be this one.
+/// The time of acceptance: max(proposed, registry time). The statement must be meant for this registry.
 ///
 /// Rule R10 (RFC-EG-033 §8, governance authorities): Without a genesis nothing is accepted and nothing is
 /// allowed (`domain_unknown`).
@@ -137,8 +139,8 @@ pub(super) fn same_id(view: &View<'_>, envelope: &VerifiedEnvelope) -> Result<()
     let Some(row) = view.evidence(&envelope.id())? else { return Ok(()) };
     let receipt = view.receipt(&envelope.id())?.ok_or_else(|| missing(envelope))?;
     if row.containment.is_some() && view.is_released(&row)? {
-        // The first receipt would say that something is held back, and nothing is.
-        let detail = "it was released and holds nothing any more; sign a new one".to_owned();
+        // The first receipt would say that the containment holds, and it does not.
+        let detail = "it was released and no longer holds; sign a new one".to_owned();
         return Err(Refusal::at(Code::ClaimsInvalid, "predicate.claims", detail).into());
     }
     if row.equivocation {

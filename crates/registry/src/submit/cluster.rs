@@ -1,4 +1,4 @@
-//! What `rules` and `recovery` say of the registry as a whole. Each moves it one step on, never back and never two at once
+//! What `rules` and `recovery` change of the registry as a whole. Each moves it exactly one step forward
 //! (RFC-EG-033 §8, continuity across failover).
 
 use assent_proof::{Millis, PublicKey, Refusal};
@@ -8,7 +8,7 @@ use super::stop::Stop;
 use crate::record::FIRST_EPOCH;
 use crate::view::View;
 
-/// The next version of the rules, and no other.
+/// A `rules` statement must name the next version.
 ///
 /// Rule R150 (RFC-EG-033 §3, Cryptographic Proof Validation): A `rules` statement names the next version, and
 /// a `recovery` the next epoch, and no other (`claims_invalid`).
@@ -23,8 +23,8 @@ pub(super) fn rules(view: &View<'_>, version: u32) -> Result<(), Stop> {
     Err(invalid("version", detail).into())
 }
 
-/// The next epoch, and the one node that goes on in it. Nobody else can be sure to hold what that node holds, so others
-/// come in afterwards, by way of its log.
+/// A `recovery` must name the next epoch, and the one node that goes on in it. No other node is sure to hold
+/// what that node holds, so others join afterwards and receive its log.
 ///
 /// Rule R150 (RFC-EG-033 §3, Cryptographic Proof Validation): A `rules` statement names the next version, and
 /// a `recovery` the next epoch, and no other (`claims_invalid`).
@@ -42,7 +42,7 @@ pub(super) fn recovery(view: &View<'_>, epoch: u64, voters: &[PublicKey], now: M
     let [voter] = voters else {
         let count = voters.len();
         let detail =
-            format!("it goes on with one voter, not `{count}`; others join through membership afterwards");
+            format!("it must name one voter, not `{count}`; others join through membership afterwards");
         return Err(invalid("voters", detail).into());
     };
     match view.node_key_flaw(voter, now)? {

@@ -1,10 +1,11 @@
 //! Accepting envelopes: check first, write after.
 //!
-//! Checking reads and answers either why not, or a [`Plan`](plan::Plan) of what to write. Only a plan writes, so a
-//! refusal cannot change state, whatever is wrong with the input (RFC-EG-033 §7, no partial proof acceptance).
+//! A check reads, and answers either an outcome or a [`Plan`](plan::Plan) of what to write. Only a plan
+//! writes, so a refusal cannot change state, whatever is wrong with the input (RFC-EG-033 §7, no partial
+//! proof acceptance).
 //!
-//! This file owns what becomes of a command, group by group and envelope by envelope. `check.rs` has the order of the checks,
-//! and `effect/mod.rs` the order in which a plan is written.
+//! This file owns the outcome of a command, group by group and envelope by envelope. `check.rs` has the order
+//! of the checks, and `effect/mod.rs` the order in which a plan is written.
 
 mod admitted_keys;
 mod check;
@@ -35,16 +36,18 @@ pub(crate) use check::Occasion;
 use stop::Stop;
 pub use unknown_issuers::{admits, refuses_unknown_issuers};
 
-/// Applies one command. `known` is the newest version of the rules that the running build knows; `proposed_at` is the
-/// proposing leader's clock, from the log entry; each group says whether all or nothing of it is accepted. Answers one
-/// outcome an envelope, in order. The rules are those of the state, not the newest: which build applies a command never
-/// changes what becomes of it. Under them each envelope is verified too, when its turn has come.
+/// Applies one command. `known` is the newest version of the rules that the running build knows.
+/// `proposed_at` is the proposing leader's clock, from the log entry. Each group says whether it is accepted
+/// all or nothing. Answers one outcome for each envelope, in order. The rules are those of the state, not the
+/// newest ones, so the build that applies a command never changes its outcomes. Each envelope is verified
+/// under them when its turn has come.
 ///
-/// Total: whatever cannot be accepted becomes an outcome, alike on all nodes.
+/// Total: every envelope that cannot be accepted gets an outcome, which is the same on all nodes.
 ///
 /// # Errors
-/// This node's store failed, or the state follows rules beyond `known` or would from here on: then this node has to
-/// stop, since others go on under rules that it cannot follow. Nothing of the command may be kept.
+/// This node's store failed, or the state follows rules beyond `known`, or this command would raise it to
+/// such rules. Then this node must stop, because others go on under rules that it cannot follow. The caller
+/// must keep nothing of the command.
 pub fn apply<S: ToVerify>(
     rows: &mut dyn RowsMut,
     known: RulesVersion,
@@ -65,8 +68,9 @@ pub fn apply<S: ToVerify>(
         .collect()
 }
 
-/// Whether [`apply`] at `at` would accept the envelope, found out without writing. What was accepted before would be again. It
-/// has to be verified under the rules that are in force ([`rules_in_force`](crate::rules_in_force)).
+/// Whether [`apply`] at `at` would accept the envelope, found out without writing. An envelope that was
+/// accepted before would be accepted again. The caller must have verified it under the rules that are in
+/// force ([`rules_in_force`](crate::rules_in_force)).
 ///
 /// # Errors
 /// Those of [`apply`].
@@ -117,7 +121,7 @@ fn apply_atomically(
         return Ok(outcomes);
     };
     let not_applied = |outcome| match outcome {
-        // A receipt from before this group stays true; every other one names a leaf that is gone.
+        // A receipt from before this group stays true. Every other one names a leaf that no longer exists.
         Outcome::Accepted { receipt, .. } if receipt.ledger_index >= before => {
             Outcome::refused(Refusal::of_batch(position, &refusal))
         }
@@ -145,7 +149,8 @@ fn submit(rows: &mut dyn RowsMut, occasion: Occasion, envelope: &impl ToVerify) 
     }
 }
 
-/// The answer of earlier rules to an envelope that does not verify under these. Raising the rules takes no receipt back.
+/// The answer to an envelope that does not verify under these rules, if it was accepted under earlier ones.
+/// Raising the rules takes no receipt back.
 ///
 /// Rule R78 (RFC-EG-033 §10, proof replay attacks): The same bytes again are answered with their first
 /// receipt and change nothing, even if they verify only under earlier rules under which they were accepted,

@@ -1,6 +1,7 @@
-//! What another registry says: a checkpoint counts only under a trust that stands and is not over, signed by that
-//! registry and a majority of its nodes, and extending the last one that the domain has accepted of it and that stands
-//! (RFC-EG-033 §4, topology reconciliation divergence; §5, distributed proof synchronization).
+//! The checks of another registry's checkpoints. A checkpoint counts only under a trust that stands and is
+//! not over. It must be signed by that registry and a majority of its nodes, and extend the last standing one
+//! that the domain has accepted of it (RFC-EG-033 §4, topology reconciliation divergence; §5, distributed
+//! proof synchronization).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,8 +23,9 @@ use crate::view::View;
 
 /// Checks a `synchronization-continuity`; nothing for any other kind.
 ///
-/// Whether it extends the last checkpoint is asked only where it takes the next slot: the second half of an equivocation
-/// must end alike, whichever half came first. What follows then has to extend both.
+/// Only a statement that takes the next slot must extend the last checkpoint: the second half of an
+/// equivocation must get the same answer whichever half came first. The checkpoint that follows must extend
+/// both halves.
 ///
 /// Rule R118 (RFC-EG-033 §2, synchronization continuity proofs): The checkpoint of a
 /// `synchronization-continuity` names the peer of its trust (`wrong_registry`), has at most 64 signature
@@ -87,7 +89,8 @@ fn trust(view: &View<'_>, statement: &Statement, now: Millis) -> Result<(Evidenc
     Ok((id, trust))
 }
 
-/// One issuer brings checkpoints of a peer under so many trusts and no more, so that all of them can be looked at.
+/// One issuer brings checkpoints of a peer under a bounded number of trusts, so that all of them can be
+/// looked at.
 ///
 /// Rule R120 (RFC-EG-033 §2, synchronization continuity proofs): One issuer brings checkpoints of one peer
 /// under at most 64 trusts (`too_large`).
@@ -109,8 +112,9 @@ fn has_room_for_trust(
     Err(Refusal::at(Code::TooLarge, "predicate.issuers", detail).into())
 }
 
-/// The checkpoints that the next one has to extend: those in the newest slot, of all issuers, in which any stands. None if
-/// none stands. What is void is passed over, or one stolen key could put a checkpoint there that nothing honest extends.
+/// The checkpoints that the next one must extend: those that stand in the newest slot, over all issuers, in
+/// which any stands. Empty if none stands. Void ones are passed over. Otherwise one stolen key could put a
+/// checkpoint there that no honest one extends.
 ///
 /// Rule R121 (RFC-EG-033 §4, topology reconciliation divergence): A checkpoint extends the last one of its
 /// peer in the domain that is not void, whichever issuer brought that one, or both halves of an equivocation
@@ -138,11 +142,11 @@ fn last(view: &View<'_>, domain: &DomainName, origin: &str) -> Result<Vec<Checkp
     Ok(checkpoints)
 }
 
-/// The newest slot in which a checkpoint by this issuer under this trust stands, by the ledger index of its first half, and
-/// what stands there.
+/// The newest slot in which a checkpoint by this issuer under this trust stands: the ledger index of its
+/// first half, and the checkpoints that stand there.
 ///
-/// If the trust is void, nothing does; what the issuer signed since its key counts no longer is left out by one look, however
-/// much that is. Each further void one was made void by name.
+/// If the trust is void, none stands. Everything that the issuer signed since its key stopped counting is
+/// left out with one look-up, however much that is. Each further void checkpoint was made void by name.
 ///
 /// Rule R122 (RFC-EG-033 §10, unsigned proof inheritance): Void checkpoints are passed over, and all those
 /// under a void trust, or accepted since their issuer's `invalidSince`, are passed over together.
@@ -179,7 +183,8 @@ fn last_of(
     Ok(None)
 }
 
-/// The statements of a slot that brought a checkpoint of this peer and stand; both of an equivocation that is not reconciled.
+/// The statements of a slot that brought a checkpoint of this peer and stand: both, in an equivocation that
+/// is not reconciled.
 ///
 /// Rule R121 (RFC-EG-033 §4, topology reconciliation divergence): A checkpoint extends the last one of its
 /// peer in the domain that is not void, whichever issuer brought that one, or both halves of an equivocation
@@ -214,7 +219,7 @@ fn standing_halves(
     Ok(standing_halves)
 }
 
-/// What was brought is not found.
+/// The error for a checkpoint that must be there and is not found.
 fn missing(id: &EvidenceId) -> RowError {
     RowError::Mutated { table: Table::Checkpoints, key: id.0.to_vec() }
 }

@@ -1,5 +1,5 @@
-//! Whether a permit is recorded: once for a nonce, and only for a request that is allowed (RFC-EG-033 §7, synchronize before
-//! authorize).
+//! Whether a permit is recorded: once for a nonce, and only for a request that is allowed (RFC-EG-033 §7,
+//! synchronize before authorize).
 
 use std::collections::BTreeSet;
 
@@ -37,10 +37,10 @@ pub(super) fn check(
     if let Verdict::Allow(allow) = decision.verdict() {
         return Ok((Placement::Permit(*allow), consumes));
     }
-    // A deny without a reason denies all the same.
+    // A deny that names no reason is still a deny.
     let (code, detail) = match decision.reasons.into_iter().next() {
         Some(reason) => (reason.code, reason.detail),
-        None => (Code::EvidenceMissing, "what an allow needs was not found".to_owned()),
+        None => (Code::EvidenceMissing, "no ground for an allow was found".to_owned()),
     };
     Err(Refusal::at(code, "predicate.claims.request", detail).into())
 }

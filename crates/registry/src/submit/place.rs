@@ -1,5 +1,5 @@
-//! In which domain and lineage a kind of statement may lie, and what its slot must look like (RFC-EG-033 §8, boundaries between
-//! domains).
+//! In which domain and lineage a kind of statement may lie, and what its slot must look like (RFC-EG-033 §8,
+//! boundaries between domains).
 
 use assent_proof::{Code, DomainName, EvidenceKind, LineageName, Refusal, Statement};
 
@@ -7,7 +7,8 @@ use super::stop::Stop;
 use crate::kinds::{GovernanceOf, HomeLineage, profile};
 use crate::view::View;
 
-/// The domain must exist, and the statement's kind must belong where it says it lies.
+/// The domain must exist, and the statement's kind must belong in the domain and lineage that the statement
+/// names.
 ///
 /// Rule R82 (RFC-EG-033 §5, sovereign execution domains): The statement's domain exists, except for the first
 /// `root`, which creates `_root` (`domain_unknown`), and takes no execution evidence while it is isolated
@@ -40,8 +41,8 @@ fn shape(statement: &Statement) -> Result<(), Refusal> {
     let kind = statement.kind;
     home_lineage(statement)?;
     if !kind.is_execution() && !statement.references.is_empty() {
-        // Voidness walks from evidence to the grants of its signers. Were grants to rest on evidence in turn,
-        // that walk would have no bound.
+        // The check for voidness walks from evidence to the grants of its signers. If grants could rest on
+        // evidence in turn, that walk would have no bound.
         return malformed("predicate.references", format!("`{kind}` references nothing"));
     }
     if profile(kind).one_issuer && statement.issuers.len() != 1 {
@@ -64,7 +65,7 @@ fn shape(statement: &Statement) -> Result<(), Refusal> {
     }
 }
 
-/// It lies where its kind belongs.
+/// The statement must lie where its kind belongs.
 ///
 /// Rule R80 (RFC-EG-033 §5, sovereign execution domains): A statement lies where its kind belongs: execution
 /// evidence and permits in a lineage of a domain, neither of them with a name that begins with `_`,

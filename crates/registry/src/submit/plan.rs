@@ -57,16 +57,17 @@ pub(super) enum Placement {
     SharedSlot,
     /// No slot.
     Restriction,
-    /// No slot; it was evaluated, and this is the allow that it rests on.
+    /// No slot. The request was evaluated, and this is the allow that the permit rests on.
     Permit(Allow),
-    /// No slot; it names the next version of the rules.
+    /// No slot. The statement names the next version of the rules.
     Rules,
-    /// No slot, and no leaf: this standing restriction, or this permit for the same request, says it already.
+    /// No slot and no leaf: this standing restriction, or this permit for the same request, says the same
+    /// already.
     Redundant(EvidenceId),
 }
 
 impl Placement {
-    /// The issuer and its slot, of what goes in a chain of its issuer's own.
+    /// The issuer and the slot of a statement in its issuer's own chain.
     pub(super) fn own_slot(self) -> Option<(PublicKey, u64)> {
         match self {
             Placement::IssuerSlot { issuer, sequence } | Placement::Equivocation { issuer, sequence } => {

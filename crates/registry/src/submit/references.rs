@@ -28,8 +28,8 @@ pub(super) fn check(view: &View<'_>, statement: &Statement) -> Result<(), Stop> 
     own_slots(view, statement)
 }
 
-/// A statement cannot rest on its own slot or a later one of its issuer's chain: whether such a pair is an equivocation
-/// would depend on which of the two arrived first.
+/// A statement cannot rest on its own slot or a later one of its issuer's chain: whether such a pair is an
+/// equivocation would depend on which of the two arrived first.
 ///
 /// Rule R106 (RFC-EG-033 §4, fragmented proof lineage): A statement does not reference its own slot or a
 /// later one of its issuer's chain (`lineage_fragmented`).

@@ -1,13 +1,13 @@
-//! Refusals of one claim.
+//! The refusals of a single claim.
 
 use assent_proof::{Code, Refusal};
 
-/// A claim that cannot be meant here.
+/// The refusal of a claim that is not valid here.
 pub(super) fn invalid(claim: &str, detail: String) -> Refusal {
     Refusal::at(Code::ClaimsInvalid, format!("predicate.claims.{claim}"), detail)
 }
 
-/// A claim that names something that is not there.
+/// The refusal of a claim that names a target that does not exist.
 pub(super) fn unknown_target(claim: &str, detail: String) -> Refusal {
     Refusal::at(Code::TargetUnknown, format!("predicate.claims.{claim}"), detail)
 }

@@ -1,5 +1,5 @@
-//! Whether a revocation or a containment adds anything to what stands already (RFC-EG-033 §7: revoke, quarantine, isolate,
-//! invalidate).
+//! Whether a revocation or a containment adds anything to those that stand already (RFC-EG-033 §7: revoke,
+//! quarantine, isolate, invalidate).
 
 use assent_proof::Statement;
 
@@ -8,7 +8,8 @@ use super::stop::Stop;
 use crate::kinds::Restriction;
 use crate::view::View;
 
-/// A restriction that adds nothing to one standing by the same issuers is answered with that one's receipt.
+/// A restriction that adds nothing to a standing one by the same issuers is answered with the receipt of that
+/// one.
 ///
 /// Rule R114 (RFC-EG-033 §7, revoke): A revocation that adds nothing to an earlier one by the same issuers,
 /// or a containment that adds nothing to one by the same issuers that holds, is answered with the earlier

@@ -1,6 +1,8 @@
-//! Who may sign what: authorities, roles, thresholds (RFC-EG-033 §2, kinds of evidence, by §8, who provides them).
+//! Which keys may sign what: authorities, roles, thresholds (RFC-EG-033 §2, the kinds of evidence; §8, the
+//! authorities that provide them).
 //!
-//! It owns which issuers of a statement count and how many have to. Which keys a statement admits is said in `admitted_keys.rs`.
+//! This file owns which issuers of a statement count and how many must. `admitted_keys.rs` says which keys a
+//! statement admits.
 
 use assent_proof::{
     Claims, Code, DomainName, EvidenceId, EvidenceKind, Millis, PublicKey, Refusal, Role, Statement,
@@ -26,9 +28,10 @@ pub(super) struct Signers {
 /// Every issuer is an active authority of the domain in a role that may sign this, enough of them sign, and
 /// every key that the statement admits signs too.
 ///
-/// What is recorded of a signer is the statement that admitted it, so that a later grant neither revives what was signed under a
-/// void one nor voids what was signed under a sound one. A release rests on as few signers as can be, so that there are few
-/// different sets of releasers, and a question reads one row of each set however often a target was contained and released.
+/// Each signer is recorded with the statement that admitted it, so that a later grant neither revives what
+/// was signed under a void one nor voids what was signed under a sound one. A release rests on as few signers
+/// as possible. So there are few different sets of releasers, and an evaluation reads one row of each set,
+/// however often a target was contained and released.
 ///
 /// Rule R92 (RFC-EG-033 §4, unverifiable exchange inheritance): For each signer that counts, evidence records
 /// the statement that admitted the signer, which for the keys of a new `root` is that `root` itself, and a
@@ -42,7 +45,7 @@ pub(super) fn check(
 ) -> Result<Signers, Stop> {
     let admitted_keys = match claims {
         Ok(claims) => AdmittedKeys::of(view, claims)?,
-        // Which keys it admits cannot be told apart from its signers, so its claims are at fault first.
+        // The keys that it admits cannot be told apart from its signers, so the claims are reported first.
         Err(refusal) if profile(statement.kind).admits_keys => return Err(refusal.clone().into()),
         Err(_) => AdmittedKeys::default(),
     };
@@ -69,14 +72,14 @@ pub(super) fn check(
     };
     enough(&counted, threshold, revoked.and_then(|revoked| revoked.without))?;
     if statement.kind == EvidenceKind::Release {
-        // It rests on just as many as it needs, those with the smallest keys. Were more remembered, there would be more sets of
-        // signers than can be looked at (see `containment`).
+        // A release rests on just as many signers as it needs, those with the smallest keys. If more were
+        // recorded, there could be more sets of signers than can be looked at (see `containment`).
         counted.sort_unstable_by_key(|signer| signer.key);
         counted.truncate(usize::try_from(threshold).unwrap_or(usize::MAX));
     }
     if let Ok(Claims::Root { keys, threshold, .. }) = claims {
-        // The old keys had to let it in. From then on it stands on its own keys' signatures, as the first one does: were it
-        // void with the keys that it replaces, nothing could ever follow it.
+        // The old keys had to accept it. From then on it rests on its own keys' signatures, as the first one
+        // does. If it became void with the keys that it replaces, no root could ever follow it.
         let own = keys.iter().filter(|key| statement.issuers.contains(key));
         let counted = own.map(|key| CountedSigner { key: *key, admitted_by: id }).collect();
         return Ok(Signers { counted, threshold: *threshold });
@@ -84,8 +87,9 @@ pub(super) fn check(
     Ok(Signers { counted, threshold })
 }
 
-/// The issuers that count, with their roles: each is an authority of the domain, may sign now, and its grant is not void. Of a
-/// revocation with several issuers those that are no longer so are left out; of every other statement none may be.
+/// The issuers that count, with their roles: each is an authority of the domain, may sign now, and has a
+/// grant that is not void. If a revocation has several issuers, those that fail this are left out. Every
+/// other statement is refused if one issuer fails it.
 ///
 /// Rule R57 (RFC-EG-033 §3, Authority Proof Verification): An authority may sign from its `notBefore` to its
 /// `notAfter`, exclusive (`authority_expired`), never again once it is revoked (`authority_revoked`), and not
@@ -118,7 +122,7 @@ fn active(
         let row = view.authority(key)?.filter(|row| row.domain == domain);
         let Some(row) = row else { return Err(unknown(statement, key).into()) };
         if restriction && (authority_flaw(key, &row, now).is_some() || !view.is_admitted(&row)?) {
-            // Kept in a safe, it may outlive one of its signers. The others have to be enough.
+            // A revocation that is kept in a safe may outlive one of its signers. The others must be enough.
             continue;
         }
         if let Some((code, detail)) = authority_flaw(key, &row, now) {
@@ -134,7 +138,7 @@ fn active(
     Ok((counted, roles))
 }
 
-/// Enough of those that count sign; `without` is a key whose own signature does not count.
+/// Enough of those that count must sign. `without` is a key whose own signature does not count.
 ///
 /// Rule R89 (RFC-EG-033 §3, Authority Proof Verification): As many distinct issuers count as the kind needs
 /// (`threshold_not_met`): one for execution evidence, containments, permits and `rules`, root's threshold for
@@ -151,7 +155,7 @@ fn enough(counted: &[CountedSigner], threshold: u32, without: Option<PublicKey>)
     Err(Refusal::at(Code::ThresholdNotMet, "predicate.issuers", detail))
 }
 
-/// Where its signers have to be authorities.
+/// The domain of which its signers must be authorities.
 ///
 /// Rule R87 (RFC-EG-033 §3, Authority Proof Verification): Every issuer that counts is an authority of the
 /// statement's domain, and of `_root` for `permit` and `rules`, which nodes sign (`authority_unknown`), in a
@@ -161,13 +165,13 @@ fn domain_of_signers(statement: &Statement) -> DomainName {
     if profile(statement.kind).by_nodes { DomainName::root() } else { statement.domain.clone() }
 }
 
-/// What is said of an issuer that is no authority where it has to be one.
+/// The refusal of an issuer that is not an authority where it must be one.
 pub(super) fn unknown(statement: &Statement, issuer: &PublicKey) -> Refusal {
     let detail = format!("{issuer} is not an authority of domain `{}`", domain_of_signers(statement));
     Refusal::at(Code::AuthorityUnknown, "predicate.issuers", detail)
 }
 
-/// The first root statement stands on the signatures of all its own keys.
+/// The first root statement rests on the signatures of all its own keys.
 ///
 /// Rule R85 (RFC-EG-033 §3, Authority Proof Verification): The first `root` is signed by all its own keys and
 /// by its `registryKey`, and by no other key (`unsigned_evidence`, `authority_unknown`).
@@ -186,7 +190,7 @@ fn root(
     Ok(Signers { counted, threshold })
 }
 
-/// Each of them is in a role that may issue this kind.
+/// Each signer must be in a role that may issue this kind.
 ///
 /// Rule R87 (RFC-EG-033 §3, Authority Proof Verification): Every issuer that counts is an authority of the
 /// statement's domain, and of `_root` for `permit` and `rules`, which nodes sign (`authority_unknown`), in a
@@ -208,7 +212,7 @@ fn permitted_roles(kind: EvidenceKind, signers: &[(PublicKey, Role)]) -> Result<
 
 /// What a revocation needs.
 struct Revoked {
-    /// Whether the key revokes itself and needs nobody else.
+    /// Whether the key revokes itself and needs no other signer.
     by_itself: bool,
     /// How many keys must sign.
     threshold: u32,
@@ -217,10 +221,11 @@ struct Revoked {
 }
 
 impl Revoked {
-    /// Alone, any key may revoke itself, and one governance key may revoke any that is not of governance; in `_root`, where these
-    /// are the nodes' keys, it takes the threshold. Only the threshold reaches into the past of another's key. A governance or root key has co-signed what the threshold decided, so against
-    /// it, and into its past even at its own word, it takes the threshold without it: what a threshold decided is undone by
-    /// no fewer.
+    /// Any key may revoke itself alone. One governance key may revoke a key of another role; in `_root`,
+    /// where those are the nodes' keys, this takes the threshold. Voiding what another key signed in the past
+    /// always takes the threshold. A governance or root key has co-signed what the threshold decided, and
+    /// fewer keys must not undo that. So it takes the threshold without this key to revoke it, and also to
+    /// void its past at its own request.
     ///
     /// Rule R90 (RFC-EG-033 §7, revoke): An authority may revoke itself alone, with any `invalidSince` or
     /// none, but a governance or root key only from now on, without an `invalidSince`.
@@ -237,7 +242,7 @@ impl Revoked {
     ) -> Result<Self, RowError> {
         let itself = statement.issuers.as_slice() == [*authority];
         let of_governance = view.authority(authority)?.is_some_and(|row| row.role == Role::Governance);
-        // Without its nodes' keys a registry can say nothing, and a revoked key never comes back.
+        // Without its nodes' keys a registry can sign nothing, and a revoked key never comes back.
         let of_root = statement.domain == DomainName::root();
         let by_threshold =
             if itself { of_governance && reaches_back } else { of_governance || reaches_back || of_root };
@@ -249,7 +254,7 @@ impl Revoked {
     }
 }
 
-/// How many keys must sign what is no revocation.
+/// How many keys must sign a statement that is not a revocation.
 ///
 /// Rule R89 (RFC-EG-033 §3, Authority Proof Verification): As many distinct issuers count as the kind needs
 /// (`threshold_not_met`): one for execution evidence, containments, permits and `rules`, root's threshold for
@@ -263,7 +268,7 @@ fn threshold(view: &View<'_>, statement: &Statement) -> Result<u32, RowError> {
     }
 }
 
-/// A domain that is not there was refused before; were it not, no number of keys would do.
+/// An earlier check refuses a domain that does not exist. If it did not, no number of keys would be enough.
 ///
 /// Rule R89 (RFC-EG-033 §3, Authority Proof Verification): As many distinct issuers count as the kind needs
 /// (`threshold_not_met`): one for execution evidence, containments, permits and `rules`, root's threshold for

@@ -1,5 +1,5 @@
-//! Slots: each issuer's own hash chain and the shared chain of `_governance`; restrictions, permits and rules need none
-//! (RFC-EG-033 §3, immutable exchange lineage; §4, fragmented proof lineage).
+//! Slots: each issuer's own hash chain and the shared chain of `_governance`; restrictions, permits and rules
+//! need none (RFC-EG-033 §3, immutable exchange lineage; §4, fragmented proof lineage).
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ use crate::record::{IssuerRow, LineageRow};
 use crate::rows::RowError;
 use crate::view::View;
 
-/// Where a statement goes, and what is there now.
+/// Where a statement goes, and what is there already.
 pub(super) struct Slot {
     pub(super) placement: Placement,
     pub(super) lineage: Option<LineageRow>,
@@ -24,8 +24,8 @@ pub(super) struct Slot {
     pub(super) consumes: BTreeSet<EvidenceId>,
 }
 
-/// Where the statement goes, if it fits. A restriction needs no slot, so that it can be signed in advance and never waits for
-/// another statement.
+/// Where the statement goes, if it fits. A restriction needs no slot, so it can be signed in advance and
+/// never waits for another statement.
 ///
 /// Rule R113 (RFC-EG-033 §3, Immutable Exchange Lineage): Revocations, containments, permits and `rules` take
 /// no slot and move no head.
@@ -124,7 +124,8 @@ fn issuer_slot(
     Ok(Placement::IssuerSlot { issuer: *issuer, sequence })
 }
 
-/// The parent is what took the slot before `next`. If two statements did, it may be either, whatever else was signed twice.
+/// The parent is what took the slot before `next`. If two statements did, it may be either, whatever else was
+/// signed twice.
 ///
 /// Rule R111 (RFC-EG-033 §4, fragmented proof lineage): In an execution's lineage each issuer has a chain of
 /// its own, without a gap, in which the parent of a statement is the statement in the slot before, or either
@@ -145,8 +146,8 @@ fn is_parent(
     Ok(false)
 }
 
-/// One unreconciled equivocation an issuer and lineage is proof enough; more would only fill the ledger. Once it is
-/// reconciled, the next one is recorded and quarantines anew.
+/// For each issuer and lineage, one equivocation that is not reconciled is proof enough; more would only fill
+/// the ledger. Once it is reconciled, the next one is recorded and quarantines anew.
 ///
 /// Rule R108 (RFC-EG-033 §4, inconsistent authority validation): If an issuer makes a second statement for
 /// one slot, that statement is recorded in the slot as an equivocation, moves no head and is answered with
@@ -176,7 +177,7 @@ fn second_statement(
     .into())
 }
 
-/// What an equivocating submission is told.
+/// The refusal that goes with an equivocation.
 pub(super) fn equivocated(statement: &Statement) -> Refusal {
     let sequence = statement.sequence.unwrap_or(0);
     let detail = format!(
@@ -186,7 +187,8 @@ pub(super) fn equivocated(statement: &Statement) -> Refusal {
     Refusal::at(Code::AuthorityInconsistent, "predicate.sequence", detail)
 }
 
-/// The lineage is about one subject. Only the slot that fixed it can name another: that is an equivocation.
+/// The lineage is about one subject. Only a second statement for the slot that fixed the subject can name
+/// another, and that is an equivocation.
 ///
 /// Rule R107 (RFC-EG-033 §10, execution lineage corruption): A lineage is about the subject of its first
 /// statement (`subject_mismatch`), but a second statement for the slot of that first one may name another
@@ -224,7 +226,7 @@ fn fragmented(field: &str, detail: String, chain: Option<&IssuerRow>, next: u64)
     }
 }
 
-/// Governance shares one chain, so a taken slot means only that somebody else was first.
+/// Governance shares one chain, so a slot that is taken only means that another statement came first.
 ///
 /// Rule R112 (RFC-EG-033 §3, Immutable Exchange Lineage): All statements of a domain's governance that take a
 /// slot share one chain, in which a slot that is taken is refused with `head_moved`, and a gap or another

@@ -4,7 +4,8 @@ use assent_proof::{Claims, Code, Millis, Refusal, Statement};
 
 use crate::limit;
 
-/// `issuedAt`, `expiresAt` and the times that the claims name agree with the registry's time and with one another.
+/// `issuedAt`, `expiresAt` and the times that the claims name must agree with the registry's time and with
+/// one another.
 ///
 /// Rule R103 (RFC-EG-033 §6, timestamp-bound proof continuity): `issuedAt` is at most 500 ms after the time
 /// of acceptance, and `expiresAt`, which a statement of governance does not have, is after `issuedAt` and
@@ -29,7 +30,7 @@ pub(super) fn check(statement: &Statement, claims: &Claims, now: Millis) -> Resu
     claimed_times(statement, claims, now)
 }
 
-/// The times that claims name, and how long a statement of some kinds can be used after it was signed.
+/// Checks the times that claims name, and how long a statement of some kinds can be used after it was signed.
 ///
 /// Rule R104 (RFC-EG-033 §6, timestamp-bound proof continuity): The `notAfter` of a grant, an authorization
 /// or a trust is after the time of acceptance, that of a grant or an authorization is after its `notBefore`

@@ -1,10 +1,11 @@
-//! What can be refused before a signature is computed: envelopes whose issuers the registry does not know (RFC-EG-033 §10,
-//! authority validation spoofing).
+//! Refusals before a signature is computed: envelopes whose issuers the registry does not know (RFC-EG-033
+//! §10, authority validation spoofing).
 //!
-//! A signature costs as much as hundreds of look-ups, and anybody can have one computed. An envelope can only be accepted if keys that
-//! an earlier statement admitted are among its issuers and have signed it. So an envelope that names too few of them is refused for the
-//! price of a look-up. Naming is not signing: public keys are public, and an envelope that names known keys without their signatures is
-//! refused only when its signatures are looked at.
+//! Verifying a signature costs as much as hundreds of look-ups, and any client can make a node verify one. An
+//! envelope can be accepted only if keys that an earlier statement admitted are among its issuers and have
+//! signed it. So an envelope that names too few of them is refused for the price of a look-up. Naming a key
+//! is not signing: public keys are public, so an envelope that names known keys without their signatures is
+//! refused only when its signatures are verified.
 
 use std::collections::BTreeSet;
 
@@ -17,33 +18,36 @@ use crate::kinds::{Admits, effects, profile};
 use crate::rows::RowError;
 use crate::view::View;
 
-/// Why this state refuses the envelope whatever its signatures are: too few of its issuers are keys that the registry knows, granted,
-/// of governance, of root or of a node, also those that are revoked or expired. None if its signatures have to be looked at.
+/// Why this state refuses the envelope whatever its signatures are: too few of its issuers are keys that the
+/// registry knows. It knows a key that was granted, is or was one of governance or root, or is a node's, even
+/// if that key is revoked or expired. `None` if the signatures must be verified.
 ///
-/// It is the refusal that [`apply`](crate::apply) gives if nothing else is wrong with the envelope: `domain_unknown` and what else is said
-/// of where it lies, and then `authority_unknown` for the first of its issuers that is not known. That comes before what is wrong with
-/// its signatures and with those of its issuers that are known: whether one of these has expired depends on the time at which the
-/// envelope is applied, which is not known here. `admitted` says which keys are admitted by what will be applied before the envelope;
-/// these count as known.
+/// The refusal is the one that [`apply`](crate::apply) gives if nothing else is wrong with the envelope:
+/// `domain_unknown` and the other refusals of where it lies, and then `authority_unknown` for the first of
+/// its issuers that is not known. It comes before what is wrong with its signatures and with its known
+/// issuers: whether one of these has expired depends on the time at which the envelope is applied, which is
+/// not known here. `admitted` says which keys will be admitted by what is applied before the envelope; these
+/// count as known.
 ///
-/// A statement that admits keys is signed by them too, so one known issuer is enough for it. If none is known, what is said of it first
-/// may also be said of its claims or of the keys that it admits. Every other statement needs all of its issuers.
+/// A statement that admits keys is signed by them too, so it needs only one known issuer. If none is known,
+/// the refusal may instead be about its claims or about the keys that it admits. Every other statement needs
+/// all of its issuers to be known.
 ///
-/// A later state may know keys that this one does not. A refusal is final only if nothing that was acknowledged before the envelope
-/// came is missing here.
+/// A later state may know keys that this one does not. The refusal is final only if this state includes
+/// everything that was acknowledged before the envelope came.
 ///
 /// Rule R69 (RFC-EG-033 §3, Authority Proof Verification): An envelope that names an issuer that the registry
 /// does not know is refused before a signature is computed (`authority_unknown`), unless its statement admits
 /// keys and names another issuer that the registry knows.
 ///
-/// # Errors
+/// An error in reading.
 /// What reading gives.
 pub fn refuses_unknown_issuers(
     view: &View<'_>,
     envelope: &ParsedEnvelope<'_>,
     admitted: impl Fn(&PublicKey) -> bool,
 ) -> Result<Option<Refusal>, RowError> {
-    // Before genesis nobody is known, and its root admits itself.
+    // Before genesis no key is known, and the first root admits its own.
     let Some(meta) = view.meta()? else { return Ok(None) };
     let statement = envelope.statement();
     let admits_keys = profile(statement.kind).admits_keys;

@@ -1,7 +1,7 @@
-//! A registry in memory with real keys and signatures, and short ways to say what a test submits.
+//! A registry in memory with real keys and signatures, and short ways to state what a test submits.
 //!
-//! What a test submits is made by `assent_fixtures::usual`. Three files serve the registry itself: how it is founded, what is submitted
-//! to it, and what it is asked.
+//! `assent_fixtures::usual` makes what a test submits. Three files serve the registry itself: they found it, submit to
+//! it, and ask it.
 #![allow(
     dead_code,
     unreachable_pub,

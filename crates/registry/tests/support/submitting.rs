@@ -1,4 +1,4 @@
-//! Submits envelopes to a registry in memory, and reads what became of them.
+//! Submits envelopes to a registry in memory, and reads the outcomes.
 
 use std::sync::Arc;
 
@@ -50,8 +50,9 @@ impl World {
         self.governance_head
     }
 
-    /// Submits one envelope at `T0` plus seconds; a dry run before must have known what becomes of it, and what is refused as of
-    /// unknown issuers before a signature is computed must be refused with the same code.
+    /// Submits one envelope at `T0` plus seconds. A dry run before it must predict the outcome. If the
+    /// envelope is refused for unknown issuers before a signature is computed, `apply` must refuse it with
+    /// the same code.
     pub fn submit_at(&mut self, seconds: i64, bytes: &[u8]) -> Outcome {
         let strange = unknown_issuers(&self.rows, bytes);
         let foreseen = verified(&self.rows, bytes)
@@ -82,7 +83,7 @@ impl World {
         let group = group_of(atomic, envelopes.iter().map(|bytes| unverified(bytes)).collect());
         let outcomes = apply(&mut self.rows, self.known, ms(seconds), &[group]).unwrap().remove(0);
         if self.revision() < 40 {
-            // It works everything out anew, so only where there is little.
+            // This works everything out anew, so it is done only where there is little.
             assert_eq!(assent_registry::facts::check(&self.rows), Ok(Vec::new()));
         }
         outcomes

@@ -14,7 +14,7 @@ use super::submitting::{accepted, group_of, unverified};
 pub struct World {
     pub rows: MemoryRows,
     pub keys: Arc<Keys>,
-    /// The newest rules that whoever applies knows.
+    /// The newest rules that the applying build knows.
     pub known: RulesVersion,
     pub(super) governance_head: (u64, Option<EvidenceId>),
 }

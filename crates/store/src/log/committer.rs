@@ -1,7 +1,8 @@
 //! The one task that writes the log.
 //!
-//! It takes what is queued, commits it in order with one fsync and then calls back in order. What arrives
-//! meanwhile waits for the next commit, so the busier the node the more entries share an fsync.
+//! It takes the queued operations, commits them in order with one fsync, and then calls back in order.
+//! Operations that arrive in the meantime wait for the next commit, so a busier node shares each fsync among
+//! more entries.
 
 use std::sync::Arc;
 
@@ -25,7 +26,7 @@ pub(super) struct Committer<E> {
 }
 
 impl<E: LogEntry> Committer<E> {
-    /// Runs until the store is closed or nobody holds it any more.
+    /// Runs until the store is closed or no handle on it is left.
     pub(super) async fn run(mut self) {
         let mut batch = Vec::new();
         while let Some(op) = self.queue.recv().await {
@@ -72,8 +73,8 @@ impl<E: LogEntry> Committer<E> {
                 }
             }
             Err((error, batch)) => {
-                // What is on disk now is unknown, so nothing is acknowledged from here on, not even what
-                // would succeed.
+                // The content of the disk is unknown now, so nothing is acknowledged from here on, not even
+                // an operation that would succeed.
                 self.shared.health.poison(&error);
                 for op in batch {
                     answer(op, Err(error.clone()));
@@ -82,7 +83,7 @@ impl<E: LogEntry> Committer<E> {
         }
     }
 
-    /// One commit, off this task. The operations come back for their callbacks.
+    /// Runs one commit, off this task. The operations come back for their callbacks.
     async fn write(&self, batch: Vec<Op<E>>) -> Result<Vec<Op<E>>, (StoreError, Vec<Op<E>>)> {
         if let Err(error) = self.shared.health.check() {
             return Err((error, batch));
@@ -95,12 +96,14 @@ impl<E: LogEntry> Committer<E> {
             Ok(()) => Ok(batch),
             Err(error) => Err((error, batch)),
         };
-        // Should the work be lost, its operations are lost with it; their callbacks then say so by being dropped.
+        // If the work is lost, its operations are lost with it. Dropping their callbacks then reports the
+        // failure.
         blocking(&self.run, work).await.unwrap_or_else(|error| Err((error, Vec::new())))
     }
 }
 
-/// Of what rides only the newest of each kind matters, and alone it is not worth an fsync.
+/// Of the operations without a waiter, only the newest of each kind matters. Alone, they are not worth an
+/// fsync.
 fn keep_newest<E>(batch: &mut Vec<Op<E>>) {
     let (mut committed, mut remembered) = (None, None);
     for op in batch.drain(..) {
@@ -119,7 +122,7 @@ fn answer<E>(op: Op<E>, result: Result<(), StoreError>) {
             drop(room);
             on_durable(result.map_err(Into::into));
         }
-        // Whoever asked may have gone away meanwhile.
+        // The caller may have gone away in the meantime.
         Op::Vote { done, .. }
         | Op::Truncate { done, .. }
         | Op::Generation { done, .. }

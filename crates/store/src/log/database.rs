@@ -21,14 +21,14 @@ use crate::identity::{Identity, Role, Stage};
 pub(crate) struct LogDatabase {
     database: Database,
     mark: Arc<Mark>,
-    /// As of the last commit.
+    /// The state after the last commit.
     state: Mutex<LogState>,
-    /// Bytes of the entries, as of the last commit. Counted anew at each opening.
+    /// Bytes of the entries after the last commit. They are counted anew at each opening.
     bytes: AtomicU64,
 }
 
 impl LogDatabase {
-    /// Which store `log.redb` belongs to, if it got as far as knowing that.
+    /// The store that `log.redb` belongs to; `None` if its creation was cut short before that was written.
     pub(crate) fn identity(disk: &dyn Disk, cache_bytes: usize) -> Result<Option<Identity>, StoreError> {
         let database = db::open(disk, LOG_FILE, cache_bytes)?;
         db::unpanicked(LOG_FILE, || {
@@ -38,7 +38,7 @@ impl LogDatabase {
         })?
     }
 
-    /// Makes the log of a new store whose registry is at `generation`.
+    /// Creates the log of a new store whose registry is at `generation`.
     pub(crate) fn create(
         disk: &dyn Disk,
         cache_bytes: usize,
@@ -56,13 +56,13 @@ impl LogDatabase {
             db::put(&mut store, db::STATE, &state.encode())?;
             write.open_table(ENTRIES).map_err(failed)?;
         }
-        // A crash before this leaves a registry that is still being created, and the creation starts over.
+        // A crash before this leaves a registry that is still being created, so the creation starts over.
         write.commit().map_err(failed)?;
         db::close(LOG_FILE, database)
     }
 
-    /// Opens the log of this store and reads all of it: every page, every checksum, no hole, nothing acknowledged
-    /// missing.
+    /// Opens the log of this store and reads all of it: every page and every checksum must be right, no entry
+    /// may be missing, and nothing that was acknowledged may be lost.
     pub(crate) fn open(
         disk: &dyn Disk,
         cache_bytes: usize,
@@ -82,7 +82,7 @@ impl LogDatabase {
         Ok((Self { database, mark: Arc::new(mark), state: Mutex::new(state.clone()), bytes }, state))
     }
 
-    /// What says which commit was the last that somebody was told of.
+    /// The mark, which says which commit was acknowledged last.
     pub(super) fn mark(&self) -> Arc<Mark> {
         self.mark.clone()
     }
@@ -99,10 +99,11 @@ impl LogDatabase {
 
     /// Carries out `ops` in order, with one fsync.
     ///
-    /// A crash before the commit's fsync leaves the log as before all of them, one after it leaves all of them.
-    /// Nobody has been told of any, so both are right. The mark says that somebody may have been told.
+    /// A crash before the commit's fsync leaves the log as it was before all of them; a crash after it leaves
+    /// it with all of them. None of them is acknowledged yet, so both are right. The mark says that one may
+    /// have been acknowledged.
     pub(super) fn commit<E: LogEntry>(&self, ops: &[Op<E>]) -> Result<(), StoreError> {
-        // Only the committer gets here, and its state only counts once it is durable.
+        // Only the committer gets here, and the new state counts only once it is durable.
         let mut current = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let mut state = current.clone();
         state.commit += 1;
@@ -161,7 +162,7 @@ fn carry_out<E: LogEntry>(
     Ok(())
 }
 
-/// The entries of `from..until` until they have `bytes_max`, at least one.
+/// The entries of `from..until` until they have `bytes_max`, but at least one.
 pub(super) fn read_entries<E: LogEntry>(
     read: &ReadTransaction,
     from: u64,
@@ -205,7 +206,7 @@ pub(super) fn read_entries<E: LogEntry>(
 
 /// Reads every page and every row.
 fn check(mut database: Database) -> Result<(Database, LogState, u64), StoreError> {
-    // After a clean end redb trusts its pages unread, its record of free ones included.
+    // After a clean end redb trusts its pages without reading them, its record of free pages included.
     match database.check_integrity() {
         Ok(true) => {}
         Ok(false) => return Err(StoreError::damaged(LOG_FILE, "its pages do not match their checksums")),
@@ -216,8 +217,8 @@ fn check(mut database: Database) -> Result<(Database, LogState, u64), StoreError
     Ok((database, state, bytes))
 }
 
-/// Reads every row once, and counts the entries' bytes. A torn commit is none of this function's business: redb has already gone back to the
-/// one before it.
+/// Reads every row once, and counts the entries' bytes. It does not handle a torn commit: redb has already
+/// gone back to the commit before it.
 fn load(database: &Database) -> Result<(LogState, u64), StoreError> {
     let read = database.begin_read().map_err(failed)?;
     let store = read.open_table(STORE).map_err(failed)?;

@@ -1,13 +1,13 @@
-//! What the log asks of an entry, and why one cannot be read back.
+//! What the log requires of an entry, and why one cannot be read back.
 
 use std::io;
 
 use assent_registry::UnknownVersionError;
 
-/// Told once, after the entries' fsync, or that there will be none.
+/// Called once: after the entries' fsync, or with an error if there will be none.
 pub type OnDurable = Box<dyn FnOnce(io::Result<()>) + Send>;
 
-/// What the log keeps. Cloning should be cheap: it happens on every read.
+/// An entry of the log. Cloning should be cheap, because every read clones.
 pub trait LogEntry: Clone + Send + Sync + 'static {
     /// The entry's place in the log.
     fn index(&self) -> u64;

@@ -1,16 +1,17 @@
 //! The mark beside the log: the number of its last acknowledged commit.
 //!
-//! redb commits with one fsync, so after a crash it takes the newest of two commits whose checksums hold. That
-//! is right for a torn commit that nobody was told of, and wrong for an acknowledged one in which a bit has
-//! flipped: the log would quietly forget it. The mark tells the two apart. It is written after the commit's
-//! fsync and before anyone is told, and so it is never ahead of what is durable. A log that is behind its mark has
-//! lost what it promised, and refuses to open.
+//! redb commits with one fsync, so after a crash it takes the newer of two commits whose checksums hold. That
+//! is right for a torn commit that was not acknowledged, and wrong for an acknowledged one in which a bit has
+//! flipped: the log would lose it without notice. The mark tells the two apart. It is written after the
+//! commit's fsync and before any callback, so it is never ahead of what is durable. A log that is behind its
+//! mark has lost what it acknowledged, and refuses to open.
 //!
-//! Written, it survives the process. To survive the power too it is synced, by a task of its own, so that nobody waits for
-//! a second fsync: a commit that is damaged and loses its mark has to be hit by both within that one fsync.
+//! Once written, the mark survives the end of the process. A task of its own syncs it, so that it also
+//! survives a loss of power and no caller waits for a second fsync. Only damage to both a commit and its mark
+//! within that one fsync goes unnoticed.
 //!
-//! Two slots of 40 bytes at 0 and 4096, written in turn: number (8, big endian) ‖ store id (16) ‖ the first 16
-//! bytes of BLAKE3 over those. A slot that does not check out says nothing.
+//! The file has two slots of 40 bytes, at 0 and 4096, written in turn: number (8, big endian) ‖ store id (16)
+//! ‖ the first 16 bytes of BLAKE3 over those. A slot whose hash does not match is ignored.
 
 use std::io;
 use std::sync::Arc;
@@ -35,7 +36,7 @@ pub(crate) struct Mark {
 }
 
 impl Mark {
-    /// Opens the mark of this store, and the highest number in it.
+    /// Opens the mark of this store. Answers it with the highest number in it.
     pub(crate) fn open(disk: &dyn Disk, store_id: [u8; 16]) -> Result<(Self, Option<u64>), StoreError> {
         let failed = |error: io::Error| StoreError::Unusable(format!("`{MARK_FILE}`: {error}"));
         let file = disk.open(MARK_FILE).map_err(failed)?;
@@ -65,13 +66,13 @@ impl Mark {
 
 impl Drop for Mark {
     fn drop(&mut self) {
-        // Nothing rests on it: what was written survives the process.
+        // No write depends on this: what was written survives the end of the process.
         let _ = self.file.close();
     }
 }
 
-/// Syncs the mark after each commit, one fsync at a time: commits that come meanwhile share the next. Ends with the
-/// committer, and at the first failure, which poisons the store.
+/// Syncs the mark after each commit, one fsync at a time: commits in the meantime share the next one. It ends
+/// with the committer, and at the first failure, which poisons the store.
 pub(super) async fn keep_synced(
     mark: Arc<Mark>,
     mut commits: watch::Receiver<()>,

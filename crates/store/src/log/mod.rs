@@ -1,7 +1,8 @@
 //! The Raft log: entries, vote and a few positions.
 //!
-//! Owns the queue, the committer and the newest entries in memory. Entries can be read as soon as `append`
-//! returns; they are durable when their callback is called, never before. Never interprets an entry.
+//! This module owns the queue, the committer and the newest entries in memory. Entries can be read as soon as
+//! `append` returns. They are durable when their callback is called, never before. The log never interprets
+//! an entry.
 
 mod committer;
 mod database;
@@ -62,11 +63,12 @@ impl<E> Clone for LogStore<E> {
     }
 }
 
-/// The queue's room is counted in units of this many bytes.
+/// The room in the queue is counted in units of this many bytes.
 const ROOM_UNIT: usize = 1024;
 
 impl<E: LogEntry> LogStore<E> {
-    /// Starts the committer, and what syncs the mark behind it. Has to be called inside a tokio runtime.
+    /// Starts the committer, and the task that syncs the mark after it. Must be called inside a tokio
+    /// runtime.
     pub(crate) fn start(
         database: LogDatabase,
         state: LogState,
@@ -99,7 +101,7 @@ impl<E: LogEntry> LogStore<E> {
     }
 
     /// Adds entries at the end of the log. They can be read when this returns; `on_durable` is called after
-    /// their fsync. Waits while too much is queued. On an error the callback is not called.
+    /// their fsync. If too much is queued, this waits. If this answers an error, the callback is not called.
     pub async fn append(&self, entries: Vec<E>, on_durable: OnDurable) -> Result<(), StoreError> {
         let bytes = entries.iter().map(LogEntry::size).fold(0, usize::saturating_add);
         let units = bytes.div_ceil(ROOM_UNIT).clamp(1, self.room_max);
@@ -121,7 +123,7 @@ impl<E: LogEntry> LogStore<E> {
     pub async fn save_vote(&self, vote: Bytes) -> Result<(), StoreError> {
         let (done, durable) = oneshot::channel();
         self.enqueue(|tail| {
-            // Readers see it at once: a reader that stops too early is harmless, one that goes on is not.
+            // Readers see it at once. A reader that stops too early is harmless; one that goes on is not.
             tail.vote = Some(vote.clone());
             Ok(Some(Op::Vote { value: vote, done }))
         })
@@ -129,7 +131,7 @@ impl<E: LogEntry> LogStore<E> {
         wait(durable).await
     }
 
-    /// Replaces the committed position. It becomes durable with whatever is written next.
+    /// Replaces the committed position. It becomes durable with the next write.
     pub async fn save_committed(&self, committed: Bytes) -> Result<(), StoreError> {
         self.enqueue(|tail| {
             tail.committed = Some(committed.clone());
@@ -138,7 +140,8 @@ impl<E: LogEntry> LogStore<E> {
         .await
     }
 
-    /// Replaces what is remembered beside the log, in the caller's encoding. It becomes durable with whatever is written next.
+    /// Replaces the value that is remembered beside the log, in the caller's encoding. It becomes durable
+    /// with the next write.
     pub async fn save_remembered(&self, remembered: Bytes) -> Result<(), StoreError> {
         self.enqueue(|tail| {
             tail.remembered = Some(remembered.clone());
@@ -147,7 +150,7 @@ impl<E: LogEntry> LogStore<E> {
         .await
     }
 
-    /// Replaces what is remembered beside the log; returns once that is durable.
+    /// Replaces the value that is remembered beside the log. Returns once it is durable.
     pub async fn save_remembered_now(&self, remembered: Bytes) -> Result<(), StoreError> {
         let (done, durable) = oneshot::channel();
         self.enqueue(|tail| {
@@ -175,8 +178,8 @@ impl<E: LogEntry> LogStore<E> {
         wait(durable).await
     }
 
-    /// Removes every entry up to `upto` and keeps `position`, the caller's name for it. Readers no longer see
-    /// them when this returns; the disk follows.
+    /// Removes every entry up to `upto` and keeps `position`, the caller's name for it. When this returns,
+    /// readers no longer see the entries; they leave the disk later.
     pub async fn purge(&self, upto: u64, position: Bytes) -> Result<(), StoreError> {
         self.enqueue(|tail| {
             let news = tail.purge(upto, position.clone());
@@ -192,8 +195,8 @@ impl<E: LogEntry> LogStore<E> {
         wait(durable).await
     }
 
-    /// The entries of `from..until` as far as the log has them. Stops early once they take `bytes_max`, but not
-    /// before the first. Mostly answered from memory; what is not is read through blocking work.
+    /// The entries of `from..until` as far as the log has them. Stops early once they take `bytes_max`, but
+    /// answers at least one. Most come from memory; the others are read through blocking work.
     pub async fn read(&self, from: u64, until: u64, bytes_max: usize) -> Result<Vec<E>, StoreError> {
         let (located, read) = {
             let state = self.shared.lock();
@@ -223,12 +226,12 @@ impl<E: LogEntry> LogStore<E> {
         Ok(found)
     }
 
-    /// The entries of `from..until` that are in memory, the newest ones. Reads nothing from the disk.
+    /// The newest entries of `from..until`: those that are in memory. Reads nothing from the disk.
     pub fn recent(&self, from: u64, until: u64) -> Vec<E> {
         self.shared.lock().tail.locate(from, until, usize::MAX).in_memory
     }
 
-    /// First and last index, if there are entries.
+    /// The first and the last index, if there are entries.
     pub fn range(&self) -> Option<(u64, u64)> {
         self.shared.lock().tail.range()
     }
@@ -248,7 +251,7 @@ impl<E: LogEntry> LogStore<E> {
         self.shared.lock().tail.committed.clone()
     }
 
-    /// What was last given to be remembered of others.
+    /// The remembered value saved last.
     pub fn remembered(&self) -> Option<Bytes> {
         self.shared.lock().tail.remembered.clone()
     }
@@ -258,7 +261,7 @@ impl<E: LogEntry> LogStore<E> {
         self.shared.lock().tail.purged.as_ref().map(|(_, position)| position.clone())
     }
 
-    /// How much was done since the store was opened.
+    /// What the log has done since the store was opened.
     pub fn counters(&self) -> LogCounters {
         LogCounters {
             appends: self.shared.appends.load(Ordering::Relaxed),
@@ -267,11 +270,11 @@ impl<E: LogEntry> LogStore<E> {
         }
     }
 
-    /// Commits what is queued and closes the log. Later calls fail.
+    /// Commits what is queued and closes the log. Every later call fails.
     pub async fn close(&self) -> Result<(), StoreError> {
         let (done, closed) = oneshot::channel();
         if self.queue.send(Op::Close { done }).await.is_ok() {
-            // The receiver answers before it drops the database, so wait until it has.
+            // The receiver answers before it drops the database, so this waits until it has done so.
             let outcome = wait(closed).await;
             self.queue.closed().await;
             return outcome;
@@ -279,7 +282,8 @@ impl<E: LogEntry> LogStore<E> {
         Ok(())
     }
 
-    /// Changes the state and queues what it takes to make that durable, both in the same order for all callers.
+    /// Changes the state and queues the operation that makes the change durable, both in the same order for
+    /// all callers.
     async fn enqueue(
         &self,
         change: impl FnOnce(&mut Tail<E>) -> Result<Option<Op<E>>, StoreError>,

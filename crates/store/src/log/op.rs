@@ -6,7 +6,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use super::entry::OnDurable;
 use crate::StoreError;
 
-/// Told when an operation is durable.
+/// Is sent when an operation is durable.
 pub(super) type Done = oneshot::Sender<Result<(), StoreError>>;
 
 /// One change of the log.
@@ -15,9 +15,10 @@ pub(super) enum Op<E> {
     Append { entries: Vec<E>, bytes: usize, append: u64, on_durable: OnDurable, room: OwnedSemaphorePermit },
     /// Replaces the vote.
     Vote { value: Bytes, done: Done },
-    /// Replaces the committed position; rides with the next commit that something else asks for.
+    /// Replaces the committed position. It becomes durable with the next commit that another operation needs.
     Committed { value: Bytes },
-    /// Replaces what is remembered beside the log; rides as well, unless somebody waits for it.
+    /// Replaces the value remembered beside the log. If there is no waiter, it becomes durable like
+    /// `Committed`.
     Remembered { value: Bytes, done: Option<Done> },
     /// Removes the entries from `from` on.
     Truncate { from: u64, done: Done },
@@ -38,7 +39,7 @@ impl<E> Op<E> {
         }
     }
 
-    /// Whether nobody waits for it: it becomes durable with what is written next.
+    /// Whether no caller waits for it, so that it may become durable with the next write.
     pub(super) fn has_no_waiter(&self) -> bool {
         matches!(self, Op::Committed { .. } | Op::Remembered { done: None, .. })
     }

@@ -17,17 +17,17 @@ pub(super) struct Shared<E> {
     pub(super) commits: AtomicU64,
 }
 
-/// What is read and changed under one lock.
+/// The state that is read and changed under one lock.
 pub(super) struct State<E> {
     pub(super) tail: Tail<E>,
-    /// Gone once the log is closed.
+    /// `None` once the log is closed.
     pub(super) database: Option<Arc<LogDatabase>>,
 }
 
 impl<E> Shared<E> {
-    /// The state, for as long as the answer is held.
+    /// The state, locked for as long as the answer is held.
     pub(super) fn lock(&self) -> MutexGuard<'_, State<E>> {
-        // No code that holds it can leave the state half changed by panicking.
+        // No code that holds the lock can panic and leave the state half changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -36,14 +36,14 @@ impl<E> Shared<E> {
         self.lock().database.clone().ok_or(StoreError::Closed)
     }
 
-    /// Closes the log to every handle.
+    /// Closes the log for every handle.
     pub(super) fn close(&self) {
         self.lock().database = None;
     }
 }
 
 impl<E: LogEntry> Shared<E> {
-    /// A commit is durable that held appends up to this one.
+    /// A commit that is durable contained the appends up to this one.
     pub(super) fn committed(&self, append: Option<u64>) {
         self.commits.fetch_add(1, Ordering::Relaxed);
         if let Some(append) = append {

@@ -1,7 +1,7 @@
 //! The log's one row beside its entries.
 //!
-//! Everything small is in it, so that a commit writes one row, and so that nothing of it can go missing alone: a
-//! vote that is not found would be a vote that can be given twice.
+//! All small values are in it, so that a commit writes one row, and so that none of them can be lost alone:
+//! if a vote were lost, the node could vote twice.
 
 use bytes::Bytes;
 
@@ -12,7 +12,7 @@ use crate::database::LOG_FILE;
 /// The newest version of the row, and the one that is written. To add one: `docs/formats.md`.
 pub const VERSION: u8 = 1;
 
-/// What the log is, apart from the entries themselves.
+/// The state of the log, apart from the entries themselves.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct LogState {
     /// Counts commits; the mark repeats it.
@@ -25,13 +25,13 @@ pub(crate) struct LogState {
     pub(crate) purged: Option<(u64, Bytes)>,
     pub(crate) vote: Option<Bytes>,
     pub(crate) committed: Option<Bytes>,
-    /// What is remembered of others, in the caller's encoding.
+    /// The value that is remembered beside the log, in the caller's encoding.
     pub(crate) remembered: Option<Bytes>,
 }
 
 impl LogState {
-    /// The row's value: version, commit and generation; then range, purged, vote, committed and remembered, each behind a
-    /// byte that says whether it is there.
+    /// The row's value: version, commit and generation; then range, purged, vote, committed and remembered,
+    /// each behind a byte that says whether it is there.
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![VERSION];
         bytes.extend_from_slice(&self.commit.to_be_bytes());
@@ -55,7 +55,7 @@ impl LogState {
         bytes
     }
 
-    /// Reads the row. A version that this build does not know is told apart from damage.
+    /// Reads the row. An unknown version is an error of its own, different from damage.
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
         let damaged = |problem: CodecProblem| StoreError::damaged(LOG_FILE, problem);
         let mut reader = Reader::new(bytes);
@@ -66,7 +66,7 @@ impl LogState {
         }
     }
 
-    /// Reads what follows version 1.
+    /// Reads the rest of a row of version 1.
     fn read(mut reader: Reader<'_>) -> Result<Self, CodecProblem> {
         let (commit, generation) = (reader.u64()?, reader.u64()?);
         let range = if flag(&mut reader)? { Some((reader.u64()?, reader.u64()?)) } else { None };
@@ -105,7 +105,7 @@ fn flag(reader: &mut Reader<'_>) -> Result<bool, CodecProblem> {
     match reader.u8()? {
         0 => Ok(false),
         1 => Ok(true),
-        _ => Err("it is neither there nor absent"),
+        _ => Err("a presence byte is neither 0 nor 1"),
     }
 }
 

@@ -1,7 +1,8 @@
-//! What the log is right now, ahead of what is on disk: its range, its newest entries and its small values.
+//! The present state of the log, ahead of what is on disk: its range, its newest entries and its small
+//! values.
 //!
-//! Invariant: the slots are the log's last entries without a hole, and every entry that is not durable yet is
-//! among them. So what lies before the slots is on disk as it is, whatever still waits for the committer.
+//! Invariant: the slots are the log's last entries without a gap, and every entry that is not durable yet is
+//! among them. So the entries before the slots are on disk unchanged, whatever still waits for the committer.
 
 use std::collections::VecDeque;
 
@@ -33,11 +34,11 @@ struct Slot<E> {
     append: u64,
 }
 
-/// Where a range of entries is to be found.
+/// Where the entries of a range are.
 pub(super) struct Located<E> {
     /// `from..until` is on disk.
     pub(super) on_disk: Option<(u64, u64)>,
-    /// What follows it.
+    /// The entries that follow it.
     pub(super) in_memory: Vec<E>,
 }
 
@@ -66,7 +67,7 @@ impl<E: LogEntry> Tail<E> {
         let mut expected = match (self.range, &self.purged) {
             (Some((_, last)), _) => Some(last.saturating_add(1)),
             (None, Some((purged, _))) => Some(purged.saturating_add(1)),
-            // An empty log starts anywhere: after a snapshot it does not start at 0.
+            // An empty log may start at any index: after a snapshot it does not start at 0.
             (None, None) => None,
         };
         for entry in entries {
@@ -88,7 +89,7 @@ impl<E: LogEntry> Tail<E> {
         Ok(append)
     }
 
-    /// Forgets the slots that are durable and too many. Appends up to `append` are durable.
+    /// Drops the slots that are durable and beyond the bound of memory. Appends up to `append` are durable.
     pub(super) fn durable(&mut self, append: u64) {
         while self.slots_bytes > self.recent_bytes_max {
             match self.slots.front() {
@@ -101,7 +102,7 @@ impl<E: LogEntry> Tail<E> {
         }
     }
 
-    /// Removes everything from `from` on. Answers whether there was anything.
+    /// Removes everything from `from` on. Answers whether anything was removed.
     pub(super) fn truncate(&mut self, from: u64) -> bool {
         let Some((first, last)) = self.range else { return false };
         if from > last {
@@ -117,7 +118,7 @@ impl<E: LogEntry> Tail<E> {
         true
     }
 
-    /// Removes everything up to `upto`. Answers whether that is news.
+    /// Removes everything up to `upto`. Answers whether this changed anything.
     pub(super) fn purge(&mut self, upto: u64, position: Bytes) -> bool {
         if self.purged.as_ref().is_some_and(|(purged, _)| *purged >= upto) {
             return false;
@@ -137,8 +138,8 @@ impl<E: LogEntry> Tail<E> {
         true
     }
 
-    /// Where `from..until` is to be found, as far as the log has it. The part in memory ends once it has
-    /// `bytes_max`, but has at least one entry if nothing is on disk.
+    /// Where `from..until` is, as far as the log has it. The part in memory ends once it has `bytes_max`, but
+    /// has at least one entry if none is on disk.
     pub(super) fn locate(&self, from: u64, until: u64, bytes_max: usize) -> Located<E> {
         let nothing = Located { on_disk: None, in_memory: Vec::new() };
         let Some((first, last)) = self.range else { return nothing };

@@ -12,7 +12,7 @@ use crate::checksum::seal;
 
 type OpenTable<'t> = redb::Table<'t, &'static [u8], &'static [u8]>;
 
-/// Reads and writes inside a transaction that nobody else sees yet. A table is opened when it is first used.
+/// Reads and writes inside a transaction that no other reader sees yet. A table is opened at its first use.
 pub(super) struct Batch<'t> {
     write: &'t WriteTransaction,
     tables: RefCell<[Option<OpenTable<'t>>; Table::ALL.len()]>,

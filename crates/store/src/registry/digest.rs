@@ -1,8 +1,8 @@
-//! A digest of every row of the registry, to compare nodes by.
+//! A digest of every row of the registry, by which nodes are compared.
 //!
-//! It covers table, key and value of each row, in the order of the tables' numbers and of the keys, and nothing that
-//! differs from node to node: not the file, its generation, nor the order in which the rows were written. It reads one
-//! view row by row and keeps none. Its cost is that of reading everything.
+//! It covers table, key and value of each row, in the order of the tables' numbers and of the keys. It covers
+//! nothing that differs between nodes: not the file, its generation, or the order in which the rows were
+//! written. It reads one view row by row and keeps no row, so it costs as much as reading everything.
 
 use blake3::Hasher;
 
@@ -23,7 +23,7 @@ pub struct RegistryDigest {
 }
 
 impl RegistryDigest {
-    /// That of rows in memory: a store that holds the same has the same.
+    /// The digest of rows in memory. A store that holds the same rows has the same digest.
     pub fn of(rows: &MemoryRows) -> Self {
         let mut digester = Digester::new();
         for (table, key, value) in rows.iter() {
@@ -34,8 +34,8 @@ impl RegistryDigest {
 }
 
 impl RegistryView {
-    /// Digests every row of this view. Blocks, as long as it takes to read them all. A row that does not match its
-    /// checksum is an error.
+    /// Digests every row of this view. Blocks as long as reading all rows takes. A row that does not match
+    /// its checksum is an error.
     pub fn digest(&self) -> Result<RegistryDigest, StoreError> {
         let mut digester = Digester::new();
         for table in Table::ALL {
@@ -49,7 +49,7 @@ impl RegistryView {
     }
 }
 
-/// Takes rows in their order.
+/// Takes rows in order.
 struct Digester {
     hasher: Hasher,
     rows: u64,
@@ -61,7 +61,7 @@ impl Digester {
     }
 
     fn row(&mut self, table: Table, key: &[u8], value: &[u8]) {
-        // Lengths in front: no two different lists of rows have the same bytes.
+        // Each part has its length in front, so two different lists of rows never have the same bytes.
         self.hasher.update(&[table as u8]);
         for part in [key, value] {
             self.hasher.update(&(part.len() as u64).to_be_bytes());

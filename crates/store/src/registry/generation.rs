@@ -1,4 +1,5 @@
-//! One file of the registry. A snapshot's installation replaces the file as a whole, hence generations.
+//! One file of the registry. The installation of a snapshot replaces the whole file, so each file is a
+//! generation.
 
 use std::sync::Arc;
 
@@ -24,7 +25,7 @@ pub(crate) fn file_name(number: u64) -> String {
     format!("{PREFIX}{number}{SUFFIX}")
 }
 
-/// Every registry file there is, with its generation.
+/// Every registry file on the disk, with its generation.
 pub(crate) fn files(disk: &dyn Disk) -> Result<Vec<(String, u64)>, StoreError> {
     let names = disk.list().map_err(StoreError::unusable)?;
     let mut files: Vec<_> = names
@@ -46,7 +47,7 @@ pub(crate) struct Generation {
 }
 
 impl Generation {
-    /// Makes an empty file in stage creating, with all its tables.
+    /// Creates an empty file in the stage `Creating`, with all its tables.
     pub(crate) fn create(
         disk: &dyn Disk,
         number: u64,
@@ -69,7 +70,7 @@ impl Generation {
         Ok(Self { number, file, database })
     }
 
-    /// Opens an existing file. `None` for the identity means that its creation never got that far.
+    /// Opens an existing file. If the identity is `None`, its creation was cut short before that was written.
     pub(crate) fn open(
         disk: &dyn Disk,
         number: u64,
@@ -96,7 +97,7 @@ impl Generation {
         Ok((Self { number, file, database }, identity))
     }
 
-    /// Puts the file in use: durable, and quick to open after a crash.
+    /// Puts the file in use: makes it durable, and quick to open after a crash.
     pub(crate) fn make_ready(&self, store_id: [u8; 16], applied: Option<&[u8]>) -> Result<(), StoreError> {
         let mut write = self.database.begin_write().map_err(failed)?;
         write.set_durability(Durability::Immediate).map_err(failed)?;
@@ -121,5 +122,5 @@ impl Generation {
     }
 }
 
-/// A generation that readers share; the last one to let go closes the file.
+/// A generation that readers share. When the last reader drops it, the file is closed.
 pub(crate) type SharedGeneration = Arc<Generation>;

@@ -1,8 +1,8 @@
-//! What is asked of a received registry before it takes the place of the one in use.
+//! The check of a received registry before it replaces the one in use.
 
 use std::sync::Arc;
 
 use assent_registry::Rows;
 
-/// Looks at a received registry and says why it must not be installed, if so.
+/// Checks a received registry. Answers why it must not be installed, if it must not.
 pub type SnapshotGuard = Arc<dyn Fn(&dyn Rows) -> Result<(), String> + Send + Sync>;

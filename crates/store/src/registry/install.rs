@@ -10,17 +10,19 @@ use crate::blocking::blocking;
 use crate::snapshot::StagedSnapshot;
 
 impl RegistryStore {
-    /// Replaces the registry by `staged`, if it is complete and `guard` agrees. Views that are open keep showing
-    /// the old one. The caller lets nothing be written meanwhile; a write that comes all the same is refused.
+    /// Replaces the registry by `staged`, if it is complete and `guard` accepts it. Open views keep showing
+    /// the old one. The caller must let nothing be written in the meantime; a write that comes anyway is
+    /// refused.
     pub async fn install(&self, staged: StagedSnapshot, guard: SnapshotGuard) -> Result<(), StoreError> {
         let mut installing = Installing::begin(self)?;
         let store = self.clone();
         let run = &self.inner.run;
         let staged = blocking(run, move || store.prepare(staged, &guard)).await??;
 
-        // The one durable step that decides. A crash before it leaves the old generation, and a file that the
-        // next start removes; a crash after it leaves the new generation, and the old file to be removed.
-        // If it fails or is dropped halfway, nobody knows which, so both files stay and the store stops.
+        // This one durable step decides. A crash before it leaves the old generation, and a file that the
+        // next start removes. A crash after it leaves the new generation, and the old file to be removed. If
+        // the step fails or is dropped halfway, either may be on disk, so both files stay and the store
+        // stops.
         installing.decided = true;
         self.inner.flips.flip(staged.number()).await?;
 
@@ -28,7 +30,7 @@ impl RegistryStore {
         blocking(run, move || store.swap(staged, installing)).await?
     }
 
-    /// Guards the snapshot and makes its file durable and ready.
+    /// Checks the snapshot with `guard`, and makes its file durable and ready.
     fn prepare(
         &self,
         mut staged: StagedSnapshot,
@@ -49,7 +51,7 @@ impl RegistryStore {
         Ok(staged)
     }
 
-    /// From here on the new generation is what everyone sees.
+    /// Makes the new generation visible to every reader.
     fn swap(&self, staged: StagedSnapshot, mut installing: Installing) -> Result<(), StoreError> {
         let new = staged.generation()?;
         let old = {
@@ -63,7 +65,7 @@ impl RegistryStore {
         if let Some(old) = old
             && let Err(error) = self.inner.disk.remove(&old.file)
         {
-            // Need not succeed: the next start removes it, as it does after a crash here.
+            // This need not succeed: the next start removes the file, as it does after a crash here.
             tracing::warn!(file = old.file, %error, "an old registry file could not be removed");
         }
         Ok(())

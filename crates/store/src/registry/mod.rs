@@ -1,9 +1,9 @@
 //! The registry's rows.
 //!
-//! Owns the current generation and when it is made durable. A batch is one transaction: visible to the next
-//! view when `write` returns, durable with the next flush. A crash takes the registry back to its last flush,
-//! rows and applied position alike, and the Raft log replays the rest; so the log may only be purged up to a
-//! position that was flushed, which is why [`RegistryStore::snapshot`] flushes first.
+//! This module owns the current generation and when it is made durable. A batch is one transaction: it is
+//! visible to the next view when `write` returns, and durable with the next flush. A crash takes the registry
+//! back to its last flush, rows and applied position alike, and the Raft log replays the rest. So the log may
+//! only be purged up to a position that was flushed, which is why [`RegistryStore::snapshot`] flushes first.
 
 mod batch;
 mod digest;
@@ -43,7 +43,7 @@ struct Inner {
     health: Health,
     run: RunBlocking,
     options: StoreOptions,
-    /// Gone once the registry is closed.
+    /// `None` once the registry is closed.
     current: RwLock<Option<SharedGeneration>>,
     writer: Mutex<Writer>,
     /// The number that the next staged snapshot gets.
@@ -51,7 +51,7 @@ struct Inner {
     flips: Box<dyn FlipGeneration>,
 }
 
-/// What has been written since the last flush. Whoever holds its lock is the one writer.
+/// What was written since the last flush. The holder of its lock is the one writer.
 #[derive(Default)]
 struct Writer {
     unflushed_batches: u32,
@@ -59,7 +59,8 @@ struct Writer {
     installing: bool,
 }
 
-/// How an installation becomes durable: by an entry in the log's database. Spares this type the log's entry type.
+/// How an installation becomes durable: by an entry in the log's database. The trait hides the log's entry
+/// type from this one.
 trait FlipGeneration: Send + Sync {
     fn flip(&self, number: u64) -> futures_util::future::BoxFuture<'_, Result<(), StoreError>>;
 }
@@ -100,14 +101,14 @@ impl RegistryStore {
         }
     }
 
-    /// The registry as it is now. Opening one is cheap.
+    /// The registry as it is now. Opening a view is cheap.
     pub fn view(&self) -> Result<RegistryView, StoreError> {
         self.inner.health.check()?;
         RegistryView::open(self.current()?)
     }
 
-    /// Writes one batch: all that `change` does, and `applied` as the new applied position if one is given; or,
-    /// if `change` answers an error, nothing. Blocks, and waits for other writers.
+    /// Writes one batch: everything that `change` does, and `applied` as the new applied position if one is
+    /// given. If `change` answers an error, nothing is written. Blocks, and waits for other writers.
     pub fn write<T, E>(
         &self,
         applied: Option<&[u8]>,
@@ -138,8 +139,8 @@ impl RegistryStore {
             if let Some(applied) = applied {
                 db::put(&mut write.open_table(STORE).map_err(failed)?, db::APPLIED, applied)?;
             }
-            // A crash after a commit that is not durable takes this batch back, and others since the last
-            // durable one with it, never a part of one.
+            // A crash after a commit that is not durable takes back this batch and all others since the last
+            // durable one, but never a part of one.
             let durability = if durable { Durability::Immediate } else { Durability::None };
             write.set_durability(durability).map_err(failed)?;
             write.set_quick_repair(durable);
@@ -150,13 +151,13 @@ impl RegistryStore {
         Ok(outcome)
     }
 
-    /// Makes every batch so far durable. Does nothing if they are. Blocks.
+    /// Makes every batch so far durable. Does nothing if they are durable already. Blocks.
     pub fn flush(&self) -> Result<(), StoreError> {
         let mut writer = self.writer();
         self.flush_locked(&mut writer)
     }
 
-    /// The registry as it is now, durably, to be sent to another node. Blocks.
+    /// The registry as it is now, made durable, for sending to another node. Blocks.
     pub fn snapshot(&self) -> Result<SnapshotSource, StoreError> {
         let mut writer = self.writer();
         self.flush_locked(&mut writer)?;
@@ -165,15 +166,15 @@ impl RegistryStore {
         SnapshotSource::new(view, applied)
     }
 
-    /// Stops the store for good if `error` says that only another build can go on. Whoever owns the store then ends, with this
-    /// error as the reason.
+    /// Stops the store for good if `error` says that only another build can continue. The owner of the store
+    /// then ends, with this error as the reason.
     pub fn stop_at_unknown_version(&self, error: &StoreError) {
         if error.takes_another_build() {
             self.inner.health.poison(error);
         }
     }
 
-    /// Begins to receive a snapshot, beside the current generation. Blocks.
+    /// Starts to receive a snapshot, beside the current generation. Blocks.
     pub fn stage(&self, header: SnapshotHeader) -> Result<StagedSnapshot, StoreError> {
         self.inner.health.check()?;
         let number = self.inner.next_generation.fetch_add(1, Ordering::Relaxed);
@@ -188,7 +189,7 @@ impl RegistryStore {
         )
     }
 
-    /// Flushes and closes the registry. Later calls fail; views that are open stay usable. Blocks.
+    /// Flushes and closes the registry. Every later call fails; open views stay usable. Blocks.
     pub fn close(&self) -> Result<(), StoreError> {
         let mut writer = self.writer();
         let flushed = match self.current() {
@@ -215,11 +216,11 @@ impl RegistryStore {
     }
 
     fn writer(&self) -> MutexGuard<'_, Writer> {
-        // A batch that panicked was rolled back by its transaction and changed no counter.
+        // If a batch panicked, its transaction rolled it back and no counter changed.
         self.inner.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A failed write ends all writing.
+    /// Records that a failed write ends all writing.
     fn poisoned(&self, error: StoreError) -> StoreError {
         self.inner.health.poison(&error);
         error

@@ -14,12 +14,12 @@ use crate::database::{self as db, STORE, failed};
 
 type OpenTable = ReadOnlyTable<&'static [u8], &'static [u8]>;
 
-/// The registry as it was when the view was opened, whatever is written or installed since. Every value's
-/// checksum is checked on each read. While it is open redb cannot reuse the pages it shows: let go of it soon.
+/// The registry as it was when the view was opened, whatever is written or installed since. Every read checks
+/// the value's checksum. While a view is open, redb cannot reuse the pages that it shows, so drop it soon.
 pub struct RegistryView {
     read: ReadTransaction,
     tables: [OnceLock<OpenTable>; Table::ALL.len()],
-    /// Dropped last: the file stays open as long as somebody reads it.
+    /// It is dropped last: the file stays open as long as the view reads it.
     generation: SharedGeneration,
 }
 
@@ -29,7 +29,7 @@ impl RegistryView {
         Ok(Self { read, tables: std::array::from_fn(|_| OnceLock::new()), generation })
     }
 
-    /// What was last given as the applied position, in this state.
+    /// The applied position in this state, as it was last given.
     pub fn applied(&self) -> Result<Option<Vec<u8>>, StoreError> {
         let table = self.read.open_table(STORE).map_err(failed)?;
         db::get(&table, &self.generation.file, db::APPLIED)
@@ -96,7 +96,7 @@ pub(crate) fn scan(
         .collect()
 }
 
-/// The value in a stored row, or the refusal to believe it.
+/// The value in a stored row, or the error that it is damaged.
 pub(crate) fn value(table: Table, key: &[u8], stored: &[u8]) -> Result<Vec<u8>, RowError> {
     match unseal(table.name(), key, stored) {
         Some(value) => Ok(value.to_vec()),
@@ -104,7 +104,7 @@ pub(crate) fn value(table: Table, key: &[u8], stored: &[u8]) -> Result<Vec<u8>, 
     }
 }
 
-/// A redb error as the registry takes it.
+/// A redb error as an error of the registry.
 pub(crate) fn unreadable(error: impl Into<redb::Error>) -> RowError {
     RowError::Unreadable(error.into().to_string())
 }

@@ -1,9 +1,8 @@
-//! What a snapshot's parts are, as bytes, and the digests that hold them together.
+//! The parts of a snapshot as bytes, and the digests that bind them together.
 //!
-//! Each part starts with a version and its kind. A part of a version that this build does not know is told apart from a
-//! damaged one. A chunk's digest covers its index and its rows; the summary's
-//! digest covers the header, every chunk's digest in order and the counts. Digests are BLAKE3 with a context
-//! of their own.
+//! Each part starts with a version and its kind. An unknown version is an error of its own, different from
+//! damage. A chunk's digest covers its index and its rows. The summary's digest covers the header, every
+//! chunk's digest in order and the counts. Each digest is BLAKE3 with a context of its own.
 
 use blake3::Hasher;
 
@@ -21,35 +20,35 @@ const SUMMARY: u8 = 3;
 const CHUNK_CONTEXT: &str = "assent 2026-11-22 snapshot chunk v1";
 const SUMMARY_CONTEXT: &str = "assent 2026-11-22 snapshot summary v1";
 
-/// Rows in a chunk take at most this many bytes, unless there is a single one.
+/// The rows in a chunk take at most this many bytes, unless there is only one row.
 pub(super) const CHUNK_BYTES_MAX: usize = 256 * 1024;
-/// A received chunk's rows may take this many: the largest single row and some.
+/// The rows of a received chunk may take this many bytes: more than the largest single row.
 const CHUNK_BYTES_ACCEPTED: usize = 2 * CHUNK_BYTES_MAX;
 
-/// How a snapshot begins.
+/// The first part of a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SnapshotHeader {
     /// The applied position, in the caller's encoding; empty before anything was applied.
     pub applied: Vec<u8>,
-    /// How many rows are to come. For people: what came is counted and judged by the summary.
+    /// How many rows follow. This is for people: the summary decides whether all rows came.
     pub rows: u64,
 }
 
-/// Some rows, in order.
+/// The second part of a snapshot, many times: some rows, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SnapshotChunk {
-    /// Counts from 0.
+    /// The chunk's number, from 0.
     pub index: u64,
     /// The rows' bytes: table (1), key, value, each with its length (4) in front.
     pub rows: Vec<u8>,
-    /// Covers the two.
+    /// Covers the index and the rows.
     pub digest: [u8; 32],
 }
 
-/// How a snapshot ends.
+/// The last part of a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SnapshotSummary {
-    /// How many chunks there were.
+    /// How many chunks came before it.
     pub chunks: u64,
     /// How many rows were in them.
     pub rows: u64,
@@ -75,13 +74,13 @@ impl SnapshotHeader {
 }
 
 impl SnapshotChunk {
-    /// Seals `rows` as chunk `index`.
+    /// Makes chunk `index` of `rows`, with its digest.
     pub(super) fn new(index: u64, rows: Vec<u8>) -> Self {
         let digest = chunk_digest(index, &rows);
         Self { index, rows, digest }
     }
 
-    /// Checks that the rows are those that were sealed.
+    /// Checks that index and rows match the digest.
     pub(super) fn verify(&self) -> Result<(), StoreError> {
         if self.rows.len() > CHUNK_BYTES_ACCEPTED {
             return Err(StoreError::Snapshot(format!("chunk {} is too large", self.index)));
@@ -102,7 +101,7 @@ impl SnapshotChunk {
         bytes
     }
 
-    /// Reads a chunk. Its digest is checked when it is written.
+    /// Reads a chunk. Its digest is checked later, when the chunk is written.
     pub fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
         part(bytes, CHUNK, "chunk", |reader| {
             Ok(Self { index: reader.u64()?, digest: reader.array()?, rows: reader.bytes()?.to_vec() })
@@ -128,7 +127,7 @@ impl SnapshotSummary {
     }
 }
 
-/// Adds up the summary, at the sender and at the receiver alike.
+/// Computes the summary, both at the sender and at the receiver.
 #[derive(Debug)]
 pub(super) struct Summing {
     hasher: Hasher,
@@ -208,7 +207,7 @@ fn part<T>(
         return Err(StoreError::unknown_version(&format!("a snapshot's {name}"), version, VERSION));
     }
     if reader.u8().map_err(unreadable)? != kind {
-        return Err(unreadable("it is another part"));
+        return Err(unreadable("it is a different part of a snapshot"));
     }
     let value = read(&mut reader).map_err(unreadable)?;
     reader.finish().map_err(unreadable)?;

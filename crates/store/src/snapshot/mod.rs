@@ -1,7 +1,7 @@
-//! A registry on its way from one node to another: a header, chunks, a summary.
+//! A registry that is sent from one node to another: a header, chunks, a summary.
 //!
-//! Nothing is written to a file at the sender: chunks are cut from a read transaction as they are sent. The
-//! receiver writes each into the next generation's file. Neither holds more than a chunk in memory.
+//! The sender writes no file: it cuts chunks from a read transaction as it sends them. The receiver writes
+//! each chunk into the next generation's file. Neither holds more than one chunk in memory.
 
 mod codec;
 mod source;

@@ -10,8 +10,8 @@ use crate::StoreError;
 use crate::registry::RegistryView;
 use crate::registry::view::{unreadable, value};
 
-/// A registry at a position that is durable here. Clones share the view; as long as one lives, redb cannot reuse
-/// the pages that it shows.
+/// A registry at a position that is durable here. Clones share the view. As long as one clone lives, redb
+/// cannot reuse the pages that the view shows.
 #[derive(Debug, Clone)]
 pub struct SnapshotSource {
     view: Arc<RegistryView>,
@@ -33,12 +33,12 @@ impl SnapshotSource {
         &self.applied
     }
 
-    /// What to send first.
+    /// The part to send first.
     pub fn header(&self) -> SnapshotHeader {
         SnapshotHeader { applied: self.applied.clone(), rows: self.rows }
     }
 
-    /// What to send next.
+    /// The parts to send after the header.
     pub fn chunks(&self) -> SnapshotChunks {
         SnapshotChunks {
             view: self.view.clone(),
@@ -48,7 +48,7 @@ impl SnapshotSource {
     }
 }
 
-/// Cuts a registry into chunks. Each is read when it is asked for; none is kept.
+/// Cuts a registry into chunks. Each chunk is read when it is asked for, and none is kept.
 #[derive(Debug)]
 pub struct SnapshotChunks {
     view: Arc<RegistryView>,
@@ -58,8 +58,8 @@ pub struct SnapshotChunks {
 }
 
 impl SnapshotChunks {
-    /// The next chunk, `None` after the last. Blocks. A row that does not match its checksum is an error: what
-    /// is damaged here is not spread.
+    /// The next chunk; `None` after the last. Blocks. A row that does not match its checksum is an error, so
+    /// damage here is not sent to another node.
     pub fn next_chunk(&mut self) -> Result<Option<SnapshotChunk>, StoreError> {
         let mut rows = Vec::new();
         let mut count = 0;
@@ -81,17 +81,17 @@ impl SnapshotChunks {
         Ok(Some(chunk))
     }
 
-    /// How many rows are in the chunks so far.
+    /// How many rows the chunks so far held.
     pub fn rows(&self) -> u64 {
         self.summing.rows()
     }
 
-    /// What to send after the last chunk.
+    /// The part to send after the last chunk.
     pub fn summary(&self) -> SnapshotSummary {
         self.summing.summary()
     }
 
-    /// Adds the table's rows as far as there is room. Answers the first key that there was none for.
+    /// Adds rows of the table as far as there is room. Answers the first key that found no room.
     fn fill(
         &self,
         table: Table,

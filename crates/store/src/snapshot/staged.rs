@@ -16,10 +16,10 @@ use crate::disk::Disk;
 use crate::health::Health;
 use crate::registry::generation::{Generation, SharedGeneration, definition, file_name};
 
-/// Bytes of chunks after which the file is made durable, so that the last step does not take long.
+/// Bytes of chunks after which the file is made durable, so that the last step is short.
 const STEP_BYTES: usize = 16 << 20;
 
-/// The error, which poisons the store if it is the disk's.
+/// Passes the error on. If it is the disk's, it poisons the store.
 fn poisoned(health: &Health, error: StoreError) -> StoreError {
     if matches!(error, StoreError::Unusable(_)) {
         health.poison(&error);
@@ -27,8 +27,8 @@ fn poisoned(health: &Health, error: StoreError) -> StoreError {
     error
 }
 
-/// A snapshot being received into the file of the next generation. Dropped before it is installed, it removes
-/// the file; a crash leaves a file that the next start removes.
+/// A snapshot that is being received into the file of the next generation. If it is dropped before it is
+/// installed, it removes the file. A crash leaves the file, which the next start removes.
 pub struct StagedSnapshot {
     disk: Arc<dyn Disk>,
     health: Health,
@@ -70,9 +70,9 @@ impl StagedSnapshot {
         })
     }
 
-    /// Writes the next chunk. One that is out of order, does not match its digest or holds rows out of order is
-    /// refused, and the snapshot with it. A write that fails poisons the store like any other, though nobody rests on this
-    /// file yet: a disk that fails once is not trusted with the next try. Blocks.
+    /// Writes the next chunk. A chunk that is out of order, does not match its digest or holds rows out of
+    /// order is refused, and the snapshot with it. A write that fails poisons the store like any other,
+    /// although nothing depends on this file yet: a disk that fails once is not trusted again. Blocks.
     pub fn write(&mut self, chunk: &SnapshotChunk) -> Result<(), StoreError> {
         self.write_chunk(chunk).map_err(|error| poisoned(&self.health, error))
     }
@@ -89,7 +89,7 @@ impl StagedSnapshot {
         let step = self.bytes_since_step >= STEP_BYTES;
         write.set_durability(if step { Durability::Immediate } else { Durability::None }).map_err(failed)?;
         let rows = self.write_rows(&write, chunk)?;
-        // Nobody rests on this file yet, so neither commit leaves anything for a crash to spoil.
+        // Nothing depends on this file yet, so a crash around either commit does no harm.
         write.commit().map_err(failed)?;
         if step {
             self.bytes_since_step = 0;
@@ -98,7 +98,7 @@ impl StagedSnapshot {
         Ok(())
     }
 
-    /// Checks that everything came. Only then can the snapshot be installed.
+    /// Checks that the whole snapshot came. Only then can it be installed.
     pub fn finish(&mut self, summary: &SnapshotSummary) -> Result<(), StoreError> {
         if self.summing.summary() != *summary {
             return Err(StoreError::Snapshot("its chunks are not those that were sent".to_owned()));
@@ -129,7 +129,7 @@ impl StagedSnapshot {
         self.generation.clone().ok_or(StoreError::Closed)
     }
 
-    /// From here on the file stays when this is dropped.
+    /// Lets the file stay when this is dropped.
     pub(crate) fn keep_file(&mut self) {
         self.remove_file = false;
     }
@@ -150,7 +150,7 @@ impl StagedSnapshot {
             }
             self.last_row = Some(row);
             if open.as_ref().is_none_or(|(opened, _)| *opened != table) {
-                // The table before has to be closed first.
+                // The previous table must be closed first.
                 drop(open.take());
                 open = Some((table, write.open_table(definition(table)).map_err(failed)?));
             }

@@ -1,4 +1,5 @@
-//! A disk that can lose what was not synced, fail, and be cut off in the middle; and what else the tests share.
+//! A disk that can lose what was not synced, fail, and be cut off in the middle of an operation; and what else the
+//! tests share.
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use std::collections::BTreeMap;

@@ -9,7 +9,7 @@ use super::millis;
 use crate::history::{History, Op};
 use crate::model::Model;
 
-/// A leaf, with what its envelope says of its place.
+/// A leaf, with the place that its envelope states.
 #[derive(Debug, Clone)]
 pub(super) struct Leaf {
     pub id: String,
@@ -24,13 +24,13 @@ pub(super) struct Leaf {
 /// The longest ledger that a node held at the end.
 #[derive(Debug)]
 pub(super) struct Ledger {
-    /// Where it stands in the history.
+    /// The place of its record in the history.
     pub record: usize,
     pub leaves: Vec<Leaf>,
     /// How many leaves founded the registry: those before the first that a client asked for.
     pub founding: usize,
     pub index: BTreeMap<String, usize>,
-    /// The cluster, as the decisions name it in their history: S14 sees to it that they name one.
+    /// The cluster that the decisions name in their history. S14 checks that they name one.
     pub cluster: Option<String>,
 }
 

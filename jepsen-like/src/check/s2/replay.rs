@@ -1,5 +1,5 @@
-//! Goes through the final ledger once: the rules accept each leaf, each decision is the model's at the revision it names,
-//! each receipt is that of its leaf, and revisions go with real time.
+//! Goes through the final ledger once and checks four things: the rules accept each leaf, each decision is the model's
+//! at the revision that it names, each receipt is that of its leaf, and revisions follow real time.
 
 use std::collections::BTreeMap;
 
@@ -41,7 +41,7 @@ pub(super) fn check(history: &History, ledger: &Ledger) -> Verdict {
         }
     }
     for (revision, records) in at_revision {
-        let what = format!("decided at revision {revision}, which no ledger that can decide has");
+        let what = format!("decided at revision {revision}, which no ledger has that can decide");
         let shown_by = records.into_iter().map(|(place, _)| place).collect();
         verdict.violations.push(Violation { what, shown_by });
     }
@@ -50,11 +50,11 @@ pub(super) fn check(history: &History, ledger: &Ledger) -> Verdict {
     verdict
 }
 
-/// The model with one leaf more, if the rules accept it.
+/// The model with one more leaf, if the rules accept it.
 fn accept(model: &Model, leaf: &Leaf) -> Result<Model, String> {
     if leaf.kind == "permit" {
         let recorded = model.record_permit(&leaf.request, &leaf.envelope, leaf.accepted_ms);
-        return recorded.map_err(|judged| format!("the rules permit it not: {:?}", judged.reasons));
+        return recorded.map_err(|judged| format!("the rules do not permit it: {:?}", judged.reasons));
     }
     if leaf.kind == "rules" {
         let raised = model.record_rules(&leaf.envelope, leaf.accepted_ms);
@@ -80,7 +80,7 @@ fn compare(model: &Model, record: &Record) -> Result<(), String> {
         .map_or(Ok(()), |what| Err(format!("at revision {revision} {what}")))
 }
 
-/// In what a decision on the rules is not what the model says, if it is not.
+/// How a decision by the rules differs from the model's, if it does.
 pub(super) fn disagreement(model: &Model, record: &Record, evaluated_ms: i64) -> Option<String> {
     let output = &record.output;
     let judged = match record.op {
@@ -110,7 +110,7 @@ pub(super) fn disagreement(model: &Model, record: &Record, evaluated_ms: i64) ->
         .then(|| format!("the permit is {permit:?} and by the rules {recorded:?}"))
 }
 
-/// Every receipt names the leaf that it is of, and what is not validly signed has none.
+/// Every receipt names its leaf, and a statement that is not validly signed has no receipt.
 fn receipts(history: &History, ledger: &Ledger, verdict: &mut Verdict) {
     let submits = history.of(Op::Submit).map(|(place, record)| (place, record, receipt(&record.output)));
     let permits = history
@@ -124,7 +124,7 @@ fn receipts(history: &History, ledger: &Ledger, verdict: &mut Verdict) {
         let id = receipt.get("evidenceId").and_then(Value::as_str);
         let submitted = record.input.get("id").and_then(Value::as_str);
         let same = leaf.is_some_and(|leaf| {
-            // A restriction that adds nothing has the receipt of the one in force.
+            // A restriction that adds nothing gets the receipt of the restriction in force.
             let restricts = matches!(leaf.kind.as_str(), "revocation" | "containment");
             let its_own = submitted.is_none_or(|submitted| submitted == leaf.id || restricts);
             Some(leaf.id.as_str()) == id
@@ -139,7 +139,8 @@ fn receipts(history: &History, ledger: &Ledger, verdict: &mut Verdict) {
     }
 }
 
-/// What an operation tells of the ledger's size: at least so much when it returned, and whether it was decided there.
+/// What an operation tells of the ledger's size: the size that it had at least when the operation returned, and
+/// whether the decision was made exactly there.
 fn revision_of(record: &Record) -> Option<(u64, bool)> {
     match record.op {
         Op::Authorize | Op::Permit => {
@@ -155,7 +156,8 @@ fn revision_of(record: &Record) -> Option<(u64, bool)> {
     }
 }
 
-/// What was invoked after something returned sees all that that had seen, and what is accepted then comes after it.
+/// An operation that was invoked after another one returned sees everything that the other one had seen, and what it
+/// adds comes after that.
 fn real_time(history: &History, verdict: &mut Verdict) {
     let mut returned: Vec<(u64, u64, usize)> = Vec::new();
     for (place, record) in history.records.iter().enumerate() {

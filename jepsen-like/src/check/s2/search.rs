@@ -1,5 +1,5 @@
-//! Looks for an order of each domain's operations in which the model gives every answer. What is accepted comes in the
-//! ledger's order; where between those the answers belong is searched for, whatever revisions they name.
+//! Looks for an order of each domain's operations in which the model gives every answer. Accepted statements come in
+//! the ledger's order. The search finds where the answers belong between them, whatever revisions the answers name.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,10 +14,10 @@ use crate::history::{History, Op, Outcome, Record};
 use crate::linear::{self, Spec, Timed};
 use crate::model::{Model, SubmitAnswer};
 
-/// How many configurations are looked at for one domain.
+/// How many configurations the search tries for one domain.
 const BOUND: usize = 500_000;
 
-/// How far the clocks of two nodes may lie apart.
+/// How far the clocks of two nodes may differ.
 const SKEW_MS: i64 = 1000;
 
 /// One domain's registry: how it was founded, and what it accepts in the end.
@@ -35,14 +35,14 @@ struct State {
 
 /// An operation with its answer.
 enum Done<'a> {
-    /// A submission, and the leaf whose receipt it got.
+    /// A submission, and the leaf whose receipt answered it.
     Accepted { index: usize },
-    /// A restriction that adds nothing to one in force, that one's leaf, and moments near that at which it was answered: the
-    /// receipt tells when the other was accepted.
+    /// A restriction that adds nothing to one in force, the leaf of the one in force, and moments near the time of the
+    /// answer: the receipt tells only when the leaf was accepted.
     AddsNothing { envelope: &'a str, index: usize, moments_ms: Vec<i64> },
-    /// A submission that came to nothing, with moments near that at which it did: a refusal does not say when.
+    /// A submission that was refused, with moments near the time of the refusal, which does not state one.
     Refused { envelope: &'a str, code: &'a str, moments_ms: Vec<i64> },
-    /// A decision on the rules.
+    /// A decision by the rules.
     Decided { record: &'a Record, evaluated_ms: i64 },
 }
 
@@ -83,7 +83,8 @@ impl<'a> Spec for Domain<'a> {
 }
 
 impl Domain<'_> {
-    /// The state in which a leaf has been accepted: this one, if it was before, or one with it as the next.
+    /// The state in which a leaf has been accepted: this state if it already was, or this state with the leaf as the
+    /// next one.
     fn accepted(&self, state: &State, index: usize) -> Option<State> {
         if self.leaves.iter().take(state.taken).any(|(taken, _)| *taken == index) {
             return Some(state.clone());
@@ -101,7 +102,7 @@ impl Domain<'_> {
     }
 }
 
-/// The code itself, so that it can be compared with the model's.
+/// The code as the model spells it, so that it can be compared with the model's.
 fn code_of(code: &str) -> &'static str {
     code.parse::<assent_proof::Code>().map_or("", |code| code.as_str())
 }
@@ -144,7 +145,7 @@ pub(super) fn check(history: &History, ledger: &Ledger) -> Verdict {
     verdict
 }
 
-/// Whether what a leaf says may matter to a domain.
+/// Whether the content of a leaf may matter to a domain.
 fn matters(leaf: &Leaf, domain: &str) -> bool {
     leaf.domain == domain || leaf.domain == "_root" || domain == "_root"
 }
@@ -160,7 +161,8 @@ fn operations<'a>(
     let mut covered = BTreeSet::new();
     for (place, record) in history.records.iter().enumerate() {
         let Some((done, certain)) = done(record, ledger, times) else { continue };
-        // What changes one may matter to the other: what a domain accepts to root, and what root accepts to every domain.
+        // A change to one may matter to the other: what a domain accepts matters to root, and what root accepts to
+        // every domain.
         let of_either = record.key == "_root" || domain == "_root";
         if record.key != domain && !(of_either && matches!(done, Done::Accepted { .. })) {
             continue;
@@ -171,8 +173,9 @@ fn operations<'a>(
         let returned = record.return_ns.filter(|_| certain);
         operations.push(Timed { what: (place, done), invoke: record.invoke_ns, returned });
     }
-    // A permit becomes a leaf before its answer is made. The nodes raise the rules themselves, for all domains at once, some
-    // time between their neighbours in the ledger. What else nobody submitted may have come at any time.
+    // A permit becomes a leaf before its answer is made. The nodes raise the rules themselves, for all domains at
+    // once, at some time between the leaves before and after it. Any other leaf that no client submitted may have come
+    // at any time.
     for (index, leaf) in ledger.leaves.iter().enumerate().skip(ledger.founding) {
         if !matters(leaf, domain) || covered.contains(&index) {
             continue;
@@ -190,9 +193,9 @@ fn operations<'a>(
     operations
 }
 
-/// From when on a leaf may have been accepted, and by when it certainly was: after the last of those before it in the ledger
-/// was first asked for, and before the first of those after it was acknowledged. So a leaf of which no client knows anything
-/// belongs where it was, and the search need not try it anywhere else.
+/// The time from which on a leaf may have been accepted, and the time by which it certainly was: after the last of the
+/// leaves before it was first asked for, and before the first of the leaves after it was acknowledged. So a leaf that
+/// no client knows of belongs in its place, and the search need not try it elsewhere.
 fn between(history: &History, ledger: &Ledger, index: usize) -> (u64, Option<u64>) {
     let mut asked: BTreeMap<usize, u64> = BTreeMap::new();
     let mut acknowledged: Option<u64> = None;
@@ -214,7 +217,7 @@ fn between(history: &History, ledger: &Ledger, index: usize) -> (u64, Option<u64
     (asked.into_values().max().unwrap_or(0), acknowledged)
 }
 
-/// What a record says, and whether it certainly took effect before it returned. Nothing if it says nothing.
+/// What a record says, and whether it certainly took effect before it returned. `None` if it says nothing.
 fn done<'a>(record: &'a Record, ledger: &Ledger, times: &Times) -> Option<(Done<'a>, bool)> {
     if matches!(record.op, Op::Authorize | Op::Permit) {
         let evaluated_ms = millis(&record.output, "evaluatedAt")?;
@@ -254,9 +257,9 @@ fn done<'a>(record: &'a Record, ledger: &Ledger, times: &Times) -> Option<(Done<
 
 /// The times that answers name.
 struct Times {
-    /// By when the answers were asked for.
+    /// The times by which the answers were asked for.
     invoked: BTreeMap<u64, i64>,
-    /// By when they came.
+    /// The times by which the answers came.
     returned: BTreeMap<u64, i64>,
 }
 
@@ -281,9 +284,9 @@ impl Times {
         times
     }
 
-    /// The last time known before an interval, the first known within it, the first known after it, and a little earlier and
-    /// later than these: another node's clock may have told them. Nothing if none is known after it, so that nobody can say
-    /// when something within it was refused.
+    /// Moments around an interval: the last known time before it, the first within it, the first after it, and times a
+    /// little earlier and later than these, because another node's clock may have set them. `None` if no time after
+    /// the interval is known, because then the time of a refusal within it is unknown too.
     fn around(&self, invoke: u64, returned: u64) -> Option<Vec<i64>> {
         let before = self.returned.range(..invoke).next_back().map(|(_, at_ms)| *at_ms);
         let within = self.invoked.range(invoke..returned).next().map(|(_, at_ms)| *at_ms);
@@ -294,7 +297,7 @@ impl Times {
     }
 }
 
-/// Whether the answer is a receipt from before.
+/// Whether the answer is a receipt that was already given.
 fn is_repeated(record: &Record) -> bool {
     record.output.get("repeated").and_then(Value::as_bool) == Some(true)
 }

@@ -9,11 +9,11 @@ use super::super::draft::Draft;
 use super::super::draw::{OTHER, Pool};
 use super::{Hand, NOTHING};
 
-/// What is said in random ledgers, where an issuer says something bad often.
+/// What issuers state in random ledgers, where they often state something bad.
 pub(super) const POOL: Pool = Pool { measurement: "m1", digest: "d1", bad_one_in: 4 };
 
 impl Hand<'_> {
-    /// An authorization. Uses are counted one time in `uses_one_in`.
+    /// An authorization. One time in `uses_one_in` it counts its uses.
     pub(super) fn authorization(&mut self, uses_one_in: u64) -> Claims {
         let actions = if self.once_in(7) { vec!["stop"] } else { vec!["run", "stop"] };
         let from = if self.once_in(12) { self.now().saturating_add(15) } else { Seconds(T0 - 60) };
@@ -29,7 +29,7 @@ impl Hand<'_> {
         }
     }
 
-    /// The runtimes that an authorization is for: mostly the one that requests name, now and then another one or none.
+    /// The runtimes that an authorization is for: mostly the one that requests name, sometimes another one or none.
     fn bound_runtimes(&mut self) -> Vec<LineageName> {
         let names: &[&str] = match self.dice.below(6) {
             0 => &[],
@@ -40,7 +40,7 @@ impl Hand<'_> {
         names.iter().filter_map(|name| name.parse().ok()).collect()
     }
 
-    /// What an attester says, from a pool so small that it says the same again and again.
+    /// An attester's claims, from a pool so small that it makes the same claims again and again.
     pub(super) fn word(&mut self) -> Claims {
         let attestation = |status, measurement: &str| Claims::RuntimeAttestation {
             verifier: "v".to_owned(),
@@ -76,7 +76,7 @@ impl Hand<'_> {
         Claims::AuditLineage { event: event.to_owned(), detail }
     }
 
-    /// Has a statement rest on one or two others of its domain, mostly of its lineage.
+    /// Makes a statement rest on one or two others of its domain, mostly of its lineage.
     pub(super) fn rest(&mut self, draft: &mut Draft) {
         let anywhere = self.once_in(3);
         let near: Vec<EvidenceId> = self

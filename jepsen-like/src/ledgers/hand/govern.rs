@@ -1,4 +1,4 @@
-//! What governance says: grants, policies, releases, reconciliations, and who governs.
+//! Draws the statements of governance: grants, policies, releases, reconciliations, and changes of the governing keys.
 
 use assent_proof::{
     AttestationStatus, Claims, EvidenceId, EvidenceKind, Of, PolicyBody, Requirement, Role, Seconds,
@@ -10,7 +10,8 @@ use super::super::keys::{self, CHECKPOINTS, NEXT_ROOT, public};
 use super::{Hand, NOTHING};
 
 impl Hand<'_> {
-    /// Some keys that govern a domain: mostly `enough`, now and then one more or one less, rarely one that does not govern.
+    /// Some keys that govern a domain: mostly `enough`, sometimes one more or one less, rarely one that does not
+    /// govern.
     pub(super) fn governors(&mut self, domain: &str, enough: usize) -> Vec<u8> {
         let mut able = keys::governance(domain);
         able.retain(|number| self.both.is_live(*number) || self.dice.chance(1, 40));
@@ -61,7 +62,7 @@ impl Hand<'_> {
         }
     }
 
-    /// A policy for few keys: it judges words and mostly requires nothing, so that much is allowed.
+    /// A policy for few keys: it judges claims and mostly requires nothing, so that much is allowed.
     pub(super) fn small_policy(&mut self, kind: EvidenceKind) -> PolicyBody {
         let requirement = Requirement { kind, of: Of::Execution, min_issuers: 1, max_age_seconds: None };
         let judges = self.dice.below(4);
@@ -75,7 +76,7 @@ impl Hand<'_> {
         }
     }
 
-    /// A grant of a role to a key. Now and then it ends soon, or the key does not sign.
+    /// A grant of a role to a key. Sometimes it ends soon, or the key does not sign.
     pub(super) fn grant(&mut self, domain: &str, number: u8, role: Role, signers: &[u8]) -> Option<Draft> {
         let lasts = if self.once_in(3) { 25 } else { 4000 };
         let claims = Claims::AuthorityGrant {
@@ -92,7 +93,7 @@ impl Hand<'_> {
         self.governs(domain, claims, &signers)
     }
 
-    /// A release: of a negative, of a containment, or of anything; also of what is released.
+    /// A release of a negative, of a containment, or of anything; also of something that is released already.
     pub(super) fn release(&mut self, domain: &str, signers: &[u8]) -> Option<Draft> {
         let sort = self.dice.below(8);
         let able: Vec<EvidenceId> = self
@@ -111,7 +112,7 @@ impl Hand<'_> {
         self.governs(domain, Claims::Release { containment }, signers)
     }
 
-    /// A release of any one of the negatives of keys that are revoked; none if there is none.
+    /// A release of any negative of a revoked key; `None` if there is none.
     pub(super) fn release_negative(&mut self, domain: &str, signers: &[u8]) -> Option<Draft> {
         let both = self.both;
         let dead = |of: &Draft| of.signers.first().is_some_and(|number| both.is_revoked(*number));
@@ -126,7 +127,8 @@ impl Hand<'_> {
         self.governs(domain, Claims::Release { containment }, signers)
     }
 
-    /// A reconciliation of any conflict, also of one that was reconciled; rarely of what is none. None without any conflict.
+    /// A reconciliation of any conflict, also of a reconciled one; rarely of statements without a conflict. `None` if
+    /// there is no conflict at all.
     pub(super) fn reconcile(&mut self, domain: &str, signers: &[u8]) -> Option<Draft> {
         let pairs: Vec<[EvidenceId; 2]> = self
             .both
@@ -145,7 +147,7 @@ impl Hand<'_> {
         self.governs(domain, claims, signers)
     }
 
-    /// Who governs a domain from now on: those who do, mostly with one more, and now and then without one.
+    /// The keys that govern a domain from now on: the present ones, mostly with one more, and sometimes without one.
     pub(super) fn replace_governance(&mut self, domain: &str, threshold: u32) -> Option<Draft> {
         let all = keys::governance(domain);
         let mut governing: Vec<u8> =
@@ -170,7 +172,7 @@ impl Hand<'_> {
         self.governs("_root", claims, &signers)
     }
 
-    /// Other root keys, once: none of the first ones stays.
+    /// New root keys, once: none of the first ones stays.
     pub(super) fn replace_root(&mut self) -> Option<Draft> {
         if NEXT_ROOT.iter().any(|number| self.both.is_live(*number)) {
             return None;

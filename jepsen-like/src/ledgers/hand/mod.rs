@@ -1,7 +1,8 @@
-//! Draws the next statement or question of a ledger, from what is in it.
+//! Draws the next statement or question of a ledger, from what the ledger holds.
 //!
-//! The parts (`evidence`, `govern`, `restrict`, `question`) draw one statement each; a profile (`small`, `wide`, `peers`) says
-//! how often which of them comes. Nothing here knows the rules: what is drawn may well be refused.
+//! The parts (`evidence`, `govern`, `restrict`, `question`) draw one statement each; a profile (`small`, `wide`,
+//! `peers`) decides how often each of them is drawn. Nothing here applies the rules: what is drawn may well be
+//! refused.
 
 mod evidence;
 mod govern;
@@ -20,14 +21,14 @@ use super::keys::NODE;
 use super::profile::Profile;
 use crate::sim::dice::Dice;
 
-/// The ledger as it is, and the chance that draws what comes next.
+/// The ledger as it is, and the dice that draw the next step.
 pub(super) struct Hand<'a> {
     pub(super) both: &'a Both,
     pub(super) dice: &'a mut Dice,
 }
 
 impl Hand<'_> {
-    /// The statement with this number of those that open a ledger; none after the last.
+    /// The statement with this number among those that open a ledger; `None` after the last.
     pub(super) fn opening(&mut self, profile: Profile, number: u64) -> Option<Act> {
         match profile {
             Profile::Wide => self.open_wide(number),
@@ -68,7 +69,7 @@ impl Hand<'_> {
         self.now().saturating_add(ago.saturating_neg())
     }
 
-    /// Mostly in the past, now and then as far ahead as is accepted, rarely further.
+    /// A time of issue: mostly in the past, sometimes as far ahead as is accepted, rarely further.
     fn issued_at(&mut self) -> Seconds {
         match self.dice.below(80) {
             0 => self.now().saturating_add(40),
@@ -77,7 +78,7 @@ impl Hand<'_> {
         }
     }
 
-    /// A statement in an issuer's chain: in its next slot or, one time in `older_one_in`, in any that is taken.
+    /// A statement in an issuer's chain: in its next slot or, one time in `older_one_in`, in any taken slot.
     fn says(
         &mut self,
         (domain, lineage): (&str, &str),
@@ -94,7 +95,7 @@ impl Hand<'_> {
         Some(draft)
     }
 
-    /// The statement before a slot, either half if there are two.
+    /// The statement before a slot; either half if there are two.
     fn parent(&mut self, chain: &[Vec<EvidenceId>], sequence: u64) -> Option<EvidenceId> {
         let before = usize::try_from(sequence.checked_sub(1)?).ok()?;
         if self.once_in(80) {

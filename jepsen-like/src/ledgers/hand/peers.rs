@@ -1,5 +1,6 @@
-//! What other registries say, which is the profile of its own and a share of wide ledgers: trusts in them, their checkpoints, and
-//! what becomes of both. And recoveries, which say who goes on with this registry.
+//! Draws statements about other registries, for the profile `peers` and for a part of wide ledgers: trusts in them,
+//! their checkpoints, and what revokes or voids both. It also draws recoveries, which name the node by which this
+//! registry continues.
 
 use assent_proof::{
     Checkpoint, Claims, Containment, EvidenceId, EvidenceKind, Of, PolicyBody, Requirement, Role,
@@ -17,9 +18,9 @@ const DOMAIN: &str = "prod";
 const EXECUTION: (&str, &str) = (DOMAIN, "exec-1");
 const HOST: (&str, &str) = (DOMAIN, "host-1");
 
-/// The keys of zones, by their distance from the domain's first key. The last one is granted later, if at all.
+/// The numbers of the zones' keys, counted from the domain's first key. The last one is granted later, if at all.
 const ZONES: [u8; 3] = [15, 16, 19];
-/// The same of the role `registry`.
+/// The same for keys with the role `registry`.
 const REGISTRIES: [u8; 3] = [17, 18, 20];
 
 /// How long a `recovery` is usable, in seconds.
@@ -39,7 +40,7 @@ impl<'a> Hand<'a> {
         }
     }
 
-    /// Trusts and checkpoints, and what becomes of them.
+    /// Trusts and checkpoints, and statements that revoke or void them.
     pub(super) fn peers(&mut self) -> Option<Draft> {
         let governor = self.governor();
         let place = if self.once_in(5) { EXECUTION } else { HOST };
@@ -71,7 +72,7 @@ impl<'a> Hand<'a> {
         }
     }
 
-    /// What a policy requires of what is said about peers.
+    /// A policy that requires statements about peers.
     fn policy_about_peers(&mut self) -> PolicyBody {
         let requirement = Requirement {
             kind: self.kind_about_peers(),
@@ -89,12 +90,13 @@ impl<'a> Hand<'a> {
         }
     }
 
-    /// The kind of a trust or of a checkpoint.
+    /// The evidence kind of a trust or of a checkpoint.
     pub(super) fn kind_about_peers(&mut self) -> EvidenceKind {
         peer::kind(self.dice)
     }
 
-    /// A key that may speak of other registries, if it is one of these; mostly it is admitted and not revoked.
+    /// A key that may make statements about other registries, if it is one of these; mostly it is admitted and not
+    /// revoked.
     fn speaker(&mut self, domain: &str, away: &[u8]) -> Option<u8> {
         let all: Vec<u8> = away.iter().map(|away| keys::base(domain).saturating_add(*away)).collect();
         let able: Vec<u8> = all.iter().copied().filter(|number| self.both.is_live(*number)).collect();
@@ -102,7 +104,7 @@ impl<'a> Hand<'a> {
         self.dice.pick(&among).copied()
     }
 
-    /// A trust in another registry. Now and then it ends soon or has ended, or is in keys that are not that registry's.
+    /// A trust in another registry. Sometimes it ends soon or has ended, or names keys that are not that registry's.
     pub(super) fn trust(&mut self, (domain, lineage): (&str, &str)) -> Option<Draft> {
         let roles = if self.once_in(15) { REGISTRIES } else { ZONES };
         let issuer = self.speaker(domain, &roles)?;
@@ -119,7 +121,8 @@ impl<'a> Hand<'a> {
         Some(draft)
     }
 
-    /// The trust is in this registry, in a key of it or of a node that it has or may get, or in one key for two.
+    /// Changes the trust so that it is in this registry, in one of its keys, in a key of a node that it has or may
+    /// get, or in one key for two roles.
     fn confuse(&mut self, trust: &mut Claims) {
         let Claims::SovereignTrust { peer, registry_key, node_keys, .. } = trust else { return };
         let [one, other] = NODES;
@@ -132,7 +135,7 @@ impl<'a> Hand<'a> {
         }
     }
 
-    /// A checkpoint of another registry under a trust in it; a trust, if there is none that may carry one.
+    /// A checkpoint of another registry under a trust in it; a trust, if no trust can carry a checkpoint.
     pub(super) fn checkpoint(&mut self, place: (&str, &str)) -> Option<Draft> {
         let (domain, _) = place;
         let Some(trust) = self.some_trust(domain) else { return self.trust(place) };
@@ -155,7 +158,7 @@ impl<'a> Hand<'a> {
         Some(draft)
     }
 
-    /// It expires, soon or already.
+    /// Sometimes makes the draft expire, soon or already.
     fn maybe_expires(&mut self, draft: &mut Draft) {
         if self.once_in(10) {
             let lasts = i64::try_from(self.dice.below(40)).unwrap_or(0);
@@ -184,7 +187,7 @@ impl<'a> Hand<'a> {
         peer::one_trust(self.dice, &trusts, &able)
     }
 
-    /// What a checkpoint rests on: its trust; now and then something else, or that too.
+    /// What a checkpoint rests on: its trust; sometimes something else, or that as well.
     fn references_to(&mut self, domain: &str, trust: EvidenceId) -> Vec<EvidenceId> {
         let both = self.both;
         let known = both.known.iter().filter(|known| known.lies_in(domain) && known.kind().is_execution());
@@ -195,7 +198,7 @@ impl<'a> Hand<'a> {
         peer::references(self.dice, trust, &trusts, &any)
     }
 
-    /// A key that speaks of other registries is revoked, now and then by itself.
+    /// Revokes a key that makes statements about other registries, sometimes by the key itself.
     fn revoke_speaker(&mut self, governor: u8) -> Option<Draft> {
         let number = self.speaker(DOMAIN, &[ZONES, REGISTRIES].concat())?;
         let since = self.maybe_since(number);
@@ -203,7 +206,7 @@ impl<'a> Hand<'a> {
         self.revoke(DOMAIN, number, since, &[by])
     }
 
-    /// A trust or a checkpoint is made void by name.
+    /// Makes a trust or a checkpoint void by name.
     fn invalidate_word(&mut self, governor: u8) -> Option<Draft> {
         let kinds = [EvidenceKind::SovereignTrust, EvidenceKind::SynchronizationContinuity];
         let known =
@@ -213,7 +216,7 @@ impl<'a> Hand<'a> {
         self.restricts(DOMAIN, Claims::Containment(Containment::Invalidate(target)), &[governor])
     }
 
-    /// A recovery; now and then of another epoch, with other voters, or too old.
+    /// A recovery; sometimes of another epoch, with other voters, or too old.
     pub(super) fn recovery(&mut self) -> Option<Draft> {
         let next = self.both.model.epoch().saturating_add(1);
         let epoch = match self.dice.below(14) {
@@ -240,7 +243,7 @@ impl<'a> Hand<'a> {
         Some(draft)
     }
 
-    /// Another node's key is granted, or revoked; now and then the key that signs checkpoints is to be a node's too.
+    /// Grants or revokes another node's key; sometimes makes the key that signs checkpoints a node's key too.
     fn change_nodes(&mut self) -> Option<Draft> {
         let number = if self.once_in(20) { CHECKPOINTS } else { self.dice.pick(&NODES).copied()? };
         let signers = self.governors("_root", 2);
@@ -265,7 +268,7 @@ fn checkpoints<'a>(both: &'a Both, domain: &str, origin: &str) -> Vec<(&'a Known
         .collect()
 }
 
-/// Whether something seems to be void: by its key, by name, by a reconciliation, or with what it rests on.
+/// Whether something seems to be void: by its key, by name, by a reconciliation, or through what it rests on.
 fn is_void(both: &Both, known: &Known) -> bool {
     let voids = |other: &Known| match &other.draft.claims {
         Claims::Revocation { authority, invalid_since: Some(since), .. } => {

@@ -28,7 +28,7 @@ impl Hand<'_> {
                 let with_host = self.once_in(6);
                 self.small_request(permits, with_host)?
             }
-            // What is said of other registries is required of the host.
+            // Statements about other registries are required of the host.
             Profile::Peers => {
                 let with_host = !self.once_in(4);
                 self.small_request(permits, with_host)?
@@ -37,13 +37,13 @@ impl Hand<'_> {
         Some(if permits { Act::Permit(request) } else { Act::Ask(request) })
     }
 
-    /// The history in force, or now and then another epoch or another cluster.
+    /// The history in force, or sometimes another epoch or another cluster.
     fn any_history(&mut self) -> Option<History> {
         let in_force = query::history(&self.both.rows).ok()??;
         let (cluster, epoch) = (*in_force.cluster(), in_force.epoch());
         match self.dice.below(6) {
             0 => History::new(cluster, epoch.saturating_add(1)),
-            // Before the first one there is none.
+            // Before the first epoch there is none.
             1 => History::new(cluster, epoch.saturating_sub(1).max(1)),
             2 => History::new([0xee; 32], epoch),
             _ => Some(in_force),
@@ -53,7 +53,7 @@ impl Hand<'_> {
     /// A request about the one lineage of a small ledger.
     fn small_request(&mut self, permits: bool, with_host: bool) -> Option<AuthorizeRequest> {
         let runtime = match (self.once_in(40), with_host) {
-            // The execution's own lineage, which is no runtime's.
+            // The execution's own lineage, which is not a runtime's.
             (true, _) => Some("exec-1".parse().ok()?),
             (false, true) => Some("host-1".parse().ok()?),
             (false, false) => None,
@@ -80,7 +80,7 @@ impl Hand<'_> {
         let named = permits || !self.once_in(6);
         let both = self.both;
         let head = if self.once_in(12) { self.dice.pick(&both.known) } else { None };
-        // A head says something in one history only, so it never comes without.
+        // A head has a meaning in one history only, so it never comes without one.
         let history = if head.is_some() || self.once_in(12) { self.any_history() } else { None };
         Some(AuthorizeRequest {
             domain: domain.parse().ok()?,

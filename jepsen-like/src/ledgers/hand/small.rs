@@ -31,19 +31,19 @@ impl Hand<'_> {
                 let signers: Vec<u8> = GOVERNORS.into_iter().take(threshold).collect();
                 self.governs(DOMAIN, policy, &signers)
             }
-            // A ledger of slots is about what the governance key says first.
+            // In a ledger of slots, the governance key's first statements matter most.
             1 if profile != Profile::Slots => self.says(LINEAGE, 60, plain_authorization(), 1_000),
             2 if self.once_in(3) => self.says(HOST, 60, plain_authorization(), 1_000),
             _ => None,
         }
     }
 
-    /// A governing key of the domain, whether it still governs or not.
+    /// A governance key of the domain, whether it still governs or not.
     pub(super) fn governor(&mut self) -> u8 {
         self.governors(DOMAIN, 1).first().copied().unwrap_or(60)
     }
 
-    /// Words of attesters, and what becomes of them.
+    /// Attesters' statements, and the statements that restrict or release them.
     pub(super) fn words(&mut self) -> Option<Draft> {
         let attester = if self.once_in(6) { 66 } else { 65 };
         let revoked = self.both.is_revoked(attester);
@@ -61,13 +61,13 @@ impl Hand<'_> {
                 let policy = Claims::Policy(self.small_policy(EvidenceKind::RuntimeAttestation));
                 self.governs(DOMAIN, policy, &[60])
             }
-            // What holds everything back hides much of what else may be wrong.
+            // A restriction of everything hides many other faults.
             _ if self.once_in(3) => self.contain(DOMAIN, LINEAGE.1, 60),
             _ => self.word_of(attester, 7),
         }
     }
 
-    /// Governance or orchestration says something. A second statement for the first slot may have another subject.
+    /// A statement by governance or orchestration. A second statement for the first slot may have another subject.
     fn authorized(&mut self, issuer: u8, claims: Claims, older_one_in: u64) -> Option<Draft> {
         let mut draft = self.says(LINEAGE, issuer, claims, older_one_in)?;
         if self.once_in(12) {
@@ -94,21 +94,21 @@ impl Hand<'_> {
         Some(draft)
     }
 
-    /// Mostly with `invalidSince`; now and then by the attester itself.
+    /// A revocation of an attester, mostly with `invalidSince`; sometimes signed by the attester itself.
     fn revoke_for_words(&mut self, attester: u8) -> Option<Draft> {
         let by_itself = self.once_in(8);
         let since = if by_itself && self.once_in(2) { None } else { self.maybe_since(attester) };
         self.revoke(DOMAIN, attester, since, &[if by_itself { attester } else { 60 }])
     }
 
-    /// Authorizations and validations of keys that may sign both, in each other's slots.
+    /// Authorizations and validations by keys that may sign both, in each other's slots.
     pub(super) fn slots(&mut self) -> Option<Draft> {
         let issuer = match self.dice.below(6) {
             0 => ORCHESTRATION,
             1 => 61,
             _ => 60,
         };
-        // A governance key that governs still, and another one than the issuer if there is one.
+        // A governance key that still governs, and not the issuer's if there is another one.
         let able: Vec<u8> =
             GOVERNORS.into_iter().filter(|number| *number != issuer && self.both.is_live(*number)).collect();
         let other = self.dice.pick(&able).copied().unwrap_or(60);
@@ -136,7 +136,7 @@ impl Hand<'_> {
         }
     }
 
-    /// Governance and root keys that come and go.
+    /// Governance and root keys that are added and removed.
     pub(super) fn governance(&mut self) -> Option<Draft> {
         let signers = self.governors(DOMAIN, 2);
         match self.dice.below(24) {
@@ -174,7 +174,7 @@ impl Hand<'_> {
         }
     }
 
-    /// A governance key is revoked: by itself, by the others, or by others together with itself.
+    /// Revokes a governance key: by itself, by the others, or by others together with itself.
     fn revoke_governor(&mut self, signers: &[u8]) -> Option<Draft> {
         let number = self.governor();
         let by_itself = self.once_in(2);
@@ -196,7 +196,7 @@ impl Hand<'_> {
         self.revoke("_root", number, since, &by)
     }
 
-    /// Things that are held back and let go, over and over.
+    /// Restrictions and their releases, over and over.
     pub(super) fn holds(&mut self) -> Option<Draft> {
         let governor = self.governor();
         let all = [GOVERNORS, AUDITORS].concat();

@@ -1,4 +1,5 @@
-//! The profile of wide ledgers: two domains, three lineages, every kind of statement but a new root, every role.
+//! The profile of wide ledgers: two domains, three lineages, every role, and every kind of statement except a new
+//! root.
 
 use assent_proof::{Claims, Containment, Role, Sha256};
 
@@ -33,7 +34,7 @@ impl Hand<'_> {
         }
     }
 
-    /// A policy in each domain, then some keys of the second that are granted again, for a short time.
+    /// A policy in each domain, and then grants of some keys of the second domain again, for a short time.
     pub(super) fn open_wide(&mut self, number: u64) -> Option<Draft> {
         let at = usize::try_from(number).ok()?;
         if let Some(domain) = DOMAINS.get(at) {
@@ -58,7 +59,7 @@ impl Hand<'_> {
         self.governs("prod", claims, &[60, 61, number])
     }
 
-    /// A statement of any kind, now and then one that was submitted before.
+    /// A statement of any kind, sometimes one that was submitted before.
     pub(super) fn wide(&mut self) -> Option<Act> {
         if self.once_in(40) {
             return self.raise(NODE);
@@ -73,7 +74,7 @@ impl Hand<'_> {
         draft.map(Act::Submit)
     }
 
-    /// What another registry says, or a recovery.
+    /// A statement about another registry, or a recovery.
     fn wide_peers(&mut self) -> Option<Draft> {
         let place = (self.any_domain(), self.any_lineage());
         match self.dice.below(12) {
@@ -85,7 +86,7 @@ impl Hand<'_> {
 
     fn wide_evidence(&mut self) -> Option<Draft> {
         let (domain, lineage) = (self.any_domain(), self.any_lineage());
-        // Roles by their distance from the domain's first key.
+        // The roles' keys, counted from the domain's first key.
         let (claims, roles): (Claims, &[u8]) = match self.dice.below(9) {
             0..=2 => (self.authorization(4), &[0, 1, 2]),
             3 | 4 => (POOL.attestation(self.dice), &[5, 6]),

@@ -1,4 +1,4 @@
-//! What happens to a disk behind the node's back: decay, and other people's copies.
+//! Damage to a disk that its node does not cause: decay, and copies that are put back from outside.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -10,7 +10,7 @@ use super::faults::FaultKind;
 use super::sectors::{SECTOR_BYTES, Sectors};
 use crate::sim::dice::Dice;
 
-/// A copy of what is on a medium: all files whole, as a power cut that keeps nothing unsynced would leave them.
+/// A copy of a medium: all files whole, as a power cut that keeps nothing unsynced would leave them.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Image {
     files: BTreeMap<String, Vec<u8>>,
@@ -58,7 +58,7 @@ pub struct Damage {
     pub file: String,
     /// The first byte.
     pub offset: usize,
-    /// Bytes that were changed, or lost at the end.
+    /// How many bytes were changed, or lost at the end.
     pub len: usize,
 }
 
@@ -89,7 +89,7 @@ impl SimDisk {
         self.flip(self.place(prefix, dice)?, dice)
     }
 
-    /// The same in what the file's newest sync wrote.
+    /// Flips a bit in what the file's newest sync wrote; otherwise the same as [`flip_bit`](Self::flip_bit).
     pub fn flip_newest_bit(&self, prefix: &str, dice: &mut Dice) -> Option<Damage> {
         self.flip(self.newest_place(prefix, dice)?, dice)
     }
@@ -101,8 +101,8 @@ impl SimDisk {
         })
     }
 
-    /// Cuts a file short whose name starts with `prefix`, somewhere in what is in use. `None` if there is none. Refused
-    /// with `ResourceBusy` while it is mounted.
+    /// Cuts short a file whose name starts with `prefix`, somewhere in the part that is in use. `None` if there is
+    /// none. Refused with `ResourceBusy` while it is mounted.
     pub fn truncate(&self, prefix: &str, dice: &mut Dice) -> io::Result<Option<Damage>> {
         self.unmounted()?;
         let Some(mut damage) = self.place(prefix, dice) else { return Ok(None) };
@@ -165,7 +165,7 @@ impl SimDisk {
         self.place_in(prefix, dice, |_, _| true)
     }
 
-    /// The same in a sector that its file's newest sync made durable.
+    /// The same, but in a sector that its file's newest sync made durable.
     fn newest_place(&self, prefix: &str, dice: &mut Dice) -> Option<Damage> {
         let newest: BTreeMap<String, Vec<usize>> = {
             let medium = self.medium();

@@ -1,4 +1,4 @@
-//! What can be made to go wrong, and how often it did.
+//! The faults that can be made on a disk, and counters of how often each happened.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,21 +20,21 @@ pub enum IoFault {
     WriteFull,
     /// A read answers EIO.
     ReadFails,
-    /// A sync takes this much longer, for [`SimDisk::take_stall`](super::SimDisk::take_stall) to tell. A power cut until then takes
-    /// it back.
+    /// A sync takes this much longer; [`SimDisk::take_stall`](super::SimDisk::take_stall) returns the delay. A power
+    /// cut before the delay is over undoes the sync.
     SyncStalls(Duration),
 }
 
 /// Everything that can happen to a disk, in the order of its counters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FaultKind {
-    /// The power went, by itself or as armed.
+    /// The power was cut, by itself or as armed.
     PowerCut,
-    /// It went, or the process was killed, right before a write, change of length or sync.
+    /// The power was cut, or the process was killed, right before a write, change of length or sync.
     CutBefore,
-    /// Either came in the middle of a write or change of length.
+    /// Either happened in the middle of a write or change of length.
     CutMidWrite,
-    /// Either came in the middle of a sync.
+    /// Either happened in the middle of a sync.
     CutMidSync,
     /// A power cut kept an unsynced sector.
     SectorKept,
@@ -44,9 +44,9 @@ pub enum FaultKind {
     SectorTorn,
     /// A power cut took back an unsynced change of length.
     LengthDropped,
-    /// A power cut took a new file that was never synced.
+    /// A power cut removed a new file that was never synced.
     FileVanished,
-    /// A process ended and left the power on.
+    /// A process ended, and the power stayed on.
     Killed,
     /// A sync failed.
     SyncFailed,
@@ -54,7 +54,7 @@ pub enum FaultKind {
     SectorLost,
     /// A sync succeeded although an earlier one had given up on sectors of the same file.
     SyncLied,
-    /// Readers lost sight of sectors that a failed sync had given up on.
+    /// Readers no longer saw sectors on which a failed sync had given up.
     CacheDropped,
     /// A write failed.
     WriteFailed,
@@ -104,7 +104,7 @@ impl FaultKind {
         Self::Wiped,
     ];
 
-    /// What reports call it.
+    /// Its name in reports.
     pub fn name(self) -> &'static str {
         match self {
             Self::PowerCut => "power_cut",
@@ -134,7 +134,7 @@ impl FaultKind {
     }
 }
 
-/// How often each fault really happened. In the order of [`FaultKind`], also those that never did.
+/// How often each fault happened, in the order of [`FaultKind`]; faults that never happened are included.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FaultCounts(BTreeMap<FaultKind, u64>);
 
@@ -178,35 +178,35 @@ impl fmt::Display for FaultCounts {
     }
 }
 
-/// What is to happen.
+/// The faults that are armed.
 #[derive(Debug, Default)]
 pub(super) struct Armed {
     pub(super) cut: Option<Cut>,
     pub(super) faults: Vec<Pending>,
 }
 
-/// A power cut or kill to come.
+/// An armed power cut or kill.
 #[derive(Debug)]
 pub(super) struct Cut {
-    /// Operations that are still carried out.
+    /// How many operations are still carried out.
     pub(super) after_ops: u64,
     /// `None` leaves the power on and only ends the process.
     pub(super) unsynced: Option<Unsynced>,
     pub(super) dice: Dice,
 }
 
-/// A fault of calls to come.
+/// An armed fault of calls.
 #[derive(Debug)]
 pub(super) struct Pending {
     pub(super) fault: IoFault,
     pub(super) prefix: String,
-    /// Which of the calls to come, counted from 0.
+    /// Which of the next calls, counted from 0.
     pub(super) calls: Range<u64>,
     pub(super) dice: Dice,
 }
 
 impl Armed {
-    /// The power cut, if it comes with this operation.
+    /// The power cut, if it happens at this operation.
     pub(super) fn cut_now(&mut self) -> Option<Cut> {
         let cut = self.cut.as_mut()?;
         if cut.after_ops == 0 {
@@ -216,7 +216,7 @@ impl Armed {
         None
     }
 
-    /// The first fault of that sort that is due with this call on `file`, and the chance to carry it out with.
+    /// The first fault of that sort that is due at this call on `file`, and the dice to carry it out with.
     pub(super) fn fire(&mut self, file: &str, sort: impl Fn(&IoFault) -> bool) -> Option<(IoFault, Dice)> {
         let mut fired = None;
         for pending in &mut self.faults {
@@ -228,7 +228,7 @@ impl Armed {
             } else if fired.is_none() {
                 fired = Some((pending.fault, Dice::new(pending.dice.next_u64())));
             }
-            // For ever is for ever.
+            // An unbounded fault stays unbounded.
             if pending.calls.end < u64::MAX {
                 pending.calls.end = pending.calls.end.saturating_sub(1);
             }

@@ -1,4 +1,4 @@
-//! The medium behind all mounts: its files by name, and who may still touch them.
+//! The medium behind all mounts: its files by name, and which mounts may still touch them.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -12,7 +12,7 @@ use crate::sim::dice::Dice;
 
 pub(super) type FileId = u64;
 
-/// A file as long as it has a name or somebody holds it open.
+/// A file, for as long as it has a name or an open handle.
 pub(super) struct File {
     pub(super) name: String,
     pub(super) sectors: Sectors,
@@ -36,7 +36,7 @@ pub(super) struct Medium {
     pub(super) capacity_bytes: Option<u64>,
     pub(super) stalls: Stalls,
     pub(super) counts: FaultCounts,
-    /// Failures of work that is not over yet.
+    /// Failures of work that has not ended yet.
     pub(super) untold: u64,
     pub(super) trace: Trace,
 }
@@ -67,7 +67,7 @@ impl Medium {
         self.count(FaultKind::Killed, 1);
     }
 
-    /// The power goes.
+    /// Cuts the power.
     pub(super) fn cut(&mut self, unsynced: Unsynced, dice: &mut Dice) {
         self.take_back();
         self.unmount();
@@ -101,7 +101,7 @@ impl Medium {
         self.count(FaultKind::CacheDropped, dropped);
     }
 
-    /// The newest mount is dead, and files that only its handles held are gone.
+    /// Ends the newest mount, and removes files that only its handles held.
     fn unmount(&mut self) {
         (self.mounted, self.dead) = (false, true);
         self.armed.cut = None;
@@ -130,7 +130,7 @@ impl Medium {
         Ok(id)
     }
 
-    /// A new file of that name, in place of one that may be there.
+    /// Puts a new file of that name in place of any old one.
     pub(super) fn put(&mut self, name: &str, sectors: Sectors) -> FileId {
         let id = self.next_id;
         self.next_id += 1;
@@ -139,7 +139,7 @@ impl Medium {
         id
     }
 
-    /// A file as it was, whether it is still there or not.
+    /// Puts a file back as it was, whether it still exists or not.
     pub(super) fn put_back(&mut self, id: FileId, name: String, sectors: Sectors) {
         self.files.insert(id, File { name, sectors, handles: 0, removed: false });
     }
@@ -186,7 +186,7 @@ impl Medium {
     }
 }
 
-/// What every call on a dead mount answers.
+/// The error of every call on a dead mount.
 pub(super) fn power_off() -> io::Error {
     io::Error::other("the power is off")
 }

@@ -1,16 +1,16 @@
 //! A node's disk in a simulation: it survives the node's processes and loses what a real one may lose.
 //!
-//! A [`SimDisk`] is the medium. Each life of a process [mounts](SimDisk::mount) it and reaches its files through that
-//! mount only. When the power goes, or the process is killed, the mount is dead: its handles answer errors, and nothing
-//! that they do, a database's last flush included, reaches the medium any more.
+//! A [`SimDisk`] is the medium. Each life of a process [mounts](SimDisk::mount) it and reaches its files only through
+//! that mount. When the power is cut, or the process is killed, the mount is dead: its handles return errors, and
+//! nothing that they do reaches the medium any more, not even a database's last flush.
 //!
-//! In memory a file is as it was last written; on the medium it is as it was last synced. A power cut decides by a
-//! seeded chance and a policy, [`Unsynced`], what survives of the difference, sector by sector. It can be armed to come
-//! in the middle of a commit. Faults can be armed for the calls to come, or done to what is at rest; each counts how
-//! often it really happened.
+//! In memory a file is as it was last written; on the medium it is as it was last synced. A power cut decides by
+//! seeded chance and by a policy, [`Unsynced`], what survives of the difference, sector by sector. It can be armed to
+//! happen in the middle of a commit. Faults can be armed for later calls, or applied to data at rest; each counts how
+//! often it happened.
 //!
-//! All chance comes from the [`Dice`] handed in; there are no threads, no clock and no waiting. A new file's name is
-//! durable with the file's first sync and may vanish before; a removal is durable at once.
+//! All chance comes from the [`Dice`] that the caller passes; there are no threads, no clock and no waiting. A new
+//! file's name is durable with the file's first sync and may vanish before it; a removal is durable at once.
 
 mod damage;
 mod faults;
@@ -49,61 +49,61 @@ impl SimDisk {
         Self::default()
     }
 
-    /// Opens the disk for one life of a process. A mount that still lived is dead, as if its process had been killed.
+    /// Opens the disk for one life of a process. A mount that was still alive is dead then, as if its process had been
+    /// killed.
     pub fn mount(&self) -> Mounted {
         let mount = self.medium().mount();
         Mounted::new(self.clone(), mount)
     }
 
-    /// Cuts the power: every mount is dead for ever, and of what was not synced survives what `unsynced` and `dice` say.
-    /// A power cut that was armed no longer is; other faults stay armed, and a capacity stays set.
+    /// Cuts the power: every mount is dead for ever, and `unsynced` and `dice` decide what survives of the data that
+    /// were not synced. An armed power cut is disarmed; other faults stay armed, and a capacity stays set.
     pub fn power_cut(&self, unsynced: Unsynced, dice: &mut Dice) {
         self.medium().cut(unsynced, dice);
     }
 
-    /// Ends the process and leaves the power on: every mount is dead for ever, all that was written stays readable, and
-    /// what was not synced may still be lost in a later power cut. A power cut that was armed no longer is.
+    /// Ends the process and leaves the power on: every mount is dead for ever, all written data stay readable, and a
+    /// later power cut may still lose what was not synced. An armed power cut is disarmed.
     pub fn kill(&self) {
         self.medium().kill();
     }
 
-    /// Makes memory give up what is not waiting to be written, as the kernel may at any time and does when it is told to:
-    /// what a failed sync gave up on is gone for readers too. Mounts live on.
+    /// Drops from memory everything that does not wait to be written, as the kernel may do at any time and does on
+    /// request: sectors on which a failed sync gave up are then gone for readers too. Mounts stay alive.
     pub fn drop_cache(&self) {
         self.medium().drop_cache();
     }
 
-    /// Cuts the power when `after_ops` more writes, changes of length and syncs were carried out, right before the next
-    /// one or in the middle of it; what survives follows as in [`power_cut`](Self::power_cut). Replaces one that was
-    /// armed.
+    /// Cuts the power after `after_ops` more writes, changes of length and syncs, right before the next one or in the
+    /// middle of it; what survives is decided as in [`power_cut`](Self::power_cut). Replaces an armed power cut.
     pub fn arm_power_cut(&self, after_ops: u64, unsynced: Unsynced, dice: Dice) {
         self.medium().armed.cut = Some(Cut { after_ops, unsynced: Some(unsynced), dice });
     }
 
-    /// Ends the process, as [`kill`](Self::kill) does, when `after_ops` more writes, changes of length and syncs were carried
-    /// out, right before the next one or in the middle of it. Replaces a power cut that was armed.
+    /// Ends the process, as [`kill`](Self::kill) does, after `after_ops` more writes, changes of length and syncs,
+    /// right before the next one or in the middle of it. Replaces an armed power cut.
     pub fn arm_kill(&self, after_ops: u64, dice: Dice) {
         self.medium().armed.cut = Some(Cut { after_ops, unsynced: None, dice });
     }
 
-    /// Makes calls to come fail, on files whose name starts with `prefix`. `calls` says which of them, counted from 0 over
-    /// the calls that the fault can meet: `0..1` is the next one, `0..u64::MAX` all from now on.
+    /// Makes later calls fail, on files whose name starts with `prefix`. `calls` says which of them, counted from 0
+    /// over the calls that the fault can affect: `0..1` is the next one, `0..u64::MAX` all from now on.
     pub fn arm(&self, fault: IoFault, prefix: &str, calls: Range<u64>, dice: Dice) {
         self.medium().armed.faults.push(Pending { fault, prefix: prefix.to_owned(), calls, dice });
     }
 
-    /// Takes back everything that is armed, a power cut included. A capacity stays set.
+    /// Disarms everything, a power cut included. A capacity stays set.
     pub fn disarm(&self) {
         self.medium().armed = Default::default();
     }
 
-    /// Bytes that all files may have together, open ones without a name included. A write or change of length beyond
-    /// that answers ENOSPC. `None` is without a bound, as at first.
+    /// Sets how many bytes all files may have together, including open files without a name. A write or change of
+    /// length beyond that returns ENOSPC. `None`, the initial value, sets no bound.
     pub fn set_capacity(&self, bytes: Option<u64>) {
         self.medium().capacity_bytes = bytes;
     }
 
-    /// Whether a mount died and the disk was not mounted again: the host then has to be crashed.
+    /// Whether a mount died and the disk was not mounted again: the host must then be crashed.
     pub fn is_dead(&self) -> bool {
         self.medium().is_dead()
     }
@@ -113,8 +113,8 @@ impl SimDisk {
         self.medium().is_mounted()
     }
 
-    /// Does a piece of blocking work. What fails in it counts as told once the work is over, which may be later: what comes
-    /// back is for whoever waits for that.
+    /// Runs blocking work. Failures in it count as told once the work has ended, which may be later: the caller waits
+    /// for this with the value that is returned.
     pub fn work(&self, job: impl FnOnce()) -> Work {
         let before = self.failures();
         job();
@@ -123,7 +123,7 @@ impl SimDisk {
         Work { disk: self.clone(), failed }
     }
 
-    /// How many failed writes and syncs somebody was told of.
+    /// How many failed writes and syncs a caller was told of.
     pub fn failures_told(&self) -> u64 {
         self.failures().saturating_sub(self.medium().untold)
     }
@@ -136,7 +136,7 @@ impl SimDisk {
             .sum()
     }
 
-    /// Bytes of all files, open ones without a name included.
+    /// Bytes of all files, including open files without a name.
     pub fn used_bytes(&self) -> u64 {
         self.medium().used_bytes()
     }
@@ -157,12 +157,12 @@ impl SimDisk {
     }
 
     fn medium(&self) -> MutexGuard<'_, Medium> {
-        // Nothing that holds it can leave it half changed by panicking.
+        // A panic cannot leave the state half changed.
         self.medium.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Work on a disk that takes until this is dropped.
+/// Work on a disk, which lasts until this is dropped.
 #[derive(Debug)]
 pub struct Work {
     disk: SimDisk,

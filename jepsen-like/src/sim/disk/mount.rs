@@ -1,4 +1,4 @@
-//! What the node holds of a disk: one mount, and the files that it opened through it.
+//! A node's view of a disk: one mount, and the files that it opened through the mount.
 
 use std::fmt;
 use std::io;
@@ -9,7 +9,7 @@ use redb::StorageBackend;
 use super::SimDisk;
 use super::medium::FileId;
 
-/// A disk as one life of a process has it. Once that life ended, each call answers an error and changes nothing.
+/// A disk as one life of a process has it. Once that life has ended, each call returns an error and changes nothing.
 #[derive(Clone)]
 pub struct Mounted {
     disk: SimDisk,

@@ -1,4 +1,4 @@
-//! Each operation on an open file, and the faults that can meet it.
+//! Each operation on an open file, and the faults that can happen in it.
 
 use std::io;
 
@@ -10,7 +10,7 @@ use super::sectors::Sectors;
 use super::trace::Event;
 use crate::sim::dice::Dice;
 
-/// Longer files are refused, for a database that a fault led astray may ask for anything.
+/// Longer files are refused, because a database that a fault has confused may ask for any length.
 const FILE_BYTES_MAX: usize = 1 << 30;
 
 impl Medium {
@@ -94,7 +94,8 @@ impl Medium {
         Ok(())
     }
 
-    /// Lets the power go, or ends the process, if that is due with this operation: before it, or when `amid` is done of it.
+    /// Cuts the power, or ends the process, if that is due at this operation: before it, or after `amid` has done a
+    /// part of it.
     fn cut_comes(
         &mut self,
         id: FileId,
@@ -129,7 +130,7 @@ impl Medium {
         Errno::EIO.into()
     }
 
-    /// Bytes by which files may still grow.
+    /// By how many bytes files may still grow.
     fn room(&self) -> usize {
         let Some(capacity) = self.capacity_bytes else { return usize::MAX };
         usize::try_from(capacity.saturating_sub(self.used_bytes())).unwrap_or(usize::MAX)
@@ -150,7 +151,7 @@ fn place(offset: u64, len: usize) -> io::Result<usize> {
     end.filter(|end| *end <= FILE_BYTES_MAX).ok_or_else(|| Errno::EFBIG.into())
 }
 
-/// The first bytes of `data`: none, all, or anything between.
+/// The first bytes of `data`: none, all, or any number between.
 fn part_of<'a>(data: &'a [u8], dice: &mut Dice) -> &'a [u8] {
     let taken = dice.below(data.len() as u64 + 1);
     data.get(..usize::try_from(taken).unwrap_or(0)).unwrap_or_default()

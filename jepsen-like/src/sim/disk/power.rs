@@ -1,18 +1,18 @@
-//! What a power cut leaves of what was not synced.
+//! Which unsynced writes a power cut leaves.
 
 use super::sectors::SECTOR_BYTES;
 use crate::sim::dice::Dice;
 
-/// What becomes of writes that no sync has made durable.
+/// What happens to writes that no sync has made durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unsynced {
     /// All of them survive.
     Keep,
-    /// None of them does.
+    /// None of them survives.
     Drop,
     /// Each sector, each length and each new file's name survives or not, by chance.
     Mixed,
-    /// As mixed, and a sector may also be part new and part old.
+    /// The same as `Mixed`, and a sector may also be partly new and partly old.
     Torn,
 }
 
@@ -36,17 +36,18 @@ const EIGHTHS: u64 = 8;
 /// Decides sector by sector.
 #[derive(Debug)]
 pub(super) struct SectorLoss {
-    /// How many of eight survive: drawn for each file, since a fair coin would hardly ever lose just one of many.
+    /// How many of eight survive. It is drawn for each file, since a fair coin would hardly ever lose just one of
+    /// many.
     weight: u64,
     tears: bool,
 }
 
-/// What becomes of one sector.
+/// What happens to one sector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SectorOutcome {
     Kept,
     Dropped,
-    /// Up to byte `at` the one, from there on the other.
+    /// The first part, up to byte `at`, is one version, and the rest is the other.
     Torn {
         at: usize,
         new_first: bool,
@@ -54,7 +55,7 @@ pub(super) enum SectorOutcome {
 }
 
 impl SectorLoss {
-    /// Lets some through: none, all, or anything between.
+    /// Lets some sectors through: none, all, or any number between.
     pub(super) fn mixed(dice: &mut Dice) -> Self {
         Self { weight: dice.below(EIGHTHS + 1), tears: false }
     }

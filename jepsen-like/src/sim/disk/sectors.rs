@@ -1,18 +1,19 @@
-//! One file: what was written, and what of it a power cut would leave.
+//! One file: what was written, and what a power cut would leave of it.
 //!
-//! Only the sectors in which the two differ are kept twice, so that a sync costs what was written since the last one.
+//! Only the sectors in which the two differ are stored twice, so that a sync costs what was written since the last
+//! one.
 
 use std::collections::BTreeMap;
 
 use super::power::{SectorLoss, SectorOutcome};
 use crate::sim::dice::Dice;
 
-/// Bytes that a disk writes whole, unless [`Unsynced::Torn`](super::Unsynced::Torn) says otherwise.
+/// How many bytes a disk writes as a whole, unless [`Unsynced::Torn`](super::Unsynced::Torn) says otherwise.
 pub const SECTOR_BYTES: usize = 512;
 
 type Sector = [u8; SECTOR_BYTES];
 
-/// What became of the sectors in question.
+/// What a power cut did to the sectors in question.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct SectorCounts {
     pub(super) kept: u64,
@@ -24,7 +25,8 @@ pub(super) struct SectorCounts {
     pub(super) vanished: bool,
 }
 
-/// A file's bytes. A sector in neither map is the same on the medium and in memory, as if both went on in zeros.
+/// A file's bytes. A sector in neither map is the same on the medium and in memory, where both are taken to continue
+/// with zeros.
 #[derive(Clone, Default)]
 pub(super) struct Sectors {
     /// What a reader sees.
@@ -33,9 +35,9 @@ pub(super) struct Sectors {
     durable_len: usize,
     /// Sectors written since the last sync, as they are on the medium.
     dirty: BTreeMap<usize, Box<Sector>>,
-    /// Sectors that a failed sync gave up on, as they are on the medium: a later sync takes them for clean.
+    /// Sectors on which a failed sync gave up, as they are on the medium: a later sync treats them as clean.
     lost: BTreeMap<usize, Box<Sector>>,
-    /// Sectors that the newest sync with any made durable.
+    /// The sectors that the newest non-empty sync made durable.
     newest: Vec<usize>,
     /// Whether the file's name is on the medium.
     named: bool,
@@ -51,7 +53,7 @@ impl Sectors {
         self.live.len()
     }
 
-    /// Fills `out` from `offset` on; false if the file ends before.
+    /// Fills `out` from `offset` on; false if the file ends before that.
     pub(super) fn read(&self, offset: usize, out: &mut [u8]) -> bool {
         let found = offset.checked_add(out.len()).and_then(|end| self.live.get(offset..end));
         if let Some(found) = found {
@@ -79,7 +81,8 @@ impl Sectors {
         self.live.resize(len, 0);
     }
 
-    /// Makes everything durable, or so it says: true if sectors were passed over that an earlier sync gave up on.
+    /// Makes everything durable, or claims to: returns true if it skipped sectors on which an earlier sync had given
+    /// up.
     pub(super) fn sync(&mut self) -> bool {
         if !self.dirty.is_empty() {
             self.newest = std::mem::take(&mut self.dirty).into_keys().collect();
@@ -90,7 +93,7 @@ impl Sectors {
     }
 
     /// A sync that fails. Some sectors reached the medium; the others never will unless they are written again.
-    /// Answers how many those are.
+    /// Returns how many these are.
     pub(super) fn sync_failing(&mut self, dice: &mut Dice) -> u64 {
         let mut sector_loss = SectorLoss::mixed(dice);
         let mut lost = 0;
@@ -103,7 +106,7 @@ impl Sectors {
         lost
     }
 
-    /// A sync in the middle of which the power goes: some sectors reached the medium, perhaps all of them.
+    /// A sync that a power cut interrupts: some sectors reached the medium, perhaps all of them.
     pub(super) fn sync_partly(&mut self, dice: &mut Dice) {
         let mut sector_loss = SectorLoss::mixed(dice);
         self.dirty.retain(|_, _| !sector_loss.keeps(dice));
@@ -113,8 +116,8 @@ impl Sectors {
         }
     }
 
-    /// Memory gives up its clean sectors: readers see the medium where a failed sync left the two apart. True if it did
-    /// anywhere.
+    /// Drops the clean sectors from memory: where a failed sync left memory and medium different, readers now see the
+    /// medium. Returns whether there were such sectors.
     pub(super) fn drop_cache(&mut self) -> bool {
         let lost = std::mem::take(&mut self.lost);
         for (number, old) in &lost {
@@ -123,7 +126,7 @@ impl Sectors {
         !lost.is_empty()
     }
 
-    /// The power is gone: decides what survives, and from then on that is the file.
+    /// Cuts the power: decides what survives, which then is the file.
     pub(super) fn cut(&mut self, mut sector_loss: SectorLoss, dice: &mut Dice) -> SectorCounts {
         let mut sector_counts = SectorCounts::default();
         if !self.named && !sector_loss.keeps(dice) {
@@ -157,7 +160,7 @@ impl Sectors {
             };
             survivors.insert(number, survivor);
         }
-        // What lies behind the end may come back with the old length.
+        // The bytes behind the end may return with the old length.
         self.live.resize(self.live.len().max(len), 0);
         for (number, survivor) in survivors {
             overlay(&mut self.live, number.saturating_mul(SECTOR_BYTES), survivor.as_slice());
@@ -168,7 +171,7 @@ impl Sectors {
         sector_counts
     }
 
-    /// What is on the medium; nothing if not even the name is.
+    /// The bytes on the medium; `None` if not even the name is there.
     pub(super) fn on_medium(&self) -> Option<Vec<u8>> {
         if !self.named {
             return None;
@@ -182,12 +185,12 @@ impl Sectors {
         Some(bytes)
     }
 
-    /// Which sectors the newest sync made durable, of a file by redb those of its last commit.
+    /// The sectors that the newest sync made durable; in a file of redb, those of its last commit.
     pub(super) fn newest(&self) -> &[usize] {
         &self.newest
     }
 
-    /// Changes one byte on the medium, and for readers too where they see the medium's bytes.
+    /// Changes one byte on the medium, and for readers too if they see the medium's bytes.
     pub(super) fn change_on_medium(&mut self, offset: usize, change: impl FnOnce(&mut u8)) {
         let (number, within) = (offset / SECTOR_BYTES, offset % SECTOR_BYTES);
         let copy = match self.dirty.get_mut(&number) {
@@ -217,7 +220,7 @@ impl Sectors {
         }
     }
 
-    /// `under` with as much of the sector written over it as there is in memory.
+    /// `under`, overwritten with as much of the sector as memory has.
     fn written_over(&self, number: usize, under: &Sector) -> Box<Sector> {
         let mut sector = Box::new(*under);
         let start = number.saturating_mul(SECTOR_BYTES).min(self.live.len());
@@ -227,7 +230,7 @@ impl Sectors {
     }
 }
 
-/// Copies `from` over `to` from `at` on, as far as `to` goes.
+/// Copies `from` over `to` from `at` on, up to the end of `to`.
 fn overlay(to: &mut [u8], at: usize, from: &[u8]) {
     for (to, from) in to.get_mut(at..).into_iter().zip([from]) {
         let len = to.len().min(from.len());

@@ -1,8 +1,9 @@
-//! Syncs that take long: until one is over, a power cut takes back what it made durable and all that its process did after it.
+//! Slow syncs: until a slow sync is over, a power cut undoes what it made durable and everything that its process did
+//! after it.
 //!
-//! Work runs on the spot, and its asker waits afterwards, in simulated time, for as long as its syncs would have taken. To
-//! everybody else the work is still inside its first slow sync until then: so what the work did from that sync on has not happened
-//! yet, if the power goes. A process that is merely killed has its sync carried out by the kernel.
+//! Work runs at once, and its caller waits afterwards, in simulated time, for as long as the work's syncs would have
+//! taken. Until then the work counts as still inside its first slow sync. So if the power is cut, nothing that the
+//! work did from that sync on has happened. If a process is merely killed, the kernel carries out its sync.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use super::SimDisk;
 use super::medium::{FileId, Medium};
 use super::sectors::Sectors;
 
-/// Syncs under way, for whoever ran the work to wait for. When it is dropped they are over.
+/// Syncs in progress, for which the caller that ran the work must wait. When this is dropped they are over.
 #[derive(Debug)]
 pub struct Stall {
     disk: SimDisk,
@@ -35,21 +36,21 @@ impl Drop for Stall {
 /// The stalled work of one disk.
 #[derive(Default)]
 pub(super) struct Stalls {
-    /// How long the syncs of the work that runs took so far. Some as soon as one stalled.
+    /// How long the syncs of the running work have taken so far. `Some` as soon as one stalled.
     lasts: Option<Duration>,
     next: u64,
-    /// In the order in which they began. The last is of the work that runs, if one of its syncs stalled.
+    /// In the order in which they began. The last one belongs to the running work, if one of its syncs stalled.
     under_way: Vec<Held>,
 }
 
-/// Files as they were when the work's first slow sync began, or before the work touched them after that.
+/// Files as they were when the work's first slow sync began, or before the work touched them later.
 struct Held {
     number: u64,
     files: BTreeMap<FileId, (String, Sectors)>,
 }
 
 impl SimDisk {
-    /// The slow syncs since the last call, for whoever ran the work to wait for in simulated time.
+    /// The slow syncs since the last call, for which the caller that ran the work must wait in simulated time.
     pub fn take_stall(&self) -> Option<Stall> {
         let mut medium = self.medium();
         let lasts = medium.stalls.lasts.take()?;
@@ -59,7 +60,7 @@ impl SimDisk {
 }
 
 impl Medium {
-    /// A sync of the file takes long.
+    /// Makes a sync of the file take long.
     pub(super) fn stalls(&mut self, id: FileId, delay: Duration) {
         match &mut self.stalls.lasts {
             Some(lasts) => *lasts = lasts.saturating_add(delay),
@@ -73,7 +74,7 @@ impl Medium {
         self.hold(id);
     }
 
-    /// The file is about to change: if the work that runs is inside a slow sync, that has not happened yet.
+    /// Called before the file changes: if the running work is inside a slow sync, the file is kept as it was.
     pub(super) fn hold(&mut self, id: FileId) {
         if self.stalls.lasts.is_none() {
             return;
@@ -83,14 +84,14 @@ impl Medium {
         }
     }
 
-    /// A sync of the file took no time, or it was removed: so whoever was at it before is done.
+    /// A sync of the file took no time, or the file was removed: earlier slow syncs of it are over.
     pub(super) fn caught_up(&mut self, id: FileId) {
         if self.stalls.lasts.is_none() {
             self.stalls.under_way.retain(|held| !held.files.contains_key(&id));
         }
     }
 
-    /// The power goes: work inside a slow sync did nothing from there on.
+    /// Undoes, at a power cut, what work inside a slow sync did from that sync on.
     pub(super) fn take_back(&mut self) {
         for held in std::mem::take(&mut self.stalls).under_way.into_iter().rev() {
             for (id, (name, sectors)) in held.files {
@@ -100,7 +101,7 @@ impl Medium {
         }
     }
 
-    /// The process ends, and the kernel carries its syncs out.
+    /// Carries out the syncs, as the kernel does when a process ends.
     pub(super) fn carry_out(&mut self) {
         self.stalls = Stalls { next: self.stalls.next, ..Stalls::default() };
     }

@@ -1,11 +1,11 @@
-//! A running hash of everything that was done to a disk, to compare two runs by, and how much that was.
+//! A running hash of everything that was done to a disk, by which two runs are compared, and counters of it.
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::faults::FaultKind;
 use super::medium::FileId;
 
-/// How much was done to a disk since it was made.
+/// How much was done to a disk since its creation.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Traffic {
     /// Calls that read.
@@ -16,16 +16,16 @@ pub struct Traffic {
     pub resizes: u64,
     /// Calls that synced.
     pub syncs: u64,
-    /// Bytes asked for.
+    /// How many bytes calls asked for.
     pub read_bytes: u64,
-    /// Bytes given to be written.
+    /// How many bytes calls wanted to write.
     pub written_bytes: u64,
     /// Calls on mounts that were dead.
     pub refused: u64,
 }
 
 impl Traffic {
-    /// Writes, changes of length and syncs: what a power cut can be armed to come with.
+    /// Writes, changes of length and syncs: the operations at which a power cut can be armed.
     pub fn ops(&self) -> u64 {
         self.writes.saturating_add(self.resizes).saturating_add(self.syncs)
     }
@@ -67,7 +67,7 @@ pub(super) struct Trace {
 }
 
 impl Trace {
-    /// Adds one event. What `offset` means follows from the event.
+    /// Adds one event, which decides the meaning of `offset`.
     pub(super) fn note(&mut self, event: Event, file: FileId, offset: u64, len: usize, content: &[u8]) {
         let traffic = &mut self.traffic;
         match event {

@@ -8,16 +8,17 @@ use super::kind::Kind;
 
 /// The largest jump, in milliseconds.
 const HOUR_MS: u64 = 3_600_000;
-/// More than clocks are trusted by themselves to be ahead of registry time, in milliseconds.
+/// More than a clock may be ahead of registry time to be trusted without an operator, in milliseconds.
 const ELEVEN_YEARS_MS: u64 = 11 * 365 * 24 * HOUR_MS;
-/// The least of a leap, in milliseconds: twice as much as a clock that is trusted at once may be ahead of registry time.
+/// The smallest leap, in milliseconds: twice as much as a clock may be ahead of registry time to be trusted at once.
 const LEAP_MS_MIN: u64 = 1_200_000;
-/// A small leap, in milliseconds: less than a clock that is trusted at once may be ahead of registry time, and more than the bound of
-/// trust. Taken from [`LEAP_MS_MIN`] it leaves more than that.
+/// A small leap, in milliseconds: less than a clock may be ahead of registry time to be trusted at once, and more than
+/// the clock bound. [`LEAP_MS_MIN`] minus such a leap is still more than the former.
 pub(super) const SMALL_MS: (u64, u64) = (60_000, 570_000);
-/// How far registry time may lie behind the right time when clocks go back: less than the smallest such leap.
+/// How far registry time may be behind the right time when clocks go back: less than the smallest such leap.
 const TOLD_WITHIN_MS: i64 = 10_000;
-/// A jump after which others still take the word of a node on where it is, in milliseconds: they do up to a minute.
+/// A jump after which other nodes still accept a node's announcement of its address, in milliseconds: they do so up to
+/// a minute.
 const HEEDED_MS: (u64, u64) = (1_000, 55_000);
 
 pub(super) fn begin(kind: Kind, cluster: &mut SimCluster<'_>, dice: &mut Dice) -> Option<(Vec<u64>, Undo)> {
@@ -34,7 +35,7 @@ pub(super) fn begin(kind: Kind, cluster: &mut SimCluster<'_>, dice: &mut Dice) -
     let machine = cluster.machine(id)?;
     let sign = if dice.chance(1, 2) { 1 } else { -1 };
     let far = match kind {
-        // Around the bound of half a second.
+        // Around the clock bound of half a second.
         Kind::ClockStep => dice.between(50, 900),
         Kind::ClockJump => match dice.below(4) {
             0 => dice.between(SMALL_MS.0, SMALL_MS.1),
@@ -53,19 +54,20 @@ pub(super) fn begin(kind: Kind, cluster: &mut SimCluster<'_>, dice: &mut Dice) -
     Some((vec![id], Undo::Clock(id)))
 }
 
-/// The clocks of all machines leap by the same, also of those that are down.
+/// Makes the clocks of all machines leap by the same amount, also of those that are down.
 fn leap(cluster: &mut SimCluster<'_>, dice: &mut Dice) -> Option<(Vec<u64>, Undo)> {
     let far = dice.chance(1, 2);
     let by = if far { ELEVEN_YEARS_MS } else { dice.between(LEAP_MS_MIN, HOUR_MS) };
     let by = i64::try_from(by).ok()?;
-    // An hour back could be where registry time is, if much time has passed of which no stamp has told yet. A node that runs does not
-    // go back with it, but one that is started meanwhile remembers no later time, and trusts at once what is near registry time.
+    // If much time has passed without a stamp, registry time may be an hour back too. A running node does not go back
+    // with it, but a node that is started meanwhile remembers no later time, and trusts at once a clock that is near
+    // registry time.
     let by = if far && dice.chance(1, 4) { by.saturating_neg() } else { by };
     leap_all(cluster, by)
 }
 
-/// The clocks of all machines go back by minutes. Only while registry time is where the right time is, as every voter knows: then they
-/// are behind it, and also a node that is started meanwhile must not trust them.
+/// Sets the clocks of all machines back by minutes, but only if every voter knows that registry time is near the right
+/// time. Then the clocks are behind registry time, and a node that is started meanwhile must not trust them either.
 fn go_back(cluster: &mut SimCluster<'_>, dice: &mut Dice) -> Option<(Vec<u64>, Undo)> {
     let right_ms = right_at(i64::try_from(cluster.now().as_millis()).ok()?);
     let voters = cluster.voters();
@@ -88,7 +90,8 @@ fn leap_all(cluster: &SimCluster<'_>, by_ms: i64) -> Option<(Vec<u64>, Undo)> {
     Some((ids.clone(), Undo::Clocks(ids, by_ms)))
 }
 
-/// One clock jumps while a member moves: by so little that the others still take that node's word on where it is, or by more.
+/// Makes one clock jump while a member moves: by so little that the other nodes still accept that node's announcement,
+/// or by more.
 pub(super) fn skew_during_move(cluster: &SimCluster<'_>, id: u64, dice: &mut Dice) -> Option<Undo> {
     let (least, most) = *dice.pick(&[HEEDED_MS, SMALL_MS, (SMALL_MS.1, HOUR_MS)])?;
     let by_ms = i64::try_from(dice.between(least, most)).ok()?;

@@ -1,4 +1,4 @@
-//! Faults of disks that a machine goes on with, or not.
+//! Faults of disks after which a machine may or may not continue.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::Undo;
 use super::kind::Kind;
 use super::processes::unsynced;
 
-/// The furthest away that a power cut is armed, in writes and syncs: a few commits.
+/// Within how many writes and syncs an armed power cut happens: a few commits.
 const CUT_WITHIN_OPS: u64 = 80;
 /// The same in messages to peers.
 const CUT_WITHIN_MESSAGES: u64 = 60;
@@ -25,7 +25,7 @@ pub(super) fn begin(kind: Kind, cluster: &mut SimCluster<'_>, dice: &mut Dice) -
         _ => *dice.pick(&cluster.running())?,
     };
     let disk = &cluster.machine(id)?.disk;
-    // One of its two databases, or whichever comes first.
+    // One of its two databases, or the first that is used.
     let prefix = *dice.pick(&["", "log", "registry"])?;
     match kind {
         Kind::FsyncFails => disk.arm(IoFault::SyncFails, prefix, 0..dice.between(1, 3), dice.fork("sync")),
@@ -41,7 +41,7 @@ pub(super) fn begin(kind: Kind, cluster: &mut SimCluster<'_>, dice: &mut Dice) -
     Some((vec![id], Undo::Disks(vec![id])))
 }
 
-/// The power goes inside a write of one machine, or of all within a few writes of one another.
+/// Cuts the power inside a write of one machine, or of all machines within a few writes of one another.
 fn cut_in_write(cluster: &mut SimCluster<'_>, dice: &mut Dice) -> Option<(Vec<u64>, Undo)> {
     let running = cluster.running();
     let ids = if dice.chance(1, 3) { running } else { vec![*dice.pick(&running)?] };
@@ -53,7 +53,7 @@ fn cut_in_write(cluster: &mut SimCluster<'_>, dice: &mut Dice) -> Option<(Vec<u6
     Some((ids.clone(), Undo::Disks(ids)))
 }
 
-/// The power goes between two messages of one machine.
+/// Cuts the power between two messages of one machine.
 fn cut_in_send(cluster: &mut SimCluster<'_>, dice: &mut Dice) -> Option<(Vec<u64>, Undo)> {
     let id = match cluster.leader() {
         Some(leader) if dice.chance(1, 2) => leader,
@@ -68,7 +68,7 @@ fn cut_in_send(cluster: &mut SimCluster<'_>, dice: &mut Dice) -> Option<(Vec<u64
     Some((vec![id], Undo::Wires(vec![id])))
 }
 
-/// The disk is well again.
+/// Ends the faults of a disk.
 pub(super) fn heal(cluster: &mut SimCluster<'_>, id: u64) {
     if let Some(machine) = cluster.machine(id) {
         machine.disk.disarm();

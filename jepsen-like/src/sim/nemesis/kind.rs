@@ -8,32 +8,32 @@ use super::super::tuning::SETTLE_MS;
 /// A kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
-    /// A minority, with the leader or without it, hears nobody of the others.
+    /// A minority, with the leader or without it, hears none of the other nodes.
     Partition,
-    /// One node hears nobody.
+    /// One node hears no other.
     Isolate,
-    /// One node is heard by nobody but hears all, or the other way round.
+    /// No other node hears one node, which hears all of them, or the other way round.
     OneWay,
-    /// Two groups hear only one node in common.
+    /// Two groups have only one node in common that they hear.
     Bridge,
     /// Each node hears only its two neighbours.
     Ring,
-    /// The leader hears one follower only.
+    /// The leader hears only one follower.
     LeaderWithOne,
-    /// A way is cut for some milliseconds.
+    /// A link is cut for some milliseconds.
     Flap,
-    /// Messages of one node take long.
+    /// Messages of one node are slow.
     Delay,
-    /// What a node says on its connections is held, and comes late and all at once; connections that it makes meanwhile are
-    /// free.
+    /// Messages of a node on its present connections are held back, and arrive late and all at once; connections that
+    /// it makes meanwhile are not affected.
     Hold,
-    /// What a node says it says twice, or again much later.
+    /// Messages of a node are sent twice, or again much later.
     Repeat,
-    /// False requests come on a node's connections, each of which its peers must refuse.
+    /// False requests are added to a node's connections, each of which its peers must refuse.
     Lie,
     /// Processes end at once; what they wrote is kept.
     Kill,
-    /// The power of a machine goes.
+    /// A machine loses power.
     PowerCut,
     /// All machines lose power at once.
     PowerCutAll,
@@ -41,21 +41,21 @@ pub enum Kind {
     CrashLoop,
     /// A process is asked to stop, and hands over.
     Stop,
-    /// The power goes inside a write or a sync.
+    /// A machine loses power inside a write or a sync.
     PowerCutInWrite,
-    /// The power goes between two messages of a node.
+    /// A machine loses power between two messages of its node.
     PowerCutInSend,
-    /// An fsync fails, and the next one lies.
+    /// An fsync fails, and the next one claims success.
     FsyncFails,
-    /// Writing fails.
+    /// Writes fail.
     WriteFails,
-    /// Reading fails.
+    /// Reads fail.
     ReadFails,
     /// The disk is full.
     DiskFull,
     /// Every sync takes long, up to five seconds.
     SlowDisk,
-    /// A clock jumps a little, around the bound of what is trusted.
+    /// A clock jumps a little, around the clock bound.
     ClockStep,
     /// One clock jumps by minutes, by up to an hour, or by eleven years, forwards or backwards.
     ClockJump,
@@ -69,24 +69,26 @@ pub enum Kind {
     Rollback,
     /// A disk is emptied; the node is replaced.
     Wipe,
-    /// Some bits of one file flip, while the node is down or just before it stops; it is started again and then replaced.
+    /// Some bits of one file flip, while the node is down or just before it stops. The node is started again and then
+    /// replaced.
     BitFlip,
-    /// One node after the other gets a build that knows newer rules.
+    /// One node after another gets a build that knows newer rules.
     Upgrade,
     /// All clocks leap together, by an hour or by eleven years, and leap back.
     ClocksLeap,
-    /// Time passes for everybody at once, up to an hour, that no boot time has counted: all machines were off or paused.
+    /// Time passes for all nodes at once, up to an hour, without being counted in boot time: all machines were off or
+    /// paused.
     TimePasses,
-    /// All clocks go back together, by up to ten minutes, and come back.
+    /// All clocks go back together, by up to ten minutes, and return.
     ClocksBack,
-    /// Time passes for everybody at once again and again, each time for less than ten minutes, which is as far ahead of registry time as
-    /// the clock of a process that was just started is trusted at once.
+    /// Time passes for all nodes at once, again and again, each time for less than ten minutes. That is how far ahead
+    /// of registry time the clock of a process may be that has just started and trusts it at once.
     ClocksRatchet,
     /// A minority of the voters ends at once, and each is started again at another address.
     Move,
 }
 
-/// What part of the world a fault is in.
+/// The part of the system that a fault affects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Realm {
     Network,
@@ -97,13 +99,13 @@ pub(super) enum Realm {
     Build,
 }
 
-/// A kind's name and habits.
+/// A kind's name and properties.
 struct Habits {
     name: &'static str,
     realm: Realm,
-    /// How often it is made, relative to others.
+    /// How often it is made, relative to the other kinds.
     weight: u64,
-    /// How long it lasts, from and to.
+    /// The shortest and the longest time that it lasts.
     lasts_ms: (u64, u64),
 }
 
@@ -188,11 +190,11 @@ impl Kind {
             Kind::Wipe => habits("wipe", Members, 1, (1, 1)),
             Kind::BitFlip => habits("bit-flip", Members, 1, (1, 1)),
             Kind::Upgrade => habits("upgrade", Build, 3, (1, 1)),
-            // Shorter than clocks take to settle: until it is over nothing is allowed.
+            // Shorter than clocks need to settle: nothing is allowed until it is over.
             Kind::ClocksLeap => habits("clocks-leap", Clock, 1, (300, SETTLE_MS - 500)),
             Kind::TimePasses => habits("time-passes", Clock, 1, (SETTLE_MS - 500, SETTLE_MS - 500)),
             Kind::ClocksBack => habits("clocks-back", Clock, 1, (300, SETTLE_MS - 500)),
-            // Its leaps are on record one by one, each for as long as no clock can have settled.
+            // Each of its leaps has a record of its own, for a time within which no clock can have settled.
             Kind::ClocksRatchet => habits("clocks-ratchet", Clock, 1, (1, 1)),
             Kind::Move => habits("move", Members, 2, (20, 3_000)),
         }
@@ -203,22 +205,22 @@ impl Kind {
         self.habits().name
     }
 
-    /// How often it is made, relative to others.
+    /// How often it is made, relative to the other kinds.
     pub(super) fn weight(self) -> u64 {
         self.habits().weight
     }
 
-    /// How long it lasts, from and to, in milliseconds.
+    /// The shortest and the longest time that it lasts, in milliseconds.
     pub(super) fn lasts_ms(self) -> (u64, u64) {
         self.habits().lasts_ms
     }
 
-    /// Whether so many nodes are enough for it: three in a ring are all neighbours.
+    /// Whether this many nodes are enough for it: in a ring of three, all nodes are neighbours.
     pub fn is_possible(self, nodes: u64) -> bool {
         nodes > 3 || self != Kind::Ring
     }
 
-    /// Whether a majority of nodes goes on hearing one another.
+    /// Whether a majority of nodes still hear one another.
     pub(super) fn leaves_a_majority(self) -> bool {
         matches!(self, Kind::Isolate | Kind::OneWay | Kind::Partition)
     }

@@ -1,27 +1,28 @@
-//! Which nodes hear which: what every fault has cut, together.
+//! Which nodes hear which: the cut links of all faults together.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A direction between two nodes.
 pub type Way = (u64, u64);
 
-/// The directions that are cut, each by how many faults. Who is down is cut in every direction.
+/// The directions that are cut, each with the number of faults that cut it. A node that is down is cut in every
+/// direction.
 #[derive(Debug, Default)]
 pub struct Links {
     cut: BTreeMap<Way, u32>,
 }
 
-/// What has to be done to the network.
+/// The changes that must be made to the network.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// To cut.
+    /// The directions to cut.
     pub cut: Vec<Way>,
-    /// To mend.
+    /// The directions to mend.
     pub mended: Vec<Way>,
 }
 
 impl Links {
-    /// One fault more cuts these ways.
+    /// Adds a fault that cuts these directions.
     pub fn cut(&mut self, ways: &BTreeSet<Way>) -> Changes {
         let mut changes = Changes::default();
         for way in ways {
@@ -34,7 +35,7 @@ impl Links {
         changes
     }
 
-    /// One fault fewer cuts these ways.
+    /// Removes a fault that cuts these directions.
     pub fn mend(&mut self, ways: &BTreeSet<Way>) -> Changes {
         let mut changes = Changes::default();
         for way in ways {
@@ -55,7 +56,7 @@ impl Links {
     }
 }
 
-/// Every way between the members of two groups, in both directions.
+/// Every link between the members of two groups, in both directions.
 pub fn between(one: &[u64], other: &[u64]) -> BTreeSet<Way> {
     let mut ways = BTreeSet::new();
     for a in one {
@@ -67,7 +68,7 @@ pub fn between(one: &[u64], other: &[u64]) -> BTreeSet<Way> {
     ways
 }
 
-/// Every way from the members of one group to those of another.
+/// Every direction from the members of one group to those of another.
 pub fn from_to(from: &[u64], to: &[u64]) -> BTreeSet<Way> {
     from.iter().flat_map(|a| to.iter().filter(move |b| *b != a).map(move |b| (*a, *b))).collect()
 }

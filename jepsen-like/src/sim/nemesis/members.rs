@@ -1,4 +1,4 @@
-//! Members come, go and hand over; disks are lost, and their nodes are replaced under a new number.
+//! Changes of members: nodes join, leave and hand over. Nodes whose disk is lost are replaced under a new number.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -17,38 +17,38 @@ use super::kind::Kind;
 use super::upgrade::BuildChoice;
 use super::{Undo, down};
 
-/// How old a copy of a disk has to be, so that what its node acknowledged since has reached the disks of its peers.
+/// The least age of a copy of a disk, so that what its node acknowledged since has reached the disks of its peers.
 const IMAGE_AGE: Duration = Duration::from_secs(4);
-/// How long a copy is kept, so that it can grow old.
+/// How long a copy is kept, so that it can reach that age.
 const IMAGE_KEPT: Duration = Duration::from_secs(12);
 /// How often a copy is made.
 const IMAGE_EVERY: Duration = Duration::from_secs(2);
-/// Most bits of one file that flip together: most of a file is pages that nobody will read.
+/// The largest number of bits of one file that flip together: most of a file is pages that are never read.
 const FLIPS_MAX: u64 = 24;
 /// How long a node may try to come back with a lost disk before it is replaced.
 const LOST_FOR: Duration = Duration::from_secs(2);
 
 /// What the nemesis needs to change members.
 pub struct MembershipTools {
-    /// Numbers that no node has had.
+    /// Numbers that no node has had yet.
     pub spare: Vec<u64>,
-    /// Where machines come from.
+    /// Makes the machines.
     pub factory: Box<dyn Fn(u64) -> Machine>,
-    /// What the operator has to do.
+    /// The operator's tasks.
     pub operator_queue: OperatorQueue,
-    /// Whom callers ask; a new node becomes one of them.
+    /// The nodes that callers ask; a new node becomes one of them.
     pub asked: Rc<RefCell<Vec<u64>>>,
 }
 
-/// Flips some bits of one file; whether there were any to flip.
+/// Flips some bits of one file. Returns whether there were any to flip.
 fn flip(disk: &SimDisk, dice: &mut Dice) -> bool {
     let file = dice.pick(&["log.redb", "log.redb", "log.mark", "registry"]).copied().unwrap_or_default();
     let bits = dice.between(1, FLIPS_MAX);
     (0..bits).filter(|_| disk.flip_bit(file, dice).is_some()).count() > 0
 }
 
-/// Flips a bit or two in what the log's newest commit wrote: redb then takes its file for torn and opens it as of the commit
-/// before.
+/// Flips a bit or two in what the log's newest commit wrote: redb then treats its file as torn, and opens it as of the
+/// commit before.
 fn flip_newest_commit(disk: &SimDisk, dice: &mut Dice) -> bool {
     (0..dice.between(1, 2)).filter(|_| disk.flip_newest_bit("log.redb", dice).is_some()).count() > 0
 }
@@ -62,11 +62,11 @@ pub(super) struct Membership {
     next_image: Duration,
     /// Nodes whose disk is lost, and since when.
     lost: BTreeMap<u64, Duration>,
-    /// Nodes that were given another address, until the leader's membership has it.
+    /// Nodes that were given another address, until the leader's membership has the address.
     moving: BTreeSet<u64>,
-    /// Nodes that were removed: their machines stay dark.
+    /// Nodes that were removed: their machines stay off.
     gone: BTreeSet<u64>,
-    /// What the others knew the node to have acknowledged that was rolled back last, until it is written down.
+    /// What the other nodes knew to be acknowledged by the node that was rolled back last, until it is recorded.
     remembered: Option<Value>,
 }
 
@@ -87,7 +87,7 @@ impl Membership {
         }
     }
 
-    /// What is to be written down of a rollback beside its node.
+    /// What the record of a rollback must contain in addition to its node.
     pub(super) fn take_remembered(&mut self) -> Option<Value> {
         self.remembered.take()
     }
@@ -121,12 +121,13 @@ impl Membership {
         }
     }
 
-    /// A node loses its disk, comes back with what it has, and is replaced.
+    /// Makes a node lose its disk; the node starts with what it has, and is replaced.
     fn lose(&mut self, kind: Kind, cluster: &mut SimCluster<'_>) -> Option<(Vec<u64>, Undo)> {
         let is_old = |id: &u64| {
             self.images.get(id).is_some_and(|(at, _)| at.saturating_add(IMAGE_AGE) <= cluster.now())
         };
-        // Two disks in three would be as good as lost if a voter that remembers nothing of it could elect, or be elected, with it.
+        // If a voter that remembers nothing of the lost disk could elect with it, or be elected with it, two disks in
+        // three would be as good as lost.
         let able = |id: &u64| {
             !cluster.is_down(*id)
                 && (kind != Kind::Rollback || is_old(id) && all_others_remember(cluster, *id))
@@ -139,7 +140,7 @@ impl Membership {
         let old = self.images.get(&id).cloned();
         self.remembered = (kind == Kind::Rollback).then(|| remembered(cluster, id));
         let disk = cluster.machine(id)?.disk.clone();
-        // Damage alone, found after a stop or after a crash, or together with a loss of power.
+        // Damage alone, found after a stop or after a crash, or together with a power cut.
         let stops = kind == Kind::BitFlip && self.dice.chance(1, 2);
         if stops {
             if !flip(&disk, &mut self.dice) {
@@ -172,8 +173,9 @@ impl Membership {
         lost.then(|| (vec![id], Undo::Nothing))
     }
 
-    /// A minority ends, and is started again at another address. Only while every voter runs and knows where all are: one that
-    /// has missed a move could not find those that moved, and nobody could find it if it moved as well.
+    /// Ends a minority, and starts it again at another address. It does so only while every voter runs and knows the
+    /// addresses of all. A voter that has missed a move could not find the nodes that moved, and no node could find
+    /// that voter if it moved as well.
     fn relocate(&mut self, cluster: &mut SimCluster<'_>) -> Option<(Vec<u64>, Undo)> {
         let mut voters = cluster.voters();
         let knows_all =
@@ -192,7 +194,7 @@ impl Membership {
         down(cluster, &voters, End::Kill, &mut self.dice)
     }
 
-    /// Who is where the leader's membership has it has moved.
+    /// Notes which nodes are at their new address in the leader's membership: these have moved.
     fn note_moved_nodes(&mut self, cluster: &mut SimCluster<'_>) {
         let Some(leader) = cluster.leader().filter(|_| !self.moving.is_empty()) else { return };
         let members = cluster.members();
@@ -202,11 +204,11 @@ impl Membership {
             self.moving.remove(&id);
             cluster.tally.reached("member moved");
         }
-        // Who was removed meanwhile needs no address.
+        // A node that was removed meanwhile needs no address.
         self.moving.retain(|id| members.contains(id));
     }
 
-    /// A machine with an empty disk, waiting to be added.
+    /// A machine with an empty disk, which waits to be added.
     fn newcomer(&mut self, cluster: &mut SimCluster<'_>) -> Option<u64> {
         let id = self.spare.pop_front()?;
         let machine = (self.tools.factory)(id);
@@ -233,7 +235,7 @@ impl Membership {
         for done in self.tools.operator_queue.take_done() {
             if let (Task::Remove(id), true) = (done.task, done.well) {
                 self.lost.remove(&id);
-                // It goes on for a while: whoever is removed has to keep silent by itself.
+                // It continues for a while: a removed node must keep silent by itself.
                 if self.dice.chance(1, 2) {
                     self.gone.insert(id);
                     self.tools.asked.borrow_mut().retain(|asked| *asked != id);
@@ -254,20 +256,20 @@ impl Membership {
     fn newcomer_or_waiting(&mut self, cluster: &mut SimCluster<'_>, old: u64) -> Option<u64> {
         let new = self.newcomer(cluster);
         if new.is_none() {
-            // Nobody is left to replace it: it stays away.
+            // No spare node is left to replace it: it stays away.
             self.lost.remove(&old);
         }
         new
     }
 }
 
-/// Whether a node's own membership has another one where it is.
+/// Whether a node's own membership has the present address of another one.
 fn is_known(cluster: &SimCluster<'_>, by: u64, id: u64) -> bool {
     let (Some(by), Some(of)) = (cluster.machine(by), cluster.machine(id)) else { return false };
     by.peer_known(id) == Some(of.peer_configured())
 }
 
-/// Whether every other voter runs, and all know the same of what a node has acknowledged.
+/// Whether every other voter runs, and all of them know the same acknowledgements of a node.
 fn all_others_remember(cluster: &SimCluster<'_>, id: u64) -> bool {
     let others = cluster.voters().into_iter().filter(|other| *other != id);
     let known: Vec<_> =
@@ -276,7 +278,7 @@ fn all_others_remember(cluster: &SimCluster<'_>, id: u64) -> bool {
         && known.windows(2).all(|pair| matches!(pair, [a, b] if a == b))
 }
 
-/// What those that run know a node to have acknowledged. They know it as long as their processes run.
+/// The acknowledgements of a node that the running nodes know. They know them as long as their processes run.
 fn remembered(cluster: &SimCluster<'_>, id: u64) -> Value {
     let others = cluster.running().into_iter().filter(|other| *other != id);
     let known = others.filter_map(|other| {

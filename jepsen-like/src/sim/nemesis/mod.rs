@@ -1,7 +1,8 @@
-//! What goes wrong, by seed: which faults, when, where and for how long.
+//! Makes faults by seed: which faults, when, where and for how long.
 //!
-//! A fault begins, bites for a while, and is undone. Several may overlap. Each kind counts when it really bit, since one that
-//! never does tests nothing. At the end everything is undone, so that the nodes can be seen to converge.
+//! A fault begins, has an effect for a while, and is undone. Several may overlap. Each kind is counted when it had an
+//! effect, since a fault that never has one tests nothing. At the end everything is undone, so that the nodes can be
+//! seen to converge. This module never judges what the nodes answer.
 
 mod clocks;
 mod disks;
@@ -29,16 +30,18 @@ pub use members::MembershipTools;
 pub(super) use network::USUAL_DELAY;
 pub(super) use upgrade::NEW as RULES_NEW;
 
-/// Most faults at once.
+/// The largest number of faults at once.
 const AT_ONCE: usize = 2;
-/// How long faults are made, and for how long none are after that, in milliseconds: in a calm what was made must come to rest.
+/// How long faults are made, and for how long none are made after that, in milliseconds: in a calm, the effects of the
+/// faults must end.
 const STORM_MS: (u64, u64) = (2_000, 7_000);
 const CALM_MS: (u64, u64) = (1_000, 7_000);
-/// How long a fault lasts that a majority has to get over by itself, in milliseconds.
+/// How long a fault lasts that a majority must overcome by itself, in milliseconds.
 const LONG_MS: (u64, u64) = (13_000, 16_000);
-/// How long a clock that was wrong while a member moved stays so after the member is started again, in milliseconds.
+/// How long a clock that was wrong while a member moved stays wrong after the member is started again, in
+/// milliseconds.
 const WRONG_AFTER_MS: (u64, u64) = (500, 5_000);
-/// How long a supervisor waits before it starts a process again that ended by itself, in milliseconds.
+/// How long a supervisor waits before it restarts a process that ended by itself, in milliseconds.
 const RESTART_MS: (u64, u64) = (100, 1_500);
 
 /// Makes faults.
@@ -47,23 +50,23 @@ pub struct Nemesis {
     kinds: Vec<(Kind, u64)>,
     active: Vec<Active>,
     next_at: Duration,
-    /// Until when faults are made, and until when none are after that.
+    /// The time until which faults are made, and the time until which none are made after that.
     storm: (Duration, Duration),
     /// Processes to start again, and when.
     restarts: Vec<(u64, Duration)>,
     members: members::Membership,
-    /// Who was receiving a snapshot when last looked.
+    /// The nodes that were receiving a snapshot at the last check.
     receiving: BTreeSet<u64>,
     upgrade: upgrade::Upgrade,
     ratchet: ratchet::Ratchet,
     pace: u64,
     /// How many faults were drawn.
     drawn: u64,
-    /// Which of them are left out.
+    /// The numbers of the faults that are left out.
     skip: BTreeSet<u64>,
 }
 
-/// A fault that bites.
+/// A fault that has an effect now.
 struct Active {
     undo: Undo,
     until: Duration,
@@ -72,9 +75,9 @@ struct Active {
 
 /// How a fault is undone.
 enum Undo {
-    /// Ways are mended.
+    /// Links are mended.
     Ways(BTreeSet<links::Way>),
-    /// Messages between these take as long as ever.
+    /// Messages between these take the usual time.
     Delays(Vec<links::Way>),
     /// These are started.
     Start(Vec<u64>),
@@ -82,20 +85,20 @@ enum Undo {
     Clock(u64),
     /// Clocks that leapt together by so many milliseconds leap back.
     Clocks(Vec<u64>, i64),
-    /// Disks are well again.
+    /// The faults of these disks end.
     Disks(Vec<u64>),
-    /// Messages go out as they are said.
+    /// Messages are sent unchanged.
     Wires(Vec<u64>),
-    /// The power of these goes, and when they are started again their disks are well.
+    /// These machines lose power; when they are started again, their disks work.
     PowerCut(Vec<u64>, Dice),
     /// Nothing is left to do.
     Nothing,
 }
 
 impl Nemesis {
-    /// One that makes these kinds of faults, each as often as its weight says.
+    /// A nemesis that makes these kinds of faults, each as often as its weight says.
     pub fn new(mut dice: Dice, kinds: &[Kind], tools: MembershipTools, skip: BTreeSet<u64>) -> Self {
-        // Each seed has its own taste: some kinds often, some never.
+        // Each seed has its own weights: it makes some kinds often and some never.
         let mut weighted: Vec<(Kind, u64)> =
             kinds.iter().map(|kind| (*kind, kind.weight().saturating_mul(dice.below(4)))).collect();
         if weighted.iter().all(|(_, weight)| *weight == 0) {
@@ -145,8 +148,8 @@ impl Nemesis {
         self.ratchet.tick(cluster, leapt);
     }
 
-    /// A snapshot is on its way for some milliseconds only, which no fault by the clock would hit: now and then its receiver
-    /// goes down, or is cut off.
+    /// A snapshot is in transit for some milliseconds only, which no fault by the clock would hit. So sometimes its
+    /// receiver is ended or cut off.
     fn fault_snapshot_receiver(&mut self, cluster: &mut SimCluster<'_>) {
         let is_receiving = |id: &u64| cluster.observed(*id).is_some_and(|seen| seen.receiving);
         let receiving: BTreeSet<u64> = cluster.running().into_iter().filter(is_receiving).collect();
@@ -156,7 +159,7 @@ impl Nemesis {
             return;
         }
         let Some(id) = installed.or_else(|| receiving.first().copied()) else { return };
-        // What becomes of a snapshot is decided when it is installed, and that is one moment only.
+        // The result of a snapshot is decided at one moment: when it is installed.
         let (often, of) = if installed.is_some() { (1, 2) } else { (1, 8) };
         if !self.dice.chance(often, of) {
             return;
@@ -193,7 +196,7 @@ impl Nemesis {
             hit
         });
         let Some((kind, _)) = picked.copied() else { return };
-        // A fault has chance of its own, so that leaving it out changes no other.
+        // Each fault has dice of its own, so that leaving it out changes no other fault.
         let mut dice = self.dice.fork(&format!("fault {}", self.drawn));
         self.drawn = self.drawn.saturating_add(1);
         cluster.tally.drawn = self.drawn;
@@ -204,13 +207,13 @@ impl Nemesis {
             kind::Realm::Network => network::begin(kind, cluster, &mut dice),
             kind::Realm::Process => processes::begin(kind, cluster, &mut dice),
             kind::Realm::Disk => disks::begin(kind, cluster, &mut dice),
-            // It writes down each leap, when it comes.
+            // It records each leap when it happens.
             kind::Realm::Clock if kind == Kind::ClocksRatchet => {
                 self.ratchet.begin(cluster, &dice).then(|| (Vec::new(), Undo::Nothing))
             }
             kind::Realm::Clock => clocks::begin(kind, cluster, &mut dice),
             kind::Realm::Members => self.members.begin(kind, cluster),
-            // It writes down each node that it changes, when it does.
+            // It records each node that it changes when it changes it.
             kind::Realm::Build => self.upgrade.begin(cluster, &dice).then(|| (Vec::new(), Undo::Nothing)),
         };
         let remembered = self.members.take_remembered();
@@ -228,7 +231,7 @@ impl Nemesis {
         }
         let until = cluster.now().saturating_add(Duration::from_millis(dice.between(least, most)));
         if long {
-            // Nothing else goes wrong meanwhile: the majority has to work.
+            // No other fault is made meanwhile: the majority must work.
             self.storm = (Duration::ZERO, until);
         }
         self.active.push(Active { undo, until, records });
@@ -237,8 +240,9 @@ impl Nemesis {
         }
     }
 
-    /// Now and then a clock is wrong while a member moves, from before it is started at its new address until after that: its own, or
-    /// that of another one, which hears where it is. It belongs to the move, and is left out with it.
+    /// Sometimes makes a clock wrong while a member moves, from before it is started at its new address until after
+    /// that. The clock is the member's own, or that of another node, which receives the announcement. This belongs to
+    /// the move, and is left out with it.
     fn skew_during_move(
         &mut self,
         cluster: &mut SimCluster<'_>,
@@ -321,7 +325,7 @@ impl Nemesis {
         self.restarts.extend(ended);
     }
 
-    /// A supervisor starts again what ended by itself.
+    /// Restarts, as a supervisor does, the processes that ended by themselves.
     fn restart(&mut self, cluster: &mut SimCluster<'_>, now: Duration) {
         for (id, exit) in cluster.exits() {
             match &exit {
@@ -346,7 +350,7 @@ impl Nemesis {
         }
     }
 
-    /// Who is down by a fault that is still on.
+    /// The nodes that are down because of a fault that has not ended.
     fn held_down(&self) -> BTreeSet<u64> {
         self.active
             .iter()
@@ -363,11 +367,11 @@ impl Nemesis {
         self.upgrade.has_begun()
     }
 
-    /// Undoes everything, but for an upgrade: that is brought to its end.
+    /// Undoes everything, except an upgrade, which is completed.
     pub fn heal(&mut self, cluster: &mut SimCluster<'_>) {
         for mut fault in std::mem::take(&mut self.active) {
             if matches!(fault.undo, Undo::PowerCut(..)) {
-                // Too late for that: the disks are well again below.
+                // Too late for that: the faults of the disks end below.
                 fault.undo = Undo::Nothing;
             }
             self.undo(cluster, fault);
@@ -383,7 +387,7 @@ impl Nemesis {
         }
     }
 
-    /// While nothing new goes wrong: what is under way goes on, and what ended is started again.
+    /// Called while no new fault is made: continues what is in progress, and restarts what ended.
     pub fn rest(&mut self, cluster: &mut SimCluster<'_>) {
         let now = cluster.now();
         self.restart(cluster, now);
@@ -400,7 +404,7 @@ impl Nemesis {
     }
 }
 
-/// Ends processes and remembers to start them again.
+/// Ends processes, and schedules their restart.
 fn down(cluster: &mut SimCluster<'_>, ids: &[u64], how: End, dice: &mut Dice) -> Option<(Vec<u64>, Undo)> {
     let ids: Vec<u64> = ids.iter().copied().filter(|id| !cluster.is_down(*id)).collect();
     if ids.is_empty() {

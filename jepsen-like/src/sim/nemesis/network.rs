@@ -9,20 +9,20 @@ use super::Undo;
 use super::kind::Kind;
 use super::links::{Way, between, from_to};
 
-/// How long a message takes at most, as a rule.
+/// The longest time that a message usually takes.
 pub(in crate::sim) const USUAL_DELAY: Duration = Duration::from_millis(3);
 
 pub(super) fn begin(kind: Kind, cluster: &mut SimCluster<'_>, dice: &mut Dice) -> Option<(Vec<u64>, Undo)> {
     let mut ids = cluster.ids();
     dice.shuffle(&mut ids);
-    // As often as not the leader is the one.
+    // Half of the time it is the leader.
     if let (Some(leader), true) = (cluster.leader(), dice.chance(1, 2)) {
         ids.retain(|id| *id != leader);
         ids.insert(0, leader);
     }
     let (first, rest) = ids.split_first()?;
     let (first, rest) = (*first, rest.to_vec());
-    // Whom it keeps from a majority: all, unless it leaves one.
+    // The nodes that it keeps from a majority: all of them, unless it leaves a majority.
     let mut struck = ids.clone();
     let ways = match kind {
         Kind::Partition => {
@@ -75,7 +75,7 @@ pub(super) fn begin(kind: Kind, cluster: &mut SimCluster<'_>, dice: &mut Dice) -
     Some((struck, Undo::Ways(ways)))
 }
 
-/// Every way but those between neighbours.
+/// Every direction except those between neighbours.
 fn ring(ids: &[u64]) -> BTreeSet<Way> {
     let mut ways = between(ids, ids);
     for (at, id) in ids.iter().enumerate() {

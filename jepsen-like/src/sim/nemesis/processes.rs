@@ -17,7 +17,7 @@ pub(super) fn begin(kind: Kind, cluster: &mut SimCluster<'_>, dice: &mut Dice) -
     }
     match kind {
         Kind::Kill => {
-            // One as a rule, now and then so many that no quorum is left.
+            // Usually one, sometimes so many that no quorum is left.
             let count = if dice.chance(1, 5) { running.len() / 2 + 1 } else { 1 };
             down(cluster, running.get(..count)?, End::Kill, dice)
         }
@@ -40,8 +40,8 @@ pub(super) fn begin(kind: Kind, cluster: &mut SimCluster<'_>, dice: &mut Dice) -
     }
 }
 
-/// Every disk becomes slow, and the power goes while they sync, everywhere at once and with all that is not synced: whoever
-/// acknowledged too early is in the wrong then.
+/// Makes every disk slow and cuts the power while they sync, everywhere at once and with the loss of everything that
+/// is not synced: this exposes a node that acknowledged too early.
 fn slow_then_dark(
     cluster: &mut SimCluster<'_>,
     running: Vec<u64>,
@@ -55,7 +55,7 @@ fn slow_then_dark(
     Some((running.clone(), Undo::PowerCut(running, dice.fork("cut"))))
 }
 
-/// What becomes of what was not synced.
+/// What happens to data that were not synced.
 pub(super) fn unsynced(dice: &mut Dice) -> Unsynced {
     let all = [Unsynced::Keep, Unsynced::Drop, Unsynced::Mixed, Unsynced::Torn];
     dice.pick(&all).copied().unwrap_or(Unsynced::Drop)

@@ -1,12 +1,13 @@
 //! Clocks that leap together again and again, each time by less than ten minutes.
 //!
-//! So far ahead of registry time the clock of a process that was just started is trusted at once; one that is anchored notices the leap
-//! by its boot time and has to let its clock settle, each time anew. Time has passed each time for everybody, so that nothing takes a
-//! leap back.
+//! If a clock is this far ahead of registry time, a process that has just started trusts it at once. A process with an
+//! anchor notices the leap by its boot time, and must let its clock settle, each time anew. Each time the time has
+//! passed for all nodes, so no leap is taken back.
 //!
-//! Each leap is on record for less time than clocks take to settle. It says `anchored` if every process that ran was anchored before the
-//! ratchet began, as the nodes themselves say, and none has been started since: then nothing may be allowed on it. It is over as soon as
-//! a process is started, which is trusted at once and vouches for the others.
+//! Each leap is recorded for less time than clocks need to settle. The record says `anchored` if every process that
+//! ran had an anchor before the ratchet began, as the nodes themselves report, and none has been started since: then
+//! nothing may be allowed on the leap. The record ends as soon as a process is started, because that process trusts
+//! its clock at once and vouches for the others.
 
 use std::time::Duration;
 
@@ -20,27 +21,28 @@ use super::super::tuning::SETTLE_MS;
 use super::clocks::SMALL_MS;
 use super::kind::Kind;
 
-/// Most leaps are of about nine minutes, in milliseconds.
+/// Most leaps are about nine minutes, in milliseconds.
 const NINE_MINUTES_MS: (u64, u64) = (530_000, 550_000);
 /// How often clocks leap.
 const STEPS: (u64, u64) = (2, 4);
-/// From one leap to the next, in milliseconds, if the clocks cannot settle between, and if they can.
+/// The time from one leap to the next, in milliseconds, if the clocks cannot settle between them, and if they can.
 const FAST_MS: (u64, u64) = (300, SETTLE_MS - 700);
 const SLOW_MS: (u64, u64) = (SETTLE_MS + 700, SETTLE_MS + 2_500);
-/// How long a leap is on record: not so long as clocks take to settle.
+/// How long a leap is recorded: less than clocks need to settle.
 const RECORDED: Duration = Duration::from_millis(SETTLE_MS - 500);
 
-/// At most one at a time.
+/// The ratchet; at most one is in progress.
 #[derive(Default)]
 pub(super) struct Ratchet {
     steps: Option<Steps>,
-    /// The leaps that are on record, each until then.
+    /// The leaps whose records are open, each with the time until which it is.
     open: Vec<(Duration, Vec<Begun>)>,
-    /// How often processes had been started when all that ran were anchored, if none was started since.
+    /// How many starts of processes there had been when all running processes had an anchor, if none was started
+    /// since.
     anchored_at: Option<u64>,
 }
 
-/// What is to come.
+/// The leaps to come.
 struct Steps {
     dice: Dice,
     gap_ms: (u64, u64),
@@ -50,7 +52,7 @@ struct Steps {
 }
 
 impl Ratchet {
-    /// Begins at the next tick; whether none is under way yet.
+    /// Begins at the next tick. Returns whether none was in progress.
     pub(super) fn begin(&mut self, cluster: &SimCluster<'_>, dice: &Dice) -> bool {
         if self.steps.is_some() {
             return false;
@@ -62,7 +64,8 @@ impl Ratchet {
         true
     }
 
-    /// Called after each step of the simulation. `waits` while clocks have leapt that will leap back: both together could be no leap.
+    /// Called after each step of the simulation. `waits` is true while clocks have leapt that will leap back: the two
+    /// leaps together could cancel out.
     pub(super) fn tick(&mut self, cluster: &SimCluster<'_>, waits: bool) {
         if self.steps.is_none() && self.open.is_empty() {
             return;
@@ -96,13 +99,13 @@ impl Ratchet {
         if steps.done >= steps.all {
             self.steps = None;
         }
-        // On record from before any node can read it.
+        // Recorded before any node can read it.
         let records = ids.iter().map(|id| cluster.recorder.fault(*id, input.clone())).collect();
         self.open.push((now.saturating_add(RECORDED), records));
         let_pass(i64::try_from(by_ms).unwrap_or(0));
     }
 
-    /// Leaps no more.
+    /// Stops leaping.
     pub(super) fn end(&mut self) {
         self.steps = None;
         std::mem::take(&mut self.open).into_iter().flat_map(|(_, records)| records).for_each(Begun::over);
@@ -115,7 +118,7 @@ impl Steps {
     }
 }
 
-/// How often processes were started, of all machines together.
+/// The number of starts of processes, over all machines.
 fn starts(cluster: &SimCluster<'_>) -> u64 {
     cluster.ids().into_iter().filter_map(|id| cluster.machine(id)).map(|machine| machine.boots()).sum()
 }

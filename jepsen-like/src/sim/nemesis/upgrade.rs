@@ -1,7 +1,8 @@
-//! A rolling upgrade: one node after the other is stopped and started again with a build that knows newer rules.
+//! A rolling upgrade: one node after another is stopped and started again with a build that knows newer rules.
 //!
-//! Meanwhile the versions are mixed, for a while or longer, and other faults go on. Now and then somebody puts a node back:
-//! before the rules are raised that works; afterwards the old build refuses to start, until the new one is put there again.
+//! Meanwhile the versions are mixed, for a shorter or longer time, and other faults continue. Sometimes a node is put
+//! back to the old build. Before the rules are raised that works; afterwards the old build refuses to start, until the
+//! node gets the new build again.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -26,32 +27,32 @@ pub(in crate::sim) const NEW: u32 = RulesVersion::TEST.0;
 const PAUSE_MS: (u64, u64) = (100, 1_200);
 /// The pause of an upgrade that is left half done for a while, in milliseconds.
 const HALFWAY_MS: (u64, u64) = (1_500, 5_000);
-/// How long a node is left with the old build that it was put back to, in milliseconds.
+/// How long a node stays with the old build to which it was put back, in milliseconds.
 const BACK_MS: (u64, u64) = (500, 2_000);
-/// How long a node's process is down that was ended instead of stopped, in milliseconds.
+/// How long a node's process is down if it was ended instead of stopped, in milliseconds.
 const DOWN_MS: (u64, u64) = (20, 1_500);
-/// How long the next node waits for one that does not come back.
+/// How long the upgrade waits for a node that does not return before it continues with the next one.
 const PATIENCE: Duration = Duration::from_secs(4);
 
-/// How far an upgrade is.
+/// The progress of an upgrade.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// Nobody thinks of it.
+    /// No upgrade was begun.
     NotBegun,
-    /// Some nodes have the new build, or will soon.
+    /// Some nodes have the new build, or will have it soon.
     UnderWay,
-    /// All have it.
+    /// All nodes have it.
     Done,
 }
 
-/// Which build a machine gets that is set up now. Clones are the same word.
+/// Which build a newly made machine gets. Clones share the value.
 #[derive(Debug, Clone)]
 pub(super) struct BuildChoice {
     phase: Rc<Cell<Phase>>,
 }
 
 impl BuildChoice {
-    /// The build of a newcomer: while an upgrade is under way either, and afterwards the new one.
+    /// The build of a newcomer: either one while an upgrade is in progress, and the new one afterwards.
     pub(super) fn of_newcomer(&self, dice: &mut Dice) -> u32 {
         match self.phase.get() {
             Phase::NotBegun => OLD,
@@ -67,7 +68,7 @@ impl BuildChoice {
     }
 }
 
-/// A node that is getting another build, until it runs with it.
+/// A node that is getting another build, until it runs with that build.
 struct Change {
     known: u32,
     since: Duration,
@@ -86,7 +87,7 @@ pub(super) struct Upgrade {
     ended: Vec<(u64, Duration)>,
     /// Whether it was left half done for a while.
     rested: bool,
-    /// Whether it only remains to come to the end.
+    /// Whether it must come to its end without delay.
     hurries: bool,
 }
 
@@ -113,7 +114,7 @@ impl Upgrade {
         self.build_choice.phase.get() != Phase::NotBegun
     }
 
-    /// Begins it; where that was done, puts a node back. Whether anything came of it.
+    /// Begins the upgrade; if it was begun before, puts a node back. Returns whether it did anything.
     pub(super) fn begin(&mut self, cluster: &mut SimCluster<'_>, dice: &Dice) -> bool {
         match self.build_choice.phase.get() {
             Phase::NotBegun => {
@@ -132,7 +133,7 @@ impl Upgrade {
         }
     }
 
-    /// Goes on with it. Gives the processes that were ended, and when to start them again.
+    /// Continues the upgrade. Returns the processes that were ended, and when to start them again.
     pub(super) fn tick(
         &mut self,
         cluster: &mut SimCluster<'_>,
@@ -174,7 +175,7 @@ impl Upgrade {
         }
     }
 
-    /// What is left of it is done without a pause, and nobody is put back any more.
+    /// Completes the rest without a pause, and puts no node back any more.
     pub(super) fn finish_without_pause(&mut self) {
         self.hurries = true;
         self.next_at = Duration::ZERO;
@@ -185,7 +186,7 @@ impl Upgrade {
         self.next_at = now.saturating_add(Duration::from_millis(self.dice.between(least, most)));
     }
 
-    /// Somebody puts a node back to the old build, and takes that back in a while.
+    /// Puts a node back to the old build, and undoes that after a while.
     fn put_back(&mut self, cluster: &mut SimCluster<'_>) -> bool {
         let new = |id: &u64| {
             cluster.machine(*id).is_some_and(|machine| machine.rules_configured() == NEW)
@@ -199,7 +200,8 @@ impl Upgrade {
         true
     }
 
-    /// Gives a node another build, and ends its process if it runs: whoever ended it otherwise starts it again.
+    /// Gives a node another build, and ends its process if it runs: the code that ended the process otherwise starts
+    /// it again.
     fn change(&mut self, cluster: &mut SimCluster<'_>, id: u64, known: u32) {
         let Some(machine) = cluster.machine(id).cloned() else { return };
         machine.configure(|config| config.rules_known = known);
@@ -220,7 +222,8 @@ impl Upgrade {
         self.ended.push((id, cluster.now().saturating_add(wait)));
     }
 
-    /// Who runs with the build that it was given has changed it, and whoever is gone needs none.
+    /// A node that runs with the build that it was given has completed the change, and a node that was removed needs
+    /// none.
     fn note_upgraded_nodes(&mut self, cluster: &SimCluster<'_>, gone: &impl Fn(u64) -> bool) {
         let runs = |id: u64, known: u32| {
             cluster.observed(id).is_some()

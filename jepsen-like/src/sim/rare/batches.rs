@@ -1,4 +1,4 @@
-//! The rare things that batches show: those of a crowd, and those with a stranger's envelope in them.
+//! The rare events of batches: those of a crowd, and those with an unknown issuer's envelope.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::{Seen, has_code};
 use crate::history::{History, Op, Outcome, Record};
 
 impl Seen {
-    /// What became of crowds, and of those beside them.
+    /// The outcomes of crowds, and of the calls beside them.
     pub(super) fn crowds(&mut self, history: &History) {
         let is_crowd = |record: &&Record| CROWD.contains(&record.client);
         for crowd in history.records.iter().filter(is_crowd) {
@@ -39,7 +39,7 @@ impl Seen {
         }
     }
 
-    /// What became of batches of which one envelope was a stranger's, and of those that were all or nothing.
+    /// The outcomes of batches with one envelope by an unknown issuer, and of batches that were all or nothing.
     pub(super) fn batches(&mut self, history: &History) {
         let mut batches: BTreeMap<&str, Vec<&Record>> = BTreeMap::new();
         for (_, record) in history.of(Op::Submit) {
@@ -76,12 +76,12 @@ pub(super) fn batch_of(record: &Record) -> Option<&str> {
     record.input.pointer("/batch/name")?.as_str()
 }
 
-/// Whether this is said of a submission as part of its batch.
+/// Whether the input names this value for a submission's batch.
 fn is_in_batch(record: &Record, field: &str, value: &Value) -> bool {
     record.input.get("batch").and_then(|batch| batch.get(field)) == Some(value)
 }
 
-/// Whether a field of what came back begins so.
+/// Whether a field of the output begins with this text.
 fn says(record: &Record, field: &str, begin: &str) -> bool {
     record.output.get(field).and_then(Value::as_str).is_some_and(|text| text.starts_with(begin))
 }

@@ -1,4 +1,5 @@
-//! The rare things that a history shows: what the seeds together have to have reached, or they tested less than they say.
+//! The rare events that a history shows. All seeds together must reach each of them, or they have tested less than
+//! they claim.
 
 mod batches;
 
@@ -9,20 +10,23 @@ use serde_json::Value;
 use crate::history::{History, Op, Outcome, Record};
 use batches::batch_of;
 
-/// Rare things, each with what it is.
+/// The rare events, each with its meaning.
 pub const SOMETIMES: &[(&str, &str)] = &[
     ("leader changed", "a node led after another had led"),
     ("election contested", "two nodes were candidates in one term, or a term passed without a leader"),
-    ("stale leader asked", "a node that took itself for the leader was asked after another led a later term"),
+    (
+        "stale leader asked",
+        "a node that still acted as the leader was asked after another node led a later term",
+    ),
     ("snapshot installed", "a node's registry came from a snapshot"),
     ("snapshot under a crash", "a node that was receiving a snapshot went down"),
     ("snapshot under a cut", "a node that was receiving a snapshot was cut off"),
-    ("log truncated", "a node took back entries that another leader had not"),
-    ("log purged", "a node cut off the beginning of its log"),
-    ("member added", "a node voted that had not from the beginning"),
-    ("member moved", "the membership has a node at the address that it has moved to"),
-    ("node refused to start", "a node did not start on what its disk had"),
-    ("allow raced a restriction", "an allow was under way while its domain was restricted"),
+    ("log truncated", "a node removed entries that another leader did not have"),
+    ("log purged", "a node purged the beginning of its log"),
+    ("member added", "a node became a voter that was not one at the beginning"),
+    ("member moved", "the membership has the new address of a node that moved"),
+    ("node refused to start", "a node did not start with the content of its disk"),
+    ("allow raced a restriction", "an allow was in progress while its domain was restricted"),
     ("equivocation recorded", "two statements for one slot were accepted"),
     ("permit repeated", "the same permit was asked for again and allowed again"),
     ("unknown resolved", "a submission of unknown outcome had been accepted, as its repetition showed"),
@@ -33,47 +37,53 @@ pub const SOMETIMES: &[(&str, &str)] = &[
     ("ratchet doubted", "a node denied because all clocks had leapt by less than ten minutes, again"),
     ("one clock leapt", "a node denied because its own clock had jumped, while another one allowed"),
     ("wrong clock at a move", "a voter moved while its own clock, or another one's, was wrong"),
-    ("clocks settled", "a node allowed again after time had passed that no boot time had counted"),
-    ("leader changed meanwhile", "a question was answered by the rules, and the leader changed while it was"),
-    ("message came late", "a message was held, and came after others that were said later"),
-    ("message said again", "a peer heard the same message more than once"),
-    ("lie refused by raft", "an append that Raft refuses said false things of the members"),
-    ("impossible lie", "a false append or vote named a term or a log index that there cannot be"),
+    ("clocks settled", "a node allowed again after time had passed that was not counted in boot time"),
+    (
+        "leader changed meanwhile",
+        "a question was answered by the rules, and the leader changed before the answer",
+    ),
+    ("message came late", "a message was held back, and arrived after messages that were sent later"),
+    ("message said again", "a peer received the same message more than once"),
+    ("lie refused by raft", "an append that Raft refuses made false claims about the members"),
+    ("impossible lie", "a false append or vote named an impossible term or log index"),
     ("power lost at a message", "a machine lost power between two messages"),
     ("no quorum", "a node denied because it could reach no quorum"),
-    ("expired between", "what was allowed was denied later as expired"),
-    ("versions mixed", "nodes of both builds answered, and none got another build between"),
+    ("expired between", "a request that was allowed was denied later as expired"),
+    ("versions mixed", "nodes of both builds answered, and none changed its build in between"),
     ("rules raised", "the rules were raised"),
-    ("newer rules bit", "an audit event was refused for what only the newer rules want"),
+    ("newer rules bit", "an audit event was refused for a fault that only the newer rules know"),
     ("peer's checkpoint accepted", "a checkpoint of another registry was accepted"),
-    ("peer's checkpoint diverged", "one was refused, since it does not extend that registry's last one"),
+    (
+        "peer's checkpoint diverged",
+        "a checkpoint of another registry was refused, since it does not extend that registry's last one",
+    ),
     ("late half accepted", "a second statement was accepted for a slot whose issuer had filled the next one"),
     ("crowd answered", "a question in a crowd's batch was decided"),
     ("crowd's garbage refused", "an envelope by an ungranted key in a crowd's batch was refused"),
     (
         "crowd's early refused",
-        "a well signed envelope in a crowd's batch was refused since it is dated ahead",
+        "a correctly signed envelope in a crowd's batch was refused because it is dated ahead",
     ),
-    ("crowd's again answered", "an envelope in a crowd's batch got the receipt that it had from before"),
-    ("crowd turned away", "a crowd's batch, or a part of it, was not looked at for want of room"),
-    ("caller beside a crowd", "somebody else was served by a node while a crowd's batch was under way there"),
+    ("crowd's again answered", "an envelope in a crowd's batch got the receipt that it already had"),
+    ("crowd turned away", "a crowd's batch, or a part of it, was shed"),
+    ("caller beside a crowd", "a node served another caller while it worked on a crowd's batch"),
     (
         "stranger refused alone",
-        "of a batch of mode `each` a stranger's envelope was refused and another one accepted",
+        "in a batch of mode `each` an unknown issuer's envelope was refused and another one accepted",
     ),
     (
         "leader found a stranger",
-        "the same of a batch that a learner had forwarded, so that the leader had to find out",
+        "the same in a batch that a learner had forwarded, so that the leader had to find the unknown issuer",
     ),
-    ("batch refused whole", "a batch of mode `all` was refused for one envelope's sake"),
+    ("batch refused whole", "a batch of mode `all` was refused because of one envelope"),
     (
         "batch accepted whole",
-        "more than one envelope of a batch of mode `all` were accepted, and none was refused",
+        "more than one envelope of a batch of mode `all` was accepted, and none was refused",
     ),
     ("old build locked out", "a node ended, or did not start, because its build does not know the rules"),
 ];
 
-/// What the history shows of them, and how often.
+/// Which of them the history shows, and how often.
 pub fn rare(history: &History) -> BTreeMap<String, u64> {
     let mut seen = Seen::default();
     for record in &history.records {
@@ -102,22 +112,22 @@ pub fn rare(history: &History) -> BTreeMap<String, u64> {
 #[derive(Default)]
 struct Seen {
     counts: BTreeMap<String, u64>,
-    /// By node: the term that it leads.
+    /// For each node, the term in which it leads.
     leads: BTreeMap<u64, u64>,
-    /// Nodes that learn.
+    /// The nodes that are learners.
     learn: BTreeSet<u64>,
-    /// Batches that were handed to a node that learned.
+    /// Batches that were sent to a learner.
     learned: BTreeSet<String>,
     newest_term: u64,
-    /// When somebody was first seen leading in a term.
+    /// When a node was first seen leading in a term.
     changed_at: Vec<u64>,
     /// Permits that were allowed, by request.
     permits: BTreeSet<String>,
     /// Submissions of unknown outcome, by id.
     unknown: BTreeSet<String>,
-    /// Requests that were allowed.
+    /// The requests that were allowed.
     allowed: BTreeSet<String>,
-    /// The last slot that was filled of each chain: lineage, and issuer's key.
+    /// The last slot that was filled in each chain, by lineage and issuer's key.
     filled: BTreeMap<(String, String), u64>,
 }
 
@@ -201,7 +211,7 @@ impl Seen {
             }
             Outcome::Deny => {
                 let code = record.output.get("code").and_then(Value::as_str);
-                // Nothing else is ever wrong with the claims of those that the callers sign.
+                // A missing detail is the only fault in the claims of the audit events that the callers sign.
                 if code == Some("claims_invalid") && is_of(envelope, &["audit-lineage"]) {
                     self.reached("newer rules bit");
                 }
@@ -235,7 +245,7 @@ impl Seen {
         }
     }
 
-    /// All clocks leapt together, nodes noticed, and trusted in the end that it had become so late.
+    /// All clocks leapt together, nodes noticed it, and trusted the new time in the end.
     fn leaps(&mut self, history: &History) {
         for (_, leap) in history.of(Op::Fault) {
             let kind = leap.input.get("kind").and_then(Value::as_str).unwrap_or_default();
@@ -266,7 +276,7 @@ impl Seen {
         }
     }
 
-    /// One clock jumped, its node noticed, and others went on.
+    /// One clock jumped, its node noticed it, and other nodes continued.
     fn jumps(&mut self, history: &History) {
         let of_one = |fault: &&Record| fault.input.get("kind").and_then(Value::as_str) == Some("clock-jump");
         for jump in history.of(Op::Fault).map(|(_, fault)| fault).filter(of_one) {
@@ -291,7 +301,7 @@ impl Seen {
         }
     }
 
-    /// Nodes of both builds answered while none got another.
+    /// Nodes of both builds answered while no node was changing its build.
     fn mixed(&mut self, history: &History) {
         let mut moments = builds(history).into_iter().peekable();
         let mut build: BTreeMap<u64, Option<u64>> = BTreeMap::new();
@@ -306,7 +316,7 @@ impl Seen {
                 build.insert(changed, known);
                 answered.clear();
             }
-            // All begin with the build that knows the first rules only.
+            // All nodes begin with the build that knows only the first rules.
             let known = build.get(&node).copied().unwrap_or(Some(1));
             if known.is_some_and(|known| answered.insert(known)) && answered.len() == 2 {
                 self.reached("versions mixed");
@@ -344,7 +354,7 @@ fn is_of(envelope: &str, kinds: &[&str]) -> bool {
     kinds.iter().any(|kind| payload.contains(&format!("\"urn:egpep:v1:{kind}\"")))
 }
 
-/// The chain in which an envelope takes a slot, by lineage and issuer's key, and which slot; none if it takes none.
+/// The chain in which an envelope takes a slot, by lineage and issuer's key, and the slot; `None` if it takes none.
 fn slot_of(envelope: &str) -> Option<((String, String), u64)> {
     let envelope = assent_proof::Envelope::parse(envelope.as_bytes()).ok()?;
     let statement = assent_proof::Statement::parse(&envelope.payload).ok()?;
@@ -358,7 +368,7 @@ fn has_rules(ledger: &Value) -> bool {
     leaves.filter_map(|leaf| leaf.get("envelope")?.as_str()).any(|envelope| is_of(envelope, &["rules"]))
 }
 
-/// When which node began to run with which build; none while it is being changed.
+/// When each node began to run with which build; `None` while its build is being changed.
 fn builds(history: &History) -> Vec<(u64, u64, Option<u64>)> {
     let mut moments = Vec::new();
     for (_, record) in history.of(Op::Fault) {

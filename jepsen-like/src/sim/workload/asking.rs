@@ -1,4 +1,4 @@
-//! Asking: authorizes, permits, events.
+//! The callers' questions: authorizes, permits, events.
 
 use std::time::Duration;
 
@@ -11,9 +11,9 @@ use super::client::Client;
 use crate::history::{Op, Outcome};
 use crate::reading::page;
 
-/// How long an answer may take: more than a node's own deadline, so that an answer that comes late is seen.
+/// The deadline of an answer: more than a node's own deadline, so that a late answer is seen.
 const WITHIN: Duration = Duration::from_millis(1_500);
-/// Most events of one page.
+/// The largest number of events on one page.
 const PAGE: u64 = 50;
 
 impl Client {
@@ -32,7 +32,7 @@ impl Client {
         self.ask(Op::Authorize, domain, node, request, "/v1/authorize").await;
     }
 
-    /// Takes a permit, or one that was taken before again, now and then twice at once through two nodes.
+    /// Takes a permit, or asks again for one that was taken before, sometimes twice at once through two nodes.
     pub(super) async fn permit(&mut self) {
         let domain = self.any_domain();
         let repeated = {
@@ -56,7 +56,7 @@ impl Client {
         self.ask(Op::Permit, domain, node, request, "/v1/permits").await;
     }
 
-    /// Has a new execution authorized and takes a permit for it.
+    /// Lets a new execution be authorized, and takes a permit for it.
     pub(super) async fn execute(&mut self) {
         let Some((domain, lineage)) = self.new_lineage().await else { return };
         let Some(mut request) = self.book().domains.get(domain).map(|domain| about(domain, &lineage)) else {
@@ -68,7 +68,7 @@ impl Client {
         self.ask(Op::Permit, domain, node, request, "/v1/permits").await;
     }
 
-    /// Asks any node whether an execution may go on.
+    /// Asks any node whether an execution may continue.
     pub(super) async fn ask_about(&mut self, domain: usize, lineage: &Lineage) {
         let Some(request) = self.book().domains.get(domain).map(|domain| about(domain, lineage)) else {
             return;
@@ -77,7 +77,7 @@ impl Client {
         self.ask(Op::Authorize, domain, node, request, "/v1/authorize").await;
     }
 
-    /// A request about an execution of the domain, newer ones more often.
+    /// A request about an execution of the domain; newer executions are asked about more often.
     pub(super) fn request(&mut self, domain: usize) -> Option<Value> {
         let count = self.book().domains.get(domain)?.lineages.len();
         let recent = u64::try_from(count).ok()?.min(if self.dice.chance(3, 4) { 4 } else { u64::MAX });
@@ -116,7 +116,8 @@ impl Client {
     pub(super) async fn follow_events(&mut self) {
         let node = self.any_node();
         let drawn = self.dice.below(200);
-        // Only a page says in which history a revision means something; until there was one it begins at the beginning.
+        // Only a page names the history in which a revision has a meaning. Before the first page the caller reads from
+        // the beginning.
         let (after, history) = match &self.history {
             Some(history) => (drawn, format!("&history={history}&after={drawn}")),
             None => (0, String::new()),
@@ -137,7 +138,7 @@ impl Client {
     }
 }
 
-/// A request about an execution, on the runtime that it is bound to.
+/// A request about an execution, on the runtime to which it is bound.
 fn about(domain: &DomainBook, lineage: &Lineage) -> Value {
     let mut request = json!({"domain": domain.name.to_string(), "lineage": lineage.name,
         "action": lineage.action, "subject": {"digest": {"sha256": lineage.subject.to_string()}}});

@@ -1,10 +1,12 @@
-//! Batches of good envelopes with one among them by a stranger: what is wrong with one must not be held against the others.
+//! Batches of good envelopes with one envelope of an unknown issuer: a fault of one must not be held against the
+//! others.
 //!
-//! Whoever is asked refuses a stranger itself, except a learner, which can pass no read barrier and forwards the whole batch to the leader. So
-//! a batch goes to a learner more often than chance would have it, as long as there is one.
+//! The node that is asked refuses an unknown issuer itself, except a learner, which can pass no read barrier and
+//! forwards the whole batch to the leader. So as long as there is a learner, it gets a batch more often than by
+//! chance.
 //!
-//! Each envelope is written down as a submission of its own, with the batch that it is of, its mode, and whether it is the stranger's. A client
-//! does one thing at a time, so each place of a caller's batch has a client's number of its own.
+//! Each envelope is recorded as a submission of its own, with its batch, its mode, and whether its issuer is unknown.
+//! A client does one thing at a time, so each place of a caller's batch has a client number of its own.
 
 use std::time::Duration;
 
@@ -22,13 +24,13 @@ use super::submit::{Submitted, batch_body, learn, of_place, read, write_down};
 use crate::history::Op;
 use crate::ledgers::draw::is_negative;
 
-/// How many envelopes are drawn beside the stranger's; those whose chain somebody else is at are left out.
+/// How many good envelopes are drawn; those are left out whose chain another caller is using.
 const GOOD: (u64, u64) = (2, 5);
-/// From how many executions, the newest of a domain.
+/// How many executions they are drawn from, the newest of a domain.
 const NEWEST: usize = 8;
-/// How long an answer may take; a node answers within two seconds.
+/// The deadline of an answer; a node answers within two seconds.
 const WITHIN: Duration = Duration::from_millis(2_500);
-/// The numbers of the clients that batches are written down by begin here, and each caller has so many: more than a batch has envelopes.
+/// The client numbers of batches begin here, and each caller has so many of them: more than a batch has envelopes.
 const CLIENTS_FROM: u64 = 1_000;
 const CLIENTS_EACH: u64 = 10;
 
@@ -36,11 +38,11 @@ const CLIENTS_EACH: u64 = 10;
 struct Element {
     envelope: Vec<u8>,
     id: EvidenceId,
-    /// What it does if it is accepted; nothing, if it is the stranger's.
+    /// What a good envelope does if it is accepted; `None` for the one of an unknown issuer.
     good: Option<Good>,
 }
 
-/// A good envelope's place.
+/// The place of a good envelope.
 struct Good {
     chain: ChainId,
     slots: Chain,
@@ -49,7 +51,8 @@ struct Good {
 }
 
 impl Client {
-    /// Submits good envelopes together: in mode `each` with a stranger's among them, or now and then in mode `all`, with one or without.
+    /// Submits good envelopes together: in mode `each` with one of an unknown issuer among them, or sometimes in mode
+    /// `all`, with one or without.
     pub(super) async fn submit_batch(&mut self) {
         let at = self.any_domain();
         let lineages = self.book().domains.get(at).map(|domain| domain.lineages.clone()).unwrap_or_default();
@@ -80,7 +83,7 @@ impl Client {
         }
     }
 
-    /// Evidence by a key that nobody granted anything.
+    /// Evidence by a key that was never granted anything.
     fn by_a_stranger(&mut self, at: usize, among: &[Lineage]) -> Option<Element> {
         let lineage = self.dice.pick(among)?;
         let domain = self.book().domains.get(at)?.name.clone();
@@ -92,7 +95,7 @@ impl Client {
         Some(Element { envelope, id, good: None })
     }
 
-    /// Evidence by somebody who has a role, for the next slot of a chain that nobody else is at.
+    /// Evidence by a key that has a role, for the next slot of a chain that no other caller is using.
     fn good(&mut self, at: usize, among: &[Lineage]) -> Option<Element> {
         let lineage = self.dice.pick(among)?;
         let roles = [Role::Attestation, Role::Runtime, Role::Orchestration];
@@ -113,7 +116,7 @@ impl Client {
         Some(Element { envelope, id, good: Some(good) })
     }
 
-    /// Posts them as one batch. One answer each, in order; none if nothing was sent.
+    /// Posts them as one batch. Returns one answer for each, in order; `None` if nothing was sent.
     async fn post_elements(
         &mut self,
         at: usize,
@@ -144,7 +147,7 @@ impl Client {
         }
     }
 
-    /// Writes down that each is submitted, as one of this batch.
+    /// Records that each is submitted, as a part of this batch.
     fn begin_each(&self, at: usize, node: u64, mode: &str, elements: &[Element]) -> Vec<Begun> {
         let key = self.book().domains.get(at).map(|domain| domain.name.to_string()).unwrap_or_default();
         let name = self.book().name("batch");
@@ -158,7 +161,7 @@ impl Client {
         (0..).zip(elements).map(begin).collect()
     }
 
-    /// Learns what became of one, and gives its chain back.
+    /// Records the outcome of one, and gives its chain back.
     fn settle(&self, at: usize, element: Element, answer: Option<(Submitted, Value)>) {
         let Some(Good { chain, mut slots, issuer, negative }) = element.good else { return };
         match answer {
@@ -175,7 +178,7 @@ impl Client {
                 }
             }
             Some((Submitted::Refused(problem), _)) => learn(&mut slots, &problem),
-            // To be sent again, by itself, before anything else is signed for that slot.
+            // It must be sent again, by itself, before anything else is signed for that slot.
             Some((Submitted::Unknown, _)) => slots.pending = Some(element.envelope),
         }
         self.book().give(&chain, slots);

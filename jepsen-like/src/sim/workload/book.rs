@@ -1,6 +1,6 @@
-//! What the callers of one run know together: whose key is whose, which slot is next, what stands contained.
+//! What the callers of one run know together: which key has which role, which slot is next, what is contained.
 //!
-//! It is what they believe, from receipts; it may be wrong, as beliefs are.
+//! The callers know it from receipts only, so it may be wrong.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::super::setup::DomainPlan;
 use super::peer_statements::{PeerStatements, is_peer_statement};
 
-/// Where a chain is: a domain's place, a lineage, and its issuer's key (empty for the one chain of `_governance`).
+/// The key of a chain: a domain's place, a lineage, and the issuer's key (empty for the one chain of `_governance`).
 pub(super) type ChainId = (usize, String, String);
 
 /// How many audit events without detail a domain remembers.
@@ -29,11 +29,11 @@ const ALLOWED_MAX: usize = 8;
 pub struct Book {
     pub(super) domains: Vec<DomainBook>,
     chains: BTreeMap<ChainId, Chain>,
-    /// Chains that somebody is submitting to.
+    /// Chains that a caller is using.
     busy: BTreeSet<ChainId>,
-    /// How many names were given away.
+    /// How many names were given out.
     named: u64,
-    /// What was allowed lately: the domain's place, and the request.
+    /// The requests that were allowed lately: the domain's place, and the request.
     allowed: VecDeque<(usize, Value)>,
 }
 
@@ -42,18 +42,18 @@ pub(super) struct DomainBook {
     pub(super) name: DomainName,
     pub(super) governance: Vec<SigningKey>,
     pub(super) threshold: usize,
-    /// Who is believed to have a role.
+    /// The keys that probably have a role.
     pub(super) authorities: Vec<(SigningKey, Role)>,
     pub(super) lineages: Vec<Lineage>,
-    /// Quarantines and isolations that are believed to stand.
+    /// Quarantines and isolations that are probably in force.
     pub(super) contained: Vec<EvidenceId>,
     /// Keys that were revoked.
     pub(super) revoked: Vec<PublicKey>,
-    /// What a policy may take for a negative, by the key that said it.
+    /// Statements that a policy may treat as negatives, each with the key that signed it.
     pub(super) negatives: Vec<(PublicKey, EvidenceId)>,
-    /// When what a key signed was accepted.
+    /// When statements of a key were accepted.
     accepted: VecDeque<(PublicKey, Millis)>,
-    /// Equivocations that are believed to be open: lineage, issuer's key, both halves.
+    /// Equivocations that are probably open: lineage, issuer's key, both halves.
     pub(super) conflicts: Vec<(String, String, [EvidenceId; 2])>,
     /// Permit requests that were made, for others to repeat.
     pub(super) permits: Vec<Value>,
@@ -61,14 +61,14 @@ pub(super) struct DomainBook {
     pub(super) evidence: Vec<EvidenceId>,
     /// Audit events without detail that were accepted, byte for byte.
     pub(super) bare: VecDeque<Vec<u8>>,
-    /// What was accepted lately about executions, byte for byte: the same again has the same receipt.
+    /// Statements about executions that were accepted lately, byte for byte: a repetition has the same receipt.
     pub(super) again: VecDeque<Vec<u8>>,
-    /// What was said of other registries.
+    /// The statements about other registries.
     pub(super) peer_statements: PeerStatements,
 }
 
 impl DomainBook {
-    /// An audit event without detail was accepted.
+    /// Notes that an audit event without detail was accepted.
     pub(super) fn was_bare(&mut self, envelope: Vec<u8>) {
         if self.bare.len() >= BARE_MAX {
             self.bare.pop_front();
@@ -76,7 +76,7 @@ impl DomainBook {
         self.bare.push_back(envelope);
     }
 
-    /// When what a key signed was accepted.
+    /// The times at which statements of a key were accepted.
     pub(super) fn accepted_of(&self, key: &PublicKey) -> Vec<Millis> {
         self.accepted.iter().filter(|(of, _)| of == key).map(|(_, at)| *at).collect()
     }
@@ -98,7 +98,7 @@ pub(super) struct Lineage {
     pub(super) closed: bool,
     /// Evidence in it that others may reference.
     pub(super) first: Option<EvidenceId>,
-    /// The one runtime that its authorization is bound to, if it is.
+    /// The one runtime to which its authorization is bound, if it is bound.
     pub(super) runtime: Option<LineageName>,
 }
 
@@ -107,14 +107,15 @@ pub(super) struct Lineage {
 pub(super) struct Chain {
     pub(super) next: u64,
     pub(super) parent: Option<EvidenceId>,
-    /// What lies in its slots, from the first one on, as far as that is known.
+    /// The statements in its slots, from the first one on, as far as they are known.
     taken: Vec<EvidenceId>,
-    /// Signed and sent, and nobody knows what became of it: to be sent again before anything else is signed.
+    /// A statement that was signed and sent, with an unknown outcome: it must be sent again before anything else is
+    /// signed.
     pub(super) pending: Option<Vec<u8>>,
 }
 
 impl Chain {
-    /// A statement took the next slot.
+    /// Notes that a statement took the next slot.
     pub(super) fn took(&mut self, id: EvidenceId) {
         if self.older().is_some() {
             self.taken.push(id);
@@ -123,14 +124,14 @@ impl Chain {
         self.parent = Some(id);
     }
 
-    /// What lies in each of its slots, if that is known of all.
+    /// The statement in each of its slots, if all of them are known.
     pub(super) fn older(&self) -> Option<&[EvidenceId]> {
         (u64::try_from(self.taken.len()) == Ok(self.next)).then_some(self.taken.as_slice())
     }
 }
 
 impl Book {
-    /// What stands in the genesis file.
+    /// The book at the beginning, from the genesis file.
     pub fn new(plans: &[DomainPlan], heads: &[(u64, EvidenceId)]) -> Self {
         let mut chains = BTreeMap::new();
         for (at, (next, head)) in heads.iter().enumerate() {
@@ -160,7 +161,7 @@ impl Book {
         Self { domains, chains, busy: BTreeSet::new(), named: 0, allowed: VecDeque::new() }
     }
 
-    /// A statement was accepted, with this receipt.
+    /// Notes that a statement was accepted, with this receipt.
     pub(super) fn was_accepted(&mut self, domain: usize, bytes: &[u8], receipt: &Value) {
         let Ok(envelope) = Envelope::parse(bytes) else { return };
         let at = receipt.get("acceptedAt").and_then(Value::as_i64);
@@ -186,7 +187,7 @@ impl Book {
         }
     }
 
-    /// A request was allowed.
+    /// Notes that a request was allowed.
     pub(super) fn was_allowed(&mut self, domain: usize, request: &Value) {
         if self.allowed.len() >= ALLOWED_MAX {
             self.allowed.pop_front();
@@ -194,23 +195,23 @@ impl Book {
         self.allowed.push_back((domain, request.clone()));
     }
 
-    /// What was allowed lately.
+    /// The requests that were allowed lately.
     pub(super) fn allowed_lately(&self) -> Vec<(usize, Value)> {
         self.allowed.iter().cloned().collect()
     }
 
-    /// A name that nobody has.
+    /// A new name.
     pub(super) fn name(&mut self, what: &str) -> String {
         self.named = self.named.saturating_add(1);
         format!("{what}-{}", self.named)
     }
 
-    /// Takes a chain, unless somebody else has it.
+    /// Takes a chain, unless another caller has it.
     pub(super) fn take(&mut self, id: &ChainId) -> Option<Chain> {
         self.busy.insert(id.clone()).then(|| self.chains.get(id).cloned().unwrap_or_default())
     }
 
-    /// A chain of a domain that nobody has, and in which a word about another registry is still pending.
+    /// A chain of a domain that no caller has, and in which a statement about another registry is still pending.
     pub(super) fn unsure_statement(&self, domain: usize) -> Option<ChainId> {
         let says_word = |envelope: &[u8]| {
             let statement =
@@ -222,12 +223,12 @@ impl Book {
         unsure.map(|(id, _)| id.clone())
     }
 
-    /// How a chain stands, whoever has it.
+    /// The present state of a chain, whichever caller has it.
     pub(super) fn peek(&self, id: &ChainId) -> Chain {
         self.chains.get(id).cloned().unwrap_or_default()
     }
 
-    /// Gives a chain back as it stands now.
+    /// Gives a chain back in its new state.
     pub(super) fn give(&mut self, id: &ChainId, chain: Chain) {
         self.busy.remove(id);
         self.chains.insert(id.clone(), chain);

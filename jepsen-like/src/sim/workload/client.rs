@@ -1,4 +1,4 @@
-//! One caller: does one thing after the other until it is told to stop.
+//! One caller: it does one thing after another until it is told to stop.
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::rc::Rc;
@@ -17,24 +17,24 @@ use crate::history::Op;
 pub struct Shared {
     /// What they know together.
     pub book: Rc<RefCell<Book>>,
-    /// Whom they ask.
+    /// The nodes that they ask.
     pub nodes: Rc<RefCell<Vec<u64>>>,
-    /// The node that was added and does not vote yet, if there is one.
+    /// The node that was added and is not a voter yet, if there is one.
     pub learner: Rc<Cell<Option<u64>>>,
-    /// Where it is written down.
+    /// The recorder of the run.
     pub recorder: Recorder,
     /// How often each node was started.
     pub boots: Boots,
-    /// Whether they go on.
+    /// Whether they continue.
     pub go_on: Rc<Cell<bool>>,
-    /// Whether they only ask, to let things settle.
+    /// Whether they only ask, so that the cluster can settle.
     pub only_ask: Rc<Cell<bool>>,
-    /// How many have not come to their end.
+    /// How many have not finished yet.
     pub at_work: Rc<Cell<u64>>,
 }
 
 impl Shared {
-    /// One caller has come to its end.
+    /// Notes that one caller has finished.
     pub(super) fn leave(&self) {
         self.at_work.set(self.at_work.get().saturating_sub(1));
     }
@@ -49,13 +49,13 @@ pub struct Client {
     /// How often it asked whether something may execute, and how often that was allowed.
     pub(super) asked: u64,
     pub(super) allowed: u64,
-    /// The node that could not take its last submission: mostly it turns to another one.
+    /// The node that could not take its last submission: mostly the caller turns to another one.
     pub(super) shuns: Option<u64>,
     /// The history of the last page of events.
     pub(super) history: Option<String>,
 }
 
-/// What a caller does next.
+/// An operation of a caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ClientOp {
     Authorize,
@@ -77,7 +77,7 @@ enum ClientOp {
     Spoil,
 }
 
-/// How often each is done, in a hundred or so.
+/// The weight of each operation; the weights are about a hundred in all.
 const CLIENT_OPS: &[(ClientOp, u64)] = &[
     (ClientOp::Authorize, 46),
     (ClientOp::Permit, 10),
@@ -97,17 +97,18 @@ const CLIENT_OPS: &[(ClientOp, u64)] = &[
     (ClientOp::Spoil, 2),
 ];
 
-/// One answer in so many should be an allow.
+/// At least one answer in this many should be an allow.
 const ALLOWED_ONE_IN: u64 = 4;
 
 impl Client {
-    /// A caller with its own chance.
+    /// A caller with its own dice.
     pub fn new(id: u64, dice: Dice, shared: Shared) -> Self {
         let http = Http::new(shared.boots.clone());
         Self { id, dice, http, shared, asked: 0, allowed: 0, shuns: None, history: None }
     }
 
-    /// Asks one node and no other, mostly what was allowed lately: so that whoever must not allow any more is asked in time.
+    /// Asks only one node, and mostly about what was allowed lately: so a node that must not allow any more is asked
+    /// in time.
     pub async fn ask_one_node(mut self, node: u64) -> turmoil::Result {
         while self.shared.go_on.get() {
             let pause = self.dice.between(20, 150);
@@ -121,7 +122,7 @@ impl Client {
         Ok(())
     }
 
-    /// Goes about its business.
+    /// Runs until it is told to stop.
     pub async fn run(mut self) -> turmoil::Result {
         while self.shared.go_on.get() {
             let pause = self.dice.between(5, 80);
@@ -154,7 +155,7 @@ impl Client {
     }
 
     fn next_op(&mut self) -> ClientOp {
-        // Where little is allowed there is little to see: it does what it can to get something through.
+        // If little is allowed, little can be seen: the caller then tries to get something allowed.
         if self.allowed.saturating_mul(ALLOWED_ONE_IN) < self.asked && self.dice.chance(1, 3) {
             return ClientOp::Execute;
         }

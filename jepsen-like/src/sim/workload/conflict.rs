@@ -1,4 +1,4 @@
-//! Two statements for one slot, and which of them stands.
+//! Equivocations: two statements for one slot, and the decision which of them stands.
 
 use assent_proof::{Claims, DomainName, Envelope, EvidenceId, EvidenceKind, PolicyVerdict, Role, SigningKey};
 
@@ -10,7 +10,7 @@ use super::statement::Draft;
 use super::submit::Submitted;
 use crate::ledgers::draw;
 
-/// Who says something of an execution.
+/// An issuer that makes statements about an execution.
 struct Speaker {
     at: usize,
     domain: DomainName,
@@ -19,11 +19,12 @@ struct Speaker {
     role: Role,
 }
 
-/// A slot, what comes before it in its chain, and the statement that took it.
+/// A slot, the statement before it in its chain, and the statement that took it.
 type Place = (u64, Option<EvidenceId>, EvidenceId);
 
 impl Client {
-    /// One issuer signs two statements for one slot, and both are sent; or one more for a slot that it took long ago.
+    /// Makes one issuer sign two statements for one slot, and sends both; or one more statement for a slot that it
+    /// took long ago.
     pub(super) async fn equivocate(&mut self) {
         let at = self.any_domain();
         let roles = [Role::Runtime, Role::Runtime, Role::Attestation, Role::Orchestration];
@@ -41,7 +42,8 @@ impl Client {
         self.book().give(&id, slots);
     }
 
-    /// A second statement for a slot of this chain: an older one if its statements are known, or else the next one.
+    /// Signs a second statement for a slot of this chain: an older slot if its statements are known, or else the next
+    /// one.
     async fn contradict(&mut self, speaker: &Speaker, slots: &mut Chain) {
         let older = slots.older().unwrap_or_default();
         let taken = u64::try_from(older.len()).unwrap_or(0);
@@ -63,8 +65,8 @@ impl Client {
         }
     }
 
-    /// An issuer says twice that all is well, one slot after the other, and signs a `fail` for the first of the two when it has filled the
-    /// second. What it said last is made void: then the older slot speaks again, with what came late.
+    /// An issuer passes twice, in two consecutive slots, and then signs a `fail` for the first of the two. Its
+    /// statement in the second slot is made void: then the older slot counts again, with the late statement in it.
     pub(super) async fn contradict_late(&mut self) {
         let Some((at, lineage)) = self.new_lineage().await else { return };
         let Some((domain, issuer)) = self.anybody(at, Role::Orchestration) else { return };
@@ -81,7 +83,8 @@ impl Client {
         }
     }
 
-    /// Fills two slots with a `pass`, and signs a `fail` for the first of them: what lies in the second, if all were accepted.
+    /// Fills two slots with a `pass`, and signs a `fail` for the first of them. Returns the statement in the second
+    /// slot, if all were accepted.
     async fn fail_late(&mut self, speaker: &Speaker, slots: &mut Chain) -> Option<EvidenceId> {
         let says = |verdict| Claims::PolicyValidation { policy_digest: POLICY_DIGEST.to_owned(), verdict };
         let (sequence, parent, first) = self.fill(speaker, slots, says(PolicyVerdict::Pass)).await?;
@@ -97,13 +100,13 @@ impl Client {
         Some(last)
     }
 
-    /// A statement in the next slot: where that is and its id, if it was accepted.
+    /// Signs a statement for the next slot. Returns the slot's place and the statement's id, if it was accepted.
     async fn take_slot(&mut self, speaker: &Speaker, slots: &mut Chain) -> Option<Place> {
         let claims = self.unlike_any(speaker.role);
         self.fill(speaker, slots, claims).await
     }
 
-    /// These claims in the next slot: where that is and the statement's id, if it was accepted.
+    /// Signs these claims for the next slot. Returns the slot's place and the statement's id, if it was accepted.
     async fn fill(&mut self, speaker: &Speaker, slots: &mut Chain, claims: Claims) -> Option<Place> {
         let (next, parent) = (slots.next, slots.parent);
         let (envelope, id) = signed(speaker, claims, (next, parent))?;
@@ -114,7 +117,7 @@ impl Client {
         Some((next, parent, id))
     }
 
-    /// Claims that mostly differ from all others by a name that nobody has.
+    /// Claims that mostly differ from all others by a new name.
     fn unlike_any(&mut self, role: Role) -> Claims {
         let name = self.book().name("half");
         match self.claims(role) {
@@ -128,7 +131,7 @@ impl Client {
         }
     }
 
-    /// Governance says which half of an equivocation stands.
+    /// Makes governance decide which half of an equivocation stands.
     pub(super) async fn reconcile(&mut self) {
         let at = self.any_domain();
         let Some(governors) = self.governors(at) else { return };

@@ -1,9 +1,10 @@
-//! A crowd: callers that post batches at once, of questions or of envelopes, while the others go about their business.
+//! A crowd: callers that post batches of questions or of envelopes all at once, while the other callers continue.
 //!
-//! Of each batch one element is written down and judged like any other. Nothing happens by the other questions, nor by the other envelopes:
-//! some are signed by a key that nobody granted anything, or are none, and are refused by a look at the issuers. Some are signed well and
-//! dated far ahead, and some were accepted before: their signatures are computed, they are proposed, and the rules refuse them or answer with
-//! the receipt that there is. Were one accepted anew, the ledgers would hold what nobody submitted, or hold it twice (S4).
+//! One element of each batch is recorded and judged like any other. The other questions have no effect, nor have the
+//! other envelopes. Some envelopes are signed by a key that was never granted anything, or are not envelopes, and the
+//! check of their issuers refuses them. Some are signed correctly and dated far ahead, and some were accepted before:
+//! their signatures are verified, they are proposed, and the rules refuse them or answer with the existing receipt. If
+//! one were newly accepted, the ledgers would hold a statement that was not submitted, or hold one twice (S4).
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -25,17 +26,18 @@ use super::evidence::draft;
 use super::submit::{batch_body, of_place, read, write_down};
 use crate::history::{Op, Outcome};
 
-/// The clients that are a crowd, one a batch.
+/// The numbers of the crowd's clients, one for each batch.
 pub(in crate::sim) const CROWD: RangeInclusive<u64> = 201..=216;
-/// How often it is asked whether they come, in milliseconds, and that they do once in so many times.
+/// How often, in milliseconds, it is drawn whether the crowd comes; it comes once in so many draws.
 const EVERY_MS: u64 = 250;
 const COMES_ONE_IN: u64 = 50;
-/// Elements of a batch: mostly some, now and then many.
+/// The number of elements of a batch: mostly some, sometimes many.
 const SOME: (u64, u64) = (16, 64);
 const MANY: (u64, u64) = (65, 200);
-/// How far ahead that is dated which is not due: further than any clock is ever wrong here, so that it is never accepted.
+/// How far ahead a statement is dated that is not due: further than any clock is ever wrong here, so that it is never
+/// accepted.
 const FAR_AHEAD_MS: i64 = 100 * 365 * 24 * 3_600_000;
-/// How long an answer may take: more than a node's own deadline for what is asked.
+/// The deadline of an answer: more than a node's own deadline for these questions.
 const QUESTIONS_WITHIN: Duration = Duration::from_millis(1_500);
 const ENVELOPES_WITHIN: Duration = Duration::from_millis(2_500);
 
@@ -44,7 +46,7 @@ pub fn comes(dice: &Dice) -> bool {
     dice.fork("crowd").chance(1, 3)
 }
 
-/// What one of a crowd posts.
+/// One batch of a crowd.
 struct Batch {
     path: &'static str,
     body: Vec<u8>,
@@ -52,13 +54,13 @@ struct Batch {
     op: Op,
     /// The domain's name.
     key: String,
-    /// What is written down of it, and its place.
+    /// The recorded element, and its place.
     input: Value,
     place: u64,
 }
 
 impl Client {
-    /// Waits, and now and then posts a batch for each of the crowd, all at once.
+    /// Waits, and sometimes posts a batch for each client of the crowd, all at once.
     pub async fn crowd(mut self) -> turmoil::Result {
         while self.shared.go_on.get() {
             sleep(Duration::from_millis(EVERY_MS)).await;
@@ -105,7 +107,8 @@ impl Client {
         })
     }
 
-    /// A batch of envelopes. Mostly no signature has to be computed for it. What is signed well goes through the log, so there is less of it.
+    /// A batch of envelopes. Mostly no signature must be verified for it. Correctly signed envelopes go through the
+    /// log, so there are fewer of them.
     fn envelopes(&mut self, size: u64) -> Option<Batch> {
         let few = size.min(SOME.1);
         match self.dice.below(8) {
@@ -116,7 +119,7 @@ impl Client {
         }
     }
 
-    /// A batch of envelopes by a stranger, a part of them mixed with what is no envelope.
+    /// A batch of envelopes of an unknown issuer, some of them mixed with bytes that are not envelopes.
     fn strangers(&mut self, size: u64, garbage_too: bool) -> Option<Batch> {
         let (domain, lineage) = self.any_lineage()?;
         let name = self.book().name("garbage");
@@ -135,7 +138,7 @@ impl Client {
         of_envelopes(&domain, &envelopes, place)
     }
 
-    /// A batch of envelopes by somebody who has a role, dated so far ahead that no rules accept them.
+    /// A batch of envelopes by a key that has a role, dated so far ahead that no rules accept them.
     fn not_due(&mut self, size: u64) -> Option<Batch> {
         let at = self.any_domain();
         let (domain, issuer) = self.anybody(at, Role::Runtime)?;
@@ -152,7 +155,7 @@ impl Client {
         of_envelopes(&domain, &envelopes, place)
     }
 
-    /// A batch of what was accepted before, byte for byte, the same more than once.
+    /// A batch of envelopes that were accepted before, byte for byte, some of them more than once.
     fn again(&mut self, size: u64) -> Option<Batch> {
         let at = self.any_domain();
         let (domain, again) = {
@@ -182,7 +185,7 @@ impl Client {
     }
 }
 
-/// A batch of these envelopes about a domain, of which the one in this place is written down.
+/// A batch of these envelopes about a domain; the envelope in this place is recorded.
 fn of_envelopes(domain: &DomainName, envelopes: &[Vec<u8>], place: u64) -> Option<Batch> {
     let own = envelopes.get(usize::try_from(place).ok()?)?;
     let id = Envelope::parse(own).ok()?.id().to_string();
@@ -213,7 +216,7 @@ async fn post(shared: Shared, id: u64, node: u64, batch: Batch) {
     }
 }
 
-/// Writes down what was decided on the request in this place; if nothing was decided on any, why not.
+/// Records the decision on the request in this place; if there was none on any request, records the reason.
 fn decided(begun: Begun, mut answer: Answer, place: u64) {
     let decision = answer.body.pointer_mut(&format!("/decisions/{place}")).map(Value::take);
     match decision {

@@ -1,4 +1,4 @@
-//! Evidence of executions: their authorizations, and what others say about them.
+//! Evidence about executions: their authorizations, and what other issuers state about them.
 
 use assent_proof::{Claims, DomainName, EvidenceKind, LineageName, Role, Seconds, Sha256, SigningKey};
 
@@ -10,15 +10,15 @@ use super::statement::{Draft, ISSUED_AGO_MS, now};
 use super::submit::Submitted;
 use crate::ledgers::draw::{Pool, is_negative};
 
-/// The furthest ahead that a statement may be dated: the bound of what clocks are trusted to.
+/// The furthest ahead that a statement may be dated: the clock bound.
 const AHEAD_MS_MAX: u64 = 500;
 
-/// What is said of executions.
+/// The values that issuers state about executions.
 pub(super) const POOL: Pool = Pool { measurement: GOOD, digest: POLICY_DIGEST, bad_one_in: 10 };
 
 impl Client {
-    /// Authorizes a new execution, and mostly has others say what a policy may want to hear. Answers the domain's place and the
-    /// lineage, if the authorization was accepted.
+    /// Authorizes a new execution, and mostly lets other issuers add what a policy may require. Returns the domain's
+    /// place and the lineage, if the authorization was accepted.
     pub(super) async fn new_lineage(&mut self) -> Option<(usize, Lineage)> {
         let at = self.any_domain();
         let name = self.book().name("exec");
@@ -31,7 +31,7 @@ impl Client {
         let short = self.dice.chance(1, 4);
         let until = if short { Seconds(now().0.saturating_add(self.between(3, 15))) } else { GRANTED_UNTIL };
         let uses = self.dice.chance(1, 3).then(|| u32::try_from(self.dice.between(1, 3)).unwrap_or(1));
-        // Another execution's lineage serves as the runtime: it is there, and others say good and bad things in it.
+        // Another execution's lineage serves as the runtime: it exists, and issuers state good and bad things in it.
         let runtime = if self.dice.chance(1, 8) { self.newest_lineage(at) } else { None };
         let lineage = Lineage {
             subject: Sha256::of(name.as_bytes()),
@@ -73,13 +73,13 @@ impl Client {
         Some((at, lineage))
     }
 
-    /// The lineage of a domain that was begun last.
+    /// The newest lineage of a domain.
     fn newest_lineage(&self, at: usize) -> Option<LineageName> {
         let book = self.shared.book.borrow();
         book.domains.get(at)?.lineages.last()?.name.parse().ok()
     }
 
-    /// Somebody says something about an execution.
+    /// Adds a statement of some issuer about an execution.
     pub(super) async fn add_evidence(&mut self) {
         let at = self.any_domain();
         let lineages = self.book().domains.get(at).map(|domain| domain.lineages.clone()).unwrap_or_default();
@@ -91,7 +91,7 @@ impl Client {
         }
     }
 
-    /// Somebody says something; who says something bad says now and then the same again.
+    /// Adds a statement of an issuer with this role; if it is a negative, sometimes another one with the same claims.
     async fn say(&mut self, at: usize, lineage: &Lineage, role: Role) {
         let Some((domain, key)) = self.anybody(at, role) else { return };
         let claims = self.claims(role);
@@ -119,7 +119,7 @@ impl Client {
             draft.expires_at = Some(Seconds(now().0.saturating_add(self.between(2, 12))));
         }
         draft.dated_ms = match self.dice.below(4) {
-            // As far ahead as is accepted, so that its age runs from its acceptance.
+            // As far ahead as is accepted, so that its age is counted from its acceptance.
             0 | 1 => self.between(300, AHEAD_MS_MAX),
             2 => -self.between(2_000, 9_000),
             _ => -ISSUED_AGO_MS,
@@ -139,7 +139,7 @@ impl Client {
         }
     }
 
-    /// Somebody who is believed to have a role in a domain, and the domain's name.
+    /// A key that probably has a role in a domain, and the domain's name.
     pub(super) fn anybody(&mut self, at: usize, role: Role) -> Option<(DomainName, SigningKey)> {
         let book = self.shared.book.borrow();
         let domain = book.domains.get(at)?;
@@ -149,7 +149,7 @@ impl Client {
         Some((domain.name.clone(), key))
     }
 
-    /// What somebody with a role says.
+    /// The claims of an issuer with a role.
     pub(super) fn claims(&mut self, role: Role) -> Claims {
         match role {
             Role::Runtime => POOL.integrity(&mut self.dice),

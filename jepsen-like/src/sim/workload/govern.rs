@@ -1,4 +1,4 @@
-//! Governing: keys come and go, things are held back and let go again, policies change.
+//! Governance: keys are granted and revoked, containments are made and released, policies change.
 
 use assent_proof::{
     Claims, Containment, DomainName, Envelope, EvidenceId, EvidenceKind, PublicKey, RevocationReason, Role,
@@ -14,7 +14,7 @@ use super::statement::{Draft, now};
 use super::submit::Submitted;
 use crate::ledgers::draw;
 
-/// Who governs a domain, as far as it takes to sign.
+/// The governance keys of a domain, as far as signatures need them.
 pub(super) struct Governors {
     pub(super) domain: DomainName,
     keys: Vec<SigningKey>,
@@ -22,7 +22,7 @@ pub(super) struct Governors {
 }
 
 impl Governors {
-    /// As many as a governance statement takes.
+    /// As many keys as a governance statement needs.
     pub(super) fn quorum(&self) -> Vec<&SigningKey> {
         self.keys.iter().take(self.threshold).collect()
     }
@@ -52,7 +52,7 @@ impl Client {
     ) -> Option<(Submitted, EvidenceId)> {
         let id: ChainId = (at, "_governance".to_owned(), String::new());
         if self.dice.chance(1, 8) {
-            // Somebody else governs at the same time: one of the two finds its slot taken.
+            // Another caller governs at the same time: one of the two finds its slot taken.
             let chain = self.book().peek(&id);
             let envelope = draft.sign(keys, Some((chain.next, chain.parent)));
             let node = self.any_node();
@@ -62,7 +62,7 @@ impl Client {
         self.submit_to_chain(&id, |next, parent| draft.sign(keys, Some((next, parent)))).await
     }
 
-    /// A key is revoked and another one gets its role.
+    /// Revokes a key, and grants its role to another one.
     pub(super) async fn rotate(&mut self) {
         let at = self.any_domain();
         let Some(governors) = self.governors(at) else { return };
@@ -102,7 +102,7 @@ impl Client {
         self.grant(at, &governors, role).await;
     }
 
-    /// A key that is revoked is revoked further back. Whether any was there.
+    /// Revokes a key again that is already revoked, from an earlier time on. Returns whether there was such a key.
     async fn revoke_again(&mut self, at: usize, governors: &Governors) -> bool {
         let revoked = self.book().domains.get(at).map(|domain| domain.revoked.clone()).unwrap_or_default();
         let Some(authority) = self.dice.pick(&revoked).copied() else { return false };
@@ -115,7 +115,7 @@ impl Client {
         true
     }
 
-    /// A governance key tries to undo alone what it signed with others.
+    /// Lets a governance key try to undo alone what it signed with others.
     async fn undo_alone(&mut self, at: usize, governors: &Governors) {
         let Some(own) = self.dice.pick(&governors.keys).cloned() else { return };
         let authority = own.public();
@@ -127,7 +127,7 @@ impl Client {
         let _ = self.submit(at, &draft.sign(&[&own], None)).await;
     }
 
-    /// A time just before, at or just after something of a key was accepted, or some seconds ago.
+    /// A time just before, at or just after the acceptance of a statement of this key, or some seconds ago.
     fn since(&mut self, at: usize, key: &PublicKey) -> Seconds {
         let accepted = self.book().domains.get(at).map(|domain| domain.accepted_of(key)).unwrap_or_default();
         draw::invalid_since(&mut self.dice, &accepted, now())
@@ -152,7 +152,7 @@ impl Client {
         }
     }
 
-    /// A lineage, now and then a whole domain, is held back; or a piece of evidence is void for good.
+    /// Quarantines a lineage, sometimes isolates a whole domain, or invalidates a piece of evidence for good.
     pub(super) async fn contain(&mut self) {
         let at = self.any_domain();
         let Some(governors) = self.governors(at) else { return };
@@ -189,7 +189,7 @@ impl Client {
         }
     }
 
-    /// A piece of evidence is made void for good, by one governance key. Whether it was.
+    /// Invalidates a piece of evidence for good, by one governance key. Returns whether it was accepted.
     pub(super) async fn invalidate(&mut self, at: usize, id: EvidenceId) -> bool {
         let Some(governors) = self.governors(at) else { return false };
         let Some(by) = governors.keys.first() else { return false };
@@ -200,7 +200,7 @@ impl Client {
         self.submit(at, &draft.sign(&[by], None)).await == Submitted::Accepted
     }
 
-    /// What is held back longest is let go; now and then a negative of a key that was revoked, any one of them.
+    /// Releases the oldest containment; sometimes any negative of a revoked key.
     pub(super) async fn release(&mut self) {
         let negatives = self.book().domains.iter().any(|domain| !domain.negatives_of_revoked().is_empty());
         let negative = negatives && self.dice.chance(1, 4);
@@ -223,7 +223,7 @@ impl Client {
         let sent = self.govern(at, draft, &governors.quorum()).await;
         let over = match &sent {
             Some((Submitted::Accepted, _)) => true,
-            // Refused for its slot's sake it is tried again in the next one.
+            // If it is refused because of its slot, it is tried again in the next one.
             Some((Submitted::Refused(problem), _)) => problem.get("nextSequence").is_none(),
             _ => false,
         };
@@ -233,7 +233,7 @@ impl Client {
         }
     }
 
-    /// The domain asks for more, or for less.
+    /// Changes the domain's policy to a stricter or a more lenient one.
     pub(super) async fn change_policy(&mut self) {
         let at = self.any_domain();
         let Some(governors) = self.governors(at) else { return };
@@ -244,7 +244,7 @@ impl Client {
         let _ = self.govern(at, draft, &governors.quorum()).await;
     }
 
-    /// Something that must be refused: a broken signature, a gap, a stranger.
+    /// Submits something that must be refused: a broken signature, a gap, an unknown issuer.
     pub(super) async fn spoil(&mut self) {
         let at = self.any_domain();
         let Some(governors) = self.governors(at) else { return };
@@ -276,7 +276,7 @@ impl Client {
     }
 }
 
-/// The one's payload with the other's signatures.
+/// One envelope's payload with another one's signatures.
 fn spoilt(payload: &[u8], signatures: &[u8]) -> Option<Vec<u8>> {
     let mut envelope: serde_json::Value = serde_json::from_slice(payload).ok()?;
     let other: serde_json::Value = serde_json::from_slice(signatures).ok()?;

@@ -1,7 +1,7 @@
-//! What the simulated callers do: govern domains, submit evidence, speak of other registries, ask, take permits, follow events,
-//! and race one another. Now and then a crowd posts batches beside them.
+//! The simulated callers: they govern domains, submit evidence, make statements about other registries, ask, take
+//! permits, follow events, and race one another. Sometimes a crowd posts batches beside them.
 //!
-//! Everything is signed for real and goes over HTTP. What was asked and answered is recorded; nothing here judges.
+//! Everything is really signed and goes over HTTP. What was asked and answered is recorded; nothing here judges it.
 
 mod asking;
 mod batch;

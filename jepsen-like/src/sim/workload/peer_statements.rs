@@ -1,8 +1,8 @@
-//! What the callers believe of one domain's words about other registries, which are trusts and checkpoints: what was accepted,
-//! in which order, and what of it stands.
+//! What the callers know of one domain's statements about other registries, which are trusts and checkpoints: which
+//! were accepted, in which order, and which of them stand.
 //!
-//! It learns from receipts alone, whoever got them and however late. What nobody knows the outcome of is not among it until it
-//! is sent again and has a receipt. It may be wrong, as beliefs are.
+//! The callers know it from receipts alone, whichever caller got them and however late. A statement with an unknown
+//! outcome is not included until it is sent again and has a receipt. So it may be wrong.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,36 +23,36 @@ pub(super) struct PeerStatement {
     accepted: Millis,
 }
 
-/// A domain's words, and what is known to make them void.
+/// A domain's trusts and checkpoints, and what is known to make them void.
 #[derive(Default)]
 pub(super) struct PeerStatements {
-    /// By their place in the ledger: answers do not come in its order.
+    /// By their place in the ledger: answers do not arrive in that order.
     accepted: BTreeMap<u64, PeerStatement>,
     /// What was invalidated by name, of any kind.
     invalidated: BTreeSet<EvidenceId>,
-    /// Keys, each with when what it signed began to be void.
+    /// Keys, each with the time since which its statements are void.
     void_since: Vec<(PublicKey, Seconds)>,
-    /// Which kind of word the domain's policy requires, if it requires any.
+    /// Which of the two kinds the domain's policy requires, if it requires one.
     wanted: Option<EvidenceKind>,
 }
 
-/// Whether a kind is one of these.
+/// Whether a kind is one of the two.
 pub(super) fn is_peer_statement(kind: EvidenceKind) -> bool {
     matches!(kind, EvidenceKind::SovereignTrust | EvidenceKind::SynchronizationContinuity)
 }
 
 impl PeerStatements {
-    /// Those of a domain that begins with this policy.
+    /// The statements of a domain that begins with this policy.
     pub(super) fn under(policy: &PolicyBody) -> Self {
         Self { wanted: wanted(policy), ..Self::default() }
     }
 
-    /// Which kind of word the domain's policy requires.
+    /// Which of the two kinds the domain's policy requires.
     pub(super) fn wanted(&self) -> Option<EvidenceKind> {
         self.wanted
     }
 
-    /// A statement was accepted, at a place of the ledger and a time.
+    /// Notes that a statement was accepted, at a place of the ledger and a time.
     pub(super) fn learn(&mut self, (index, accepted): (u64, Millis), id: EvidenceId, statement: &Statement) {
         match Claims::parse(Rules::TEST, statement.kind, &statement.claims) {
             Ok(Claims::Policy(policy)) => self.wanted = wanted(&policy),
@@ -80,7 +80,7 @@ impl PeerStatements {
         self.accepted.values().filter(is_trust).collect()
     }
 
-    /// Whether a trust may still carry a checkpoint, while these keys are revoked.
+    /// Whether a trust may still carry a checkpoint, if these keys are revoked.
     pub(super) fn carries(&self, trust: &PeerStatement, revoked: &[PublicKey], now: Seconds) -> bool {
         let lasts = match &trust.claims {
             Claims::SovereignTrust { not_after, .. } => *not_after > now,
@@ -90,7 +90,7 @@ impl PeerStatements {
         lasts && !expired && !revoked.contains(&trust.issuer) && !self.is_void(trust)
     }
 
-    /// The checkpoints of a peer with what each says, in order.
+    /// The checkpoints of a peer with their contents, in order.
     pub(super) fn checkpoints(&self, origin: &str) -> Vec<(&PeerStatement, Checkpoint)> {
         let read = self.accepted.values().filter_map(|peer_statement| match &peer_statement.claims {
             Claims::SynchronizationContinuity { checkpoint, .. } => {
@@ -101,7 +101,7 @@ impl PeerStatements {
         read.filter(|(_, checkpoint)| checkpoint.origin == origin).collect()
     }
 
-    /// Whether a word is void: by its key, by name, or with what it rests on.
+    /// Whether a statement is void: by its key, by name, or through what it rests on.
     pub(super) fn is_void(&self, peer_statement: &PeerStatement) -> bool {
         let by_key = self.void_since.iter().any(|(key, since)| {
             *key == peer_statement.issuer && peer_statement.accepted >= since.to_millis()
@@ -114,7 +114,7 @@ impl PeerStatements {
     }
 }
 
-/// The kind of word that a policy requires.
+/// Which of the two kinds a policy requires.
 fn wanted(policy: &PolicyBody) -> Option<EvidenceKind> {
     policy.require.iter().map(|requirement| requirement.kind).find(|kind| is_peer_statement(*kind))
 }
@@ -179,7 +179,7 @@ mod tests {
             invalid_since: Some(Seconds(since)),
         };
         let trusted = EvidenceId([4; 32]);
-        // The checkpoint's receipt comes first, the trust's after a second try.
+        // The checkpoint's receipt comes first, and the trust's after a second attempt.
         learn(&mut peer_statements, 6, registry, &checkpoint, vec![trusted]);
         learn(&mut peer_statements, 4, zone, &trust, Vec::new());
         assert_eq!(void(&peer_statements), [false, false]);

@@ -1,5 +1,5 @@
-//! What is said of other registries: trusts in them by keys of zones, and their checkpoints by these and by keys of the role
-//! `registry`. What both say is drawn as in the random ledgers.
+//! Statements about other registries: trusts in them by keys of zones, and their checkpoints by these keys and by keys
+//! of the role `registry`. Both are drawn as in the random ledgers.
 //!
 //! No caller submits a `recovery`: nodes refuse it, since it is applied offline.
 
@@ -13,12 +13,13 @@ use super::statement::now;
 use super::submit::Submitted;
 use crate::ledgers::peer;
 
-/// The largest tree of another registry. A long run reaches it, and from then on hears mostly the same checkpoint again.
+/// The largest tree of another registry. A long run reaches it, and from then on it mostly gets the same checkpoint
+/// again.
 const SIZE_MAX: u8 = 120;
 
 impl Client {
-    /// Somebody says something of another registry in an execution's lineage. What nobody knows the outcome of goes first,
-    /// since every later checkpoint would have to extend it.
+    /// Submits a statement about another registry in an execution's lineage. A statement with an unknown outcome goes
+    /// first, since every later checkpoint would have to extend it.
     pub(super) async fn submit_about_peers(&mut self) {
         let at = self.any_domain();
         if self.resubmit_unsure_statement(at).await {
@@ -34,7 +35,7 @@ impl Client {
         }
     }
 
-    /// Says of another registry what the domain's policy requires, if it requires that.
+    /// Submits the statement about another registry that the domain's policy requires, if it requires one.
     pub(super) async fn submit_wanted_statement(&mut self, at: usize, lineage: &Lineage) {
         let wanted = self.book().domains.get(at).and_then(|domain| domain.peer_statements.wanted());
         match wanted {
@@ -44,10 +45,10 @@ impl Client {
         }
     }
 
-    /// Sends again a word of which nobody knows what became. Whether there was one.
+    /// Sends again a statement with an unknown outcome. Returns whether there was one.
     async fn resubmit_unsure_statement(&mut self, at: usize) -> bool {
         let Some(id) = self.book().unsure_statement(at) else { return false };
-        // Nothing is signed: the chain has what is to be sent.
+        // Nothing is signed: the chain holds the bytes to send.
         let sent = self.submit_to_chain(&id, |_, _| Vec::new()).await;
         if let Some((Submitted::Accepted, id)) = sent {
             self.was_said(at, id);
@@ -55,7 +56,7 @@ impl Client {
         true
     }
 
-    /// A zone trusts another registry; now and then somebody says so who may not.
+    /// Submits a zone's trust in another registry; sometimes the signer may not state one.
     async fn trust(&mut self, at: usize, lineage: &Lineage) {
         let role = if self.dice.chance(1, 15) { Role::Registry } else { Role::Zone };
         let Some(speaker) = self.anybody(at, role) else { return };
@@ -63,7 +64,7 @@ impl Client {
         self.submit_peer_statement(at, lineage, speaker, claims, Vec::new()).await;
     }
 
-    /// Somebody brings a checkpoint of another registry; without a trust to bring it under, a zone trusts first.
+    /// Submits a checkpoint of another registry; if there is no trust that can carry it, submits a trust first.
     async fn checkpoint(&mut self, at: usize, lineage: &Lineage) {
         let Some((claims, references)) = self.checkpoint_claims(at) else {
             return self.trust(at, lineage).await;
@@ -77,7 +78,7 @@ impl Client {
         self.submit_peer_statement(at, lineage, speaker, claims, references).await;
     }
 
-    /// What a checkpoint says, and what it rests on. None without a trust.
+    /// The claims of a checkpoint, and what it rests on. `None` if there is no trust.
     fn checkpoint_claims(&mut self, at: usize) -> Option<(Claims, Vec<EvidenceId>)> {
         let book = self.shared.book.borrow();
         let domain = book.domains.get(at)?;
@@ -118,7 +119,7 @@ impl Client {
         }
     }
 
-    /// It can be rested on, and invalidated.
+    /// Notes that other statements can rest on it, and that it can be invalidated.
     fn was_said(&mut self, at: usize, id: EvidenceId) {
         if let Some(domain) = self.book().domains.get_mut(at) {
             domain.evidence.push(id);

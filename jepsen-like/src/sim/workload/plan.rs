@@ -10,18 +10,18 @@ use crate::ledgers::peer;
 
 /// The measurement that policies approve.
 pub(super) const GOOD: &str = "sha256:good";
-/// The digest of the policy that validations are about.
+/// The digest of the policy that validations name.
 pub(super) const POLICY_DIGEST: &str = "sha256:policy";
 
-/// The place of the domain whose policy may ask for what is said of other registries.
+/// The place of the domain whose policy may require statements about other registries.
 const WITH_PEERS: usize = 2;
 
-/// How demanding a policy is.
+/// How much a policy requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Strictness {
-    /// An authorization will do.
+    /// Only an authorization.
     Lenient,
-    /// An attestation, too.
+    /// An attestation as well.
     Attested,
     /// An attestation that is not old, and the runtime's own measurement.
     Measured,
@@ -32,11 +32,11 @@ pub(super) enum Strictness {
 }
 
 impl Strictness {
-    /// Those that any domain may have.
+    /// The ones that any domain may have.
     const ALL: [Strictness; 4] =
         [Strictness::Lenient, Strictness::Attested, Strictness::Measured, Strictness::Counted];
 
-    /// One of them for the domain in this place; the lenient ones more often, so that there is something to allow.
+    /// One of them for the domain in this place; lenient ones come more often, so that something can be allowed.
     pub(super) fn draw(dice: &mut Dice, at: usize) -> Self {
         if at == WITH_PEERS && dice.chance(1, 6) {
             return Strictness::Connected;
@@ -83,7 +83,7 @@ impl Strictness {
     }
 }
 
-/// Three domains: one lenient and governed by one key, the others as the seed has it.
+/// Three domains: one lenient and governed by one key, the others as the seed decides.
 pub fn domains(dice: &mut Dice) -> Result<Vec<DomainPlan>, SimSetupError> {
     let mut plans = Vec::new();
     for (at, name) in ["prod.a", "prod.b", "prod.c"].into_iter().enumerate() {

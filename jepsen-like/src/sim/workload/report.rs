@@ -1,4 +1,4 @@
-//! Audit events with detail and without: the one thing that the newer rules of an upgrade want otherwise.
+//! Audit events with and without detail: the only statements that the newer rules of an upgrade judge differently.
 
 use assent_proof::{Claims, EvidenceKind, Role};
 use serde_json::Value;
@@ -9,8 +9,9 @@ use super::evidence::{chain, draft};
 use super::submit::Submitted;
 
 impl Client {
-    /// Reports a step of an execution, mostly without detail; whoever is refused for that says more in the same slot. Now and
-    /// then sends again what was accepted without: no rules that were raised meanwhile take that back.
+    /// Reports a step of an execution, mostly without detail. If that is refused for lack of detail, the issuer adds
+    /// it in the same slot. Sometimes it sends again an event that was accepted without detail: raised rules do not
+    /// take that back.
     pub(super) async fn report(&mut self) {
         let at = self.any_domain();
         let bare: Vec<Vec<u8>> = self
@@ -37,7 +38,7 @@ impl Client {
         }
     }
 
-    /// Reports one step; the code with which it was refused, if it was.
+    /// Reports one step. Returns the code of its refusal, if it was refused.
     async fn report_step(&mut self, at: usize, lineage: &Lineage, detailed: bool) -> Option<String> {
         let (domain, key) = self.anybody(at, Role::Audit)?;
         let claims = Claims::AuditLineage {

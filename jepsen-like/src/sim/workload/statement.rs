@@ -6,10 +6,10 @@ use assent_proof::{Claims, DomainName, EvidenceId, EvidenceKind, LineageName, Se
 use super::super::clock::right_ms;
 use super::super::setup::ORIGIN;
 
-/// How far behind the present statements are issued, if nothing else is wanted: registry time may lag a little.
+/// How far before the present statements are issued, unless the caller says otherwise: registry time may lag a little.
 pub(super) const ISSUED_AGO_MS: i64 = 2_000;
 
-/// What a statement is about, beside its claims.
+/// The content of a statement besides its claims.
 #[derive(Clone)]
 pub(super) struct Draft {
     pub(super) domain: DomainName,
@@ -19,7 +19,7 @@ pub(super) struct Draft {
     pub(super) claims: Claims,
     pub(super) references: Vec<EvidenceId>,
     pub(super) expires_at: Option<Seconds>,
-    /// From the present to when it says that it was issued, which is in whole seconds.
+    /// The time from the present to its time of issue, which is in whole seconds.
     pub(super) dated_ms: i64,
 }
 
@@ -28,7 +28,7 @@ pub(super) fn now() -> Seconds {
     dated(0)
 }
 
-/// The whole second that begins last before so long after the present.
+/// The last whole second that begins before this long after the present.
 fn dated(ahead_ms: i64) -> Seconds {
     Seconds(right_ms().saturating_add(ahead_ms) / 1000)
 }
@@ -48,7 +48,7 @@ impl Draft {
         }
     }
 
-    /// Signed, in its slot if it takes one.
+    /// Signs it, in its slot if it takes one.
     pub(super) fn sign(self, keys: &[&SigningKey], slot: Option<(u64, Option<EvidenceId>)>) -> Vec<u8> {
         let place = Place {
             origin: ORIGIN.to_owned(),

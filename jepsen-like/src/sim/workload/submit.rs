@@ -1,4 +1,4 @@
-//! Submitting: the same bytes until the outcome is known, through one node after the other.
+//! Submission: the same bytes until the outcome is known, through one node after another.
 
 use std::time::Duration;
 
@@ -15,19 +15,19 @@ use crate::history::{Op, Outcome, receipt};
 
 /// How often a submission is tried before its outcome is left unknown.
 const TRIES: u64 = 6;
-/// How long one try may take; a node answers within two seconds.
+/// The deadline of one attempt; a node answers within two seconds.
 const WITHIN: Duration = Duration::from_millis(2_500);
 
-/// What became of a submission.
+/// The outcome of a submission.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Submitted {
     /// It is in the ledger, and took its slot if it has one.
     Accepted,
     /// It is in the ledger as the second half of an equivocation.
     Equivocation,
-    /// It is not in the ledger by this try, for this reason of the rules.
+    /// This attempt did not bring it into the ledger, for this reason of the rules.
     Refused(Value),
-    /// Nobody knows, or nobody could take it.
+    /// The outcome is unknown, or no node could take it.
     Unknown,
 }
 
@@ -57,7 +57,7 @@ impl Client {
         Submitted::Unknown
     }
 
-    /// One try at one node; none if nothing was sent.
+    /// One attempt at one node; `None` if nothing was sent.
     pub(super) async fn submit_once(
         &mut self,
         domain: usize,
@@ -92,8 +92,8 @@ impl Client {
         Some(submitted)
     }
 
-    /// Submits what `sign` makes for the next slot of a chain, or what is still pending there. None if somebody else is at
-    /// that chain.
+    /// Submits what `sign` makes for the next slot of a chain, or what is still pending there. `None` if another
+    /// caller is using that chain.
     pub(super) async fn submit_to_chain(
         &mut self,
         id: &ChainId,
@@ -117,7 +117,7 @@ impl Client {
     }
 }
 
-/// Writes down how a submission ended.
+/// Records how a submission ended.
 pub(super) fn write_down(begun: Begun, submitted: &Submitted, output: Value) {
     match submitted {
         Submitted::Accepted => begun.end(Outcome::Ok, output),
@@ -128,7 +128,7 @@ pub(super) fn write_down(begun: Begun, submitted: &Submitted, output: Value) {
     }
 }
 
-/// A refusal for the slot's sake says which one is next.
+/// If a submission is refused because of its slot, the refusal names the next slot.
 pub(super) fn learn(chain: &mut Chain, problem: &Value) {
     let next = problem.get("nextSequence").and_then(Value::as_u64);
     if let Some(next) = next {
@@ -147,8 +147,8 @@ pub(super) fn batch_body(mode: &str, envelopes: &[&[u8]]) -> Vec<u8> {
     [begin.into_bytes(), envelopes.join(&b','), b"]}".to_vec()].concat()
 }
 
-/// What a batch's answer says of the envelope in this place, as an answer of its own. If no envelope was looked at, the whole answer says
-/// why not. If others were answered and this one was not, nobody knows what became of it.
+/// What a batch's answer says of the envelope in this place, as an answer of its own. If no envelope was checked, it
+/// is the whole answer, which says why. If others were answered and this one was not, its outcome is unknown.
 pub(super) fn of_place(answer: &Answer, place: u64) -> Answer {
     if answer.body.get("results").is_none() {
         return answer.clone();
@@ -162,7 +162,7 @@ pub(super) fn of_place(answer: &Answer, place: u64) -> Answer {
     }
 }
 
-/// What an answer says of a submission, and its body.
+/// The outcome of a submission that an answer states, and the answer's body.
 pub(super) fn read(answer: Answer) -> (Submitted, Value) {
     let output = match receipt(answer.status, answer.body) {
         Ok(receipt) => return (Submitted::Accepted, receipt),
@@ -180,7 +180,7 @@ pub(super) fn read(answer: Answer) -> (Submitted, Value) {
         | "clock_uncertain"
         | "evidence_mutated"
         | "revision_not_reached" => Submitted::Unknown,
-        // Also `registry_diverged`: so far it is only said of another registry's checkpoint, by the rules.
+        // Also `registry_diverged`: so far only the rules answer it, about another registry's checkpoint.
         _ => Submitted::Refused(output.clone()),
     };
     (submitted, output)

@@ -105,7 +105,7 @@ fn a_membership_that_no_cluster_can_have_is_refused_in_an_append_and_in_a_snapsh
     let node = |id: u64| (id, PeerNode::default());
     let of = |groups: &[&[u64]], nodes: Vec<(u64, PeerNode)>| {
         let configs = groups.iter().map(|group| group.iter().copied().collect()).collect();
-        // As it comes over the wire, where nobody has checked it.
+        // As it comes over the wire, before any check.
         let wire = rmp_serde::to_vec_named(&Wire { configs, nodes: nodes.into_iter().collect() }).unwrap();
         rmp_serde::from_slice::<Membership<u64, PeerNode>>(&wire).unwrap()
     };

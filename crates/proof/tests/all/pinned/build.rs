@@ -1,4 +1,4 @@
-//! What the cases are made of: a small statement as text, pieces of it replaced, and the envelope around it.
+//! The material of the cases: a small statement as text, replacements of parts of it, and the envelope around it.
 
 use assent_proof::*;
 

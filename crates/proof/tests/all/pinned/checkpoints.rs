@@ -1,4 +1,5 @@
-//! Checkpoints at which readers of notes are known to differ, and who of the registry and its nodes must have signed.
+//! Checkpoints on which readers of notes are known to differ, and which keys of the registry and its nodes must have
+//! signed.
 
 use assent_proof::*;
 use curve25519_dalek::scalar::Scalar;

@@ -26,7 +26,7 @@ struct Claimed {
     proof: Vec<[u8; 32]>,
 }
 
-/// A hash that nobody chose.
+/// An arbitrary hash.
 fn hash(number: usize) -> [u8; 32] {
     Sha256::of(format!("hash {number}").as_bytes()).0
 }

@@ -1,4 +1,4 @@
-//! The arithmetic behind forged signatures: what a signer can do who holds the secret and follows no standard.
+//! The arithmetic behind forged signatures: what a signer can do that holds the secret and follows no standard.
 
 use curve25519_dalek::edwards::{CompressedEdwardsY, EdwardsPoint};
 use curve25519_dalek::scalar::Scalar;

@@ -1,4 +1,4 @@
-//! Keys and signatures at which verifiers are known to differ, each by itself and as the issuer of an envelope.
+//! Keys and signatures on which verifiers are known to differ, each by itself and as the issuer of an envelope.
 
 use assent_proof::*;
 use curve25519_dalek::scalar::Scalar;
@@ -93,7 +93,7 @@ fn scalars() -> Vec<Trick> {
 
 fn points_r() -> Vec<Trick> {
     let forger = Forger::honest();
-    // With S = k a, R is the neutral point to whoever multiplies by the cofactor.
+    // With S = k a, R is the neutral point to a verifier that multiplies by the cofactor.
     let neutral = move |name: String, r: [u8; 32]| Trick {
         name,
         key: forger.public,

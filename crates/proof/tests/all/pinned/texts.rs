@@ -1,4 +1,4 @@
-//! JSON and base64 at which readers are known to differ.
+//! JSON and base64 on which readers are known to differ.
 
 use assent_proof::*;
 

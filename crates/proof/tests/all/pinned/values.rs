@@ -1,4 +1,4 @@
-//! Fields of envelopes, statements and claims at their bounds, and signatures in their numbers.
+//! Fields of envelopes, statements and claims at their bounds, and the allowed numbers of signatures.
 
 use assent_proof::*;
 

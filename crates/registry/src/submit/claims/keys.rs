@@ -1,5 +1,5 @@
-//! What claims say of keys: one key has one role in one domain, a revoked one has none again, and no domain is left without
-//! those that govern it (RFC-EG-033 §3, authority proof verification).
+//! What claims say of keys: one key has one role in one domain, a revoked key never has one again, and no
+//! domain loses the keys that it needs to be governed (RFC-EG-033 §3, authority proof verification).
 
 use assent_proof::{Code, DomainName, PublicKey, Refusal, Role, Statement};
 
@@ -9,8 +9,9 @@ use crate::submit::refuse::invalid;
 use crate::submit::stop::Stop;
 use crate::view::View;
 
-/// A trust is in another registry, and in keys that are its own: its registry's, which is none of its nodes', and none that
-/// this registry or a node of it signs with. Otherwise what one key says would count as what two do.
+/// A trust must name another registry, and keys of that registry alone: its registry's key must be none of
+/// its nodes' keys, and no key may be one that this registry or a node of it signs with. Otherwise one key
+/// could count as two.
 ///
 /// Rule R115 (RFC-EG-033 §2, sovereign execution trust evidence): A trust names another registry, names no
 /// key that signs this registry's checkpoints or was ever granted to one of its nodes, and names a registry
@@ -47,7 +48,7 @@ fn is_node(row: &AuthorityRow) -> bool {
     row.role == Role::Registry && row.domain.is_system()
 }
 
-/// A key is granted one role, in one domain, and none that was revoked.
+/// A key is granted one role in one domain. A revoked key is granted none.
 ///
 /// Rule R94 (RFC-EG-033 §4, inconsistent authority validation): One key has one role in one domain, the key
 /// that signs the registry's checkpoints has no other (`authority_inconsistent`), and a revoked key is never
@@ -73,7 +74,7 @@ pub(super) fn grant(view: &View<'_>, statement: &Statement, key: &PublicKey, rol
     Ok(())
 }
 
-/// Each key governs this domain and no other, or has no role yet.
+/// Each key must govern this domain and no other, or have no role yet.
 ///
 /// Rule R94 (RFC-EG-033 §4, inconsistent authority validation): One key has one role in one domain, the key
 /// that signs the registry's checkpoints has no other (`authority_inconsistent`), and a revoked key is never
@@ -90,13 +91,13 @@ pub(super) fn governs(view: &View<'_>, keys: &[PublicKey], domain: &DomainName) 
     Ok(())
 }
 
-/// What is said of a key that was revoked.
+/// The refusal of a key that was revoked.
 fn dead(key: &PublicKey, field: &str) -> Refusal {
-    let detail = format!("{key} was revoked, and a revoked key is dead for good");
+    let detail = format!("{key} was revoked, and a revoked key can never be used again");
     Refusal::at(Code::AuthorityRevoked, field, detail)
 }
 
-/// A key without a role is not the one that signs the registry's checkpoints.
+/// Refuses a key without a role if it signs the registry's checkpoints.
 ///
 /// Rule R94 (RFC-EG-033 §4, inconsistent authority validation): One key has one role in one domain, the key
 /// that signs the registry's checkpoints has no other (`authority_inconsistent`), and a revoked key is never
@@ -108,14 +109,15 @@ fn not_registry_key(view: &View<'_>, key: &PublicKey) -> Result<(), Stop> {
     Ok(())
 }
 
-/// What is said of a key that has a role already.
+/// The refusal of a key that has a role already.
 pub(super) fn two_roles(key: &PublicKey) -> Refusal {
     let detail = format!("{key} already has a role: one key has one role in one domain");
     Refusal::at(Code::AuthorityInconsistent, "predicate.claims", detail)
 }
 
-/// Without this key, enough living ones must be left to reach the threshold: a domain without them, or the root, could never
-/// be governed again. The last that are needed are replaced instead, by a new `domain` or `root`.
+/// Enough living keys must be left without this key to reach the threshold. Otherwise a domain, or the root,
+/// could never be governed again. The last keys that are needed are replaced instead, by a new `domain` or
+/// `root`.
 ///
 /// Rule R99 (RFC-EG-033 §3, Authority Proof Verification): A revocation is refused if it would leave fewer
 /// living governance keys than the threshold (`threshold_not_met`): a new `domain` or `root` replaces the

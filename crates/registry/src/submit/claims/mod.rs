@@ -1,8 +1,8 @@
-//! What claims must mean beside being well formed: targets that exist, keys with one role in one domain,
+//! What claims must mean besides being well formed: targets that exist, keys with one role in one domain,
 //! subjects that name the target (RFC-EG-033 §4, inconsistent authority validation).
 //!
-//! This file owns which of these each kind is held to; `keys.rs` owns the rules about keys, and `targets.rs` those about what is
-//! held back, lifted or reconciled.
+//! This file owns which of these rules apply to each kind. `keys.rs` owns the rules about keys, and
+//! `targets.rs` those about what is restricted, lifted or reconciled.
 
 mod keys;
 mod targets;
@@ -98,7 +98,7 @@ pub(super) fn check(
     Ok(())
 }
 
-/// A permit lies where its request points, and is about the same subject.
+/// A permit must lie in the domain and lineage of its request, and be about the same subject.
 ///
 /// Rule R143 (RFC-EG-033 §10, proof replay attacks): The request of a permit names its lineage and a nonce
 /// (`malformed`, `claims_invalid`), and the permit lies in the domain and the lineage of its request and is

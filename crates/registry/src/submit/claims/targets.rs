@@ -1,4 +1,5 @@
-//! What claims hold back, lift or reconcile: it exists, in the statement's own domain, and can be (RFC-EG-033 §7).
+//! The targets of claims that restrict, lift or reconcile: each must exist in the statement's own domain and
+//! be of a kind that fits (RFC-EG-033 §7).
 
 use std::rc::Rc;
 
@@ -13,7 +14,7 @@ use crate::submit::signers::Signers;
 use crate::submit::stop::Stop;
 use crate::view::View;
 
-/// What is held back exists.
+/// The target of a containment must exist.
 ///
 /// Rule R98 (RFC-EG-033 §7, quarantine): A restriction names what it restricts in its own domain: a
 /// revocation an authority, a quarantine a lineage, an isolation that domain itself and never `_root`, and an
@@ -47,7 +48,8 @@ pub(super) fn contains(
     Ok(())
 }
 
-/// It lifts a quarantine or an isolation, or a negative statement whose issuer can no longer say otherwise.
+/// A release must lift a quarantine, an isolation, or a negative statement whose issuer can no longer replace
+/// it.
 ///
 /// Rule R100 (RFC-EG-033 §7, quarantine): A `release` names a quarantine, an isolation, or a statement that
 /// can be negative and whose issuer's key is revoked, and it names nothing that a release in force names
@@ -65,15 +67,15 @@ pub(super) fn releases(view: &View<'_>, statement: &Statement, id: &EvidenceId) 
         }
         (kind, _, [issuer]) if profile(kind).can_be_negative => {
             if view.authority(issuer)?.is_some_and(|row| row.revoked.is_none()) {
-                return refuse(format!("the issuer of `{id}` can still say otherwise itself"));
+                return refuse(format!("the issuer of `{id}` can still replace it with a newer statement"));
             }
             Ok(())
         }
-        (kind, _, _) => refuse(format!("a `{kind}` holds nothing back")),
+        (kind, _, _) => refuse(format!("a `{kind}` restricts nothing, so there is nothing to release")),
     }
 }
 
-/// There is room for one more set of signers among those that released the target.
+/// There must be room for one more set of signers among those that released the target.
 ///
 /// Rule R101 (RFC-EG-033 §7, quarantine): At most 1,024 different sets of keys release the containments of
 /// one target (`too_large`).
@@ -102,7 +104,7 @@ pub(in crate::submit) fn has_room_for_releasers(
     Ok(())
 }
 
-/// Both are halves of one equivocation, which no reconciliation that stands has resolved.
+/// Both must be halves of one equivocation that no standing reconciliation has resolved.
 ///
 /// Rule R102 (RFC-EG-033 §2, distributed governance reconciliation): A reconciliation names the two halves of
 /// one equivocation of which neither is chosen (`claims_invalid`), and at most 256 slots of one lineage are

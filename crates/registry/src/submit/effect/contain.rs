@@ -1,4 +1,4 @@
-//! What a containment holds back (see [`crate::containment`]; RFC-EG-033 §7: quarantine, isolate, invalidate).
+//! What a containment restricts (see [`crate::containment`]; RFC-EG-033 §7: quarantine, isolate, invalidate).
 
 use assent_proof::{Containment, DomainName, EvidenceId};
 
@@ -8,7 +8,7 @@ use crate::row_key;
 use crate::rows::{RowError, Table};
 
 impl Writer<'_> {
-    /// Marks what is invalidated, or adds to what holds a lineage or a domain back.
+    /// Marks the invalidated evidence, or adds the containment to those of its lineage or domain.
     ///
     /// Rule R67 (RFC-EG-033 §7, quarantine): A quarantine, an isolation or a negative is released only while
     /// a release in force names exactly that statement, and not another one that says the same, and an
@@ -18,7 +18,7 @@ impl Writer<'_> {
             Containment::Invalidate(target) => {
                 let by = self.id;
                 self.mark(target, |row| {
-                    // The smaller id, whichever came first.
+                    // The smaller id wins, so that the order of arrival does not matter.
                     row.invalidated_by = Some(row.invalidated_by.map_or(by, |before| before.min(by)));
                 })
             }
@@ -33,7 +33,7 @@ impl Writer<'_> {
         }
     }
 
-    /// What is remembered of the quarantines or isolations of a target.
+    /// Reads the record of the quarantines or isolations of a target.
     pub(super) fn contained(
         &self,
         domain: &DomainName,
@@ -46,7 +46,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Writes what is remembered of the quarantines or isolations of a target.
+    /// Writes the record of the quarantines or isolations of a target.
     pub(super) fn put_contained(
         &mut self,
         domain: &DomainName,
@@ -69,8 +69,8 @@ impl Writer<'_> {
     }
 }
 
-/// An invalidation is a mark of its target, for good, and lies in no list. The checks let none be released, so a row that
-/// leads here is damaged.
+/// An invalidation marks its target for good and is in no list. The checks refuse every release of one, so a
+/// row that leads here is damaged.
 fn not_listed(target: &EvidenceId) -> RowError {
     RowError::Mutated { table: Table::Evidence, key: target.0.to_vec() }
 }

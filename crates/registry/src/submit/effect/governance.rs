@@ -1,4 +1,5 @@
-//! Who governs a domain, who else is an authority of it, and its policy (RFC-EG-033 §3, authority proof verification).
+//! The governance of a domain, its other authorities, and its policy (RFC-EG-033 §3, authority proof
+//! verification).
 
 use assent_proof::{DomainName, PolicyBody, PublicKey, RevocationReason, Role, Seconds};
 
@@ -8,7 +9,8 @@ use crate::row_key;
 use crate::rows::{RowError, Table};
 
 impl Writer<'_> {
-    /// Who governs a domain from now on. A key that is left out is revoked; one that stays is admitted anew.
+    /// Sets the domain's governance from now on. A key that is left out is revoked; one that stays is
+    /// admitted anew.
     ///
     /// Rule R128 (RFC-EG-033 §3, Authority Proof Verification): A `domain` or `root` admits its keys from the
     /// moment of its acceptance, admits anew a key that stays, and revokes each key that it leaves out.
@@ -40,7 +42,8 @@ impl Writer<'_> {
                     name: format!("{name}-{number}"),
                     role: Role::Governance,
                     domain: domain.clone(),
-                    // An `issuedAt` proves nothing, and may lie a little ahead: what was accepted governs at once.
+                    // An `issuedAt` proves nothing and may lie a little ahead. A statement that was accepted
+                    // governs at once.
                     not_before: Seconds(self.plan.accepted_at.0.div_euclid(1000)),
                     not_after: None,
                     admitted_by: self.id,
@@ -53,7 +56,8 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// A grant of one key, for which governance vouches anew by it. A time since which what the key signed is void stays.
+    /// Grants one key its role: governance vouches for it anew. If the key has an `invalid_since`, that
+    /// stays.
     ///
     /// Rule R129 (RFC-EG-033 §3, Authority Proof Verification): A new grant replaces the earlier one of the
     /// same key, and evidence of the key counts again if nothing but the end of the earlier grant had kept it
@@ -79,7 +83,7 @@ impl Writer<'_> {
         self.authority(authority, &row)
     }
 
-    /// The policy that judges in the domain from now on.
+    /// Sets the policy that judges in the domain from now on.
     ///
     /// Rule R130 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A new policy replaces the domain's policy
     /// for good, even if the new one becomes void.
@@ -89,7 +93,7 @@ impl Writer<'_> {
         self.put(Table::Policies, &key, &row)
     }
 
-    /// A key ends. The first revocation stays the one that ended it, and the earliest time since which it is void stays.
+    /// Ends a key. The first revocation stays the one that ended it, and the earliest `invalid_since` stays.
     ///
     /// Rule R131 (RFC-EG-033 §7, revoke): A revocation binds from its place in the ledger on, and of several
     /// `invalidSince` the earliest counts.
@@ -108,7 +112,7 @@ impl Writer<'_> {
         self.authority(authority, &row)
     }
 
-    /// Writes an authority, and that it is one of its domain.
+    /// Writes an authority, and its entry among those of its domain.
     fn authority(&mut self, key: &PublicKey, row: &AuthorityRow) -> Result<(), RowError> {
         self.put(Table::Authorities, key.as_bytes(), row)?;
         self.rows.put(Table::DomainAuthorities, &row_key::domain_authority(&row.domain, key), &[])

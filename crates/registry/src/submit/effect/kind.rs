@@ -1,4 +1,5 @@
-//! What a statement changes beyond its lineage: which function of the [`Writer`] each kind calls (RFC-EG-033 §2, the kinds).
+//! What a statement changes beyond its lineage: which function of the [`Writer`] each kind calls (RFC-EG-033
+//! §2, the kinds).
 
 use assent_proof::{Claims, DomainName};
 
@@ -7,7 +8,7 @@ use crate::kinds::Restriction;
 use crate::rows::RowError;
 
 impl Writer<'_> {
-    /// What the kind changes beyond its lineage.
+    /// Writes what the kind changes beyond its lineage.
     pub(super) fn kind(&mut self) -> Result<(), RowError> {
         match &self.plan.claims {
             Claims::Root { keys, threshold, .. } => {

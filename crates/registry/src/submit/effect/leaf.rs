@@ -1,5 +1,5 @@
-//! The leaf: one line of the ledger, with its envelope and what the rules need to know of it (RFC-EG-033 §3, immutable proof
-//! persistence).
+//! The leaf: one line of the ledger, with its envelope and what the rules need to know of it (RFC-EG-033 §3,
+//! immutable proof persistence).
 
 use super::writer::Writer;
 use crate::kinds::{Restriction, effects};

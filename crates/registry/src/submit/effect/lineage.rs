@@ -1,4 +1,4 @@
-//! The lineage's row: what a statement changes of it by where it goes.
+//! The lineage's row: what a statement changes in it by its place.
 
 use super::writer::Writer;
 use crate::record::{Contained, LineageRow};

@@ -9,7 +9,7 @@ use crate::row_key;
 use crate::rows::{RowError, Table};
 
 impl Writer<'_> {
-    /// The ledger is one leaf longer.
+    /// Writes the registry's row with a ledger that is one leaf longer.
     ///
     /// Rule R154 (RFC-EG-033 §3, Immutable Proof Persistence): A `rules` statement raises the rules from the
     /// next envelope on, a `recovery` begins the next epoch, and neither is ever undone.
@@ -29,7 +29,7 @@ impl Writer<'_> {
         self.put(Table::Meta, row_key::META, &meta)
     }
 
-    /// The registry's first row; only a genesis file's root statement has what it takes.
+    /// The registry's first row. Only a genesis file's root statement has everything that it needs.
     fn founded(&self) -> Result<MetaRow, RowError> {
         match (&self.plan.claims, self.plan.founds) {
             (Claims::Root { registry_key, .. }, Some(cluster_id)) => Ok(MetaRow {

@@ -1,8 +1,9 @@
-//! What accepting a statement writes: its leaf, its place in its lineage, and what its kind changes (RFC-EG-033 §3, immutable
-//! proof persistence).
+//! What accepting a statement writes: its leaf, its place in its lineage, and what its kind changes
+//! (RFC-EG-033 §3, immutable proof persistence).
 //!
-//! A row that the checks found and that is gone by now is damage, and the node stops: otherwise the statement would get its
-//! receipt without having its effect. A row that a statement is the first to need is made here.
+//! If a row that the checks found is missing when the statement is written, that is damage, and the node
+//! stops: otherwise the statement would get its receipt without having its effect. If a statement is the
+//! first to need a row, the row is made here.
 //!
 //! | file | what it writes |
 //! |---|---|

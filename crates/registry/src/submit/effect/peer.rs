@@ -10,7 +10,7 @@ use crate::row_key;
 use crate::rows::{RowError, Table};
 
 impl Writer<'_> {
-    /// What a trust says, to be found by its statement.
+    /// Records what a trust says, by the id of its statement.
     ///
     /// Rule R116 (RFC-EG-033 §6, timestamp-bound proof continuity): A trust is over at its `notAfter` or at
     /// the `expiresAt` of its statement, whichever is earlier.
@@ -32,8 +32,9 @@ impl Writer<'_> {
         self.put(Table::Trusts, &id.0, &row)
     }
 
-    /// A checkpoint of another registry. It lies where its slot was taken, whichever half of the slot it is: when that was, and
-    /// whether its issuer's key counted then, is the same for both.
+    /// Records a checkpoint of another registry. It belongs to the time at which its slot was taken,
+    /// whichever half of the slot it is: that time, and whether its issuer's key counted then, are the same
+    /// for both halves.
     pub(super) fn checkpoint(&mut self) -> Result<(), RowError> {
         let (plan, id) = (self.plan, self.id);
         let checkpoint = must(plan.checkpoint.as_ref(), Table::Checkpoints, &id.0)?;
@@ -48,8 +49,8 @@ impl Writer<'_> {
         self.list_checkpoint(&checkpoint.origin, &issuer, &checkpoint.trust, taken)
     }
 
-    /// Puts the statement's slot, which was taken then, in the list of what its issuer brought of a peer under a trust. The
-    /// second half of a slot whose first half lies there already is there with it.
+    /// Puts the statement's slot, which was taken then, in the list of what its issuer brought of a peer
+    /// under a trust. If the first half of the slot lies there already, the second half is there with it.
     fn list_checkpoint(
         &mut self,
         origin: &str,
@@ -90,8 +91,8 @@ impl Writer<'_> {
         self.put(Table::Peers, &key, &PeerRow { lineage: name, sequence, before, after })
     }
 
-    /// The slots of a list between which one that is not found there was taken. Mostly it is the newest; the second half of
-    /// an older slot may be the first one of the two that brings a checkpoint.
+    /// The neighbours in a list of a slot that is not in it. Mostly the slot is the newest, but the second
+    /// half of an older slot may be the first of the two halves that brings a checkpoint.
     fn neighbours(
         &self,
         list: &[u8],

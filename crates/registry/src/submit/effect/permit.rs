@@ -9,7 +9,7 @@ use crate::row_key;
 use crate::rows::{RowError, Table};
 
 impl Writer<'_> {
-    /// The nonce is used, and each counted authorization loses a use.
+    /// Records that the nonce is used, and that each counted authorization loses a use.
     ///
     /// Rule R146 (RFC-EG-033 §10, proof replay attacks): A permit uses its nonce up, and takes one use of
     /// each authorization that counts its uses and that counts for the request, in the execution's lineage or
@@ -19,7 +19,7 @@ impl Writer<'_> {
             self.mark(artifact, |row| row.consumed = row.consumed.saturating_add(1))?;
         }
         let StatementPlace { domain, name } = self.place();
-        // No permit can be read without the nonce by which it is found again.
+        // The reader of claims refuses a permit without a nonce, so a missing one is damage.
         let nonce = must(request.nonce.as_ref(), Table::Permits, &self.id.0)?;
         let row = PermitRow {
             evidence_id: self.id,

@@ -1,5 +1,5 @@
-//! A reconciliation: one half of an equivocation stands, the other is void (RFC-EG-033 §2, distributed governance
-//! reconciliation).
+//! A reconciliation: one half of an equivocation stands, the other is void (RFC-EG-033 §2, distributed
+//! governance reconciliation).
 
 use assent_proof::EvidenceId;
 
@@ -9,7 +9,8 @@ use crate::row_key;
 use crate::rows::{RowError, Table};
 
 impl Writer<'_> {
-    /// One half stands, the other is void. The lineage remembers how its slot was resolved last.
+    /// Marks one half as chosen and the other one as rejected. The lineage remembers its slot's last
+    /// reconciliation.
     ///
     /// Rule R63 (RFC-EG-033 §2, distributed governance reconciliation): A reconciliation marks the half that
     /// it names as chosen and the other one as rejected, and a half is chosen as long as the reconciliation
@@ -30,7 +31,7 @@ impl Writer<'_> {
         for half in conflict.iter().filter(|half| *half != canonical) {
             self.mark(half, |row| row.rejected_by = Some(by))?;
         }
-        // What was used under the other half was used of the same slot.
+        // Uses that were taken under the other half were taken of the same slot.
         self.mark(canonical, |row| row.consumed = consumed)?;
         let half = self.found_evidence(canonical)?;
         let mut lineage = self.found_lineage(&half.domain, &half.lineage)?;

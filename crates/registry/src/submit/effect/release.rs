@@ -9,7 +9,7 @@ use crate::row_key;
 use crate::rows::{RowError, Table};
 
 impl Writer<'_> {
-    /// It is released by this from now on, and by no release before.
+    /// Marks the statement as released by this release from now on, and by no release before.
     ///
     /// Rule R67 (RFC-EG-033 §7, quarantine): A quarantine, an isolation or a negative is released only while
     /// a release in force names exactly that statement, and not another one that says the same, and an
@@ -18,7 +18,7 @@ impl Writer<'_> {
         let released = self.found_evidence(id)?;
         let by = self.id;
         self.mark(id, |row| row.released_by = Some(by))?;
-        // A negative statement is lifted by its mark alone: it is in no list of what holds a target back.
+        // A negative statement is lifted by its mark alone, because no list holds it.
         let Some(containment) = &released.containment else { return Ok(()) };
         let domain = released.domain.clone();
         let mut contained = self.contained(&domain, containment)?;
@@ -46,7 +46,7 @@ impl Writer<'_> {
         self.put_contained(&domain, containment, contained)
     }
 
-    /// Takes a release out of its list, which another release of the same containment overtakes.
+    /// Takes a release out of its list because another release of the same containment overtakes it.
     fn unlink(
         &mut self,
         domain: &DomainName,

@@ -1,4 +1,4 @@
-//! What is remembered of each restriction.
+//! The row of each restriction.
 
 use super::writer::{StatementPlace, Writer};
 use crate::kinds::Restriction;
@@ -7,7 +7,7 @@ use crate::row_key;
 use crate::rows::{RowError, Table};
 
 impl Writer<'_> {
-    /// Remembers the restriction, to recognise one that adds nothing to it.
+    /// Records the restriction, so that a later one that adds nothing to it is recognised.
     pub(super) fn restriction(&mut self, restriction: &Restriction<'_>) -> Result<(), RowError> {
         let target = restriction.target();
         let StatementPlace { domain, .. } = self.place();

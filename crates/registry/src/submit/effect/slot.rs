@@ -1,5 +1,5 @@
-//! A slot of an issuer's own chain: the statement that takes it, or the second one, which makes it an equivocation
-//! (RFC-EG-033 §3, immutable exchange lineage).
+//! A slot of an issuer's own chain: the statement that takes it, or the second one, which makes it an
+//! equivocation (RFC-EG-033 §3, immutable exchange lineage).
 
 use assent_proof::PublicKey;
 
@@ -10,7 +10,8 @@ use crate::row_key;
 use crate::rows::{RowError, Table};
 
 impl Writer<'_> {
-    /// The issuer's next slot: its chain goes on with it, and it is what its issuer last said of its kind.
+    /// Writes the issuer's next slot: its chain goes on with it, and it becomes the issuer's newest slot of
+    /// its kind.
     pub(super) fn issuer_slot(
         &mut self,
         lineage: &mut LineageRow,
@@ -34,7 +35,8 @@ impl Writer<'_> {
         self.slot(issuer, sequence, Half::First, replaced)
     }
 
-    /// The second statement for a slot. It moves no head, and whichever of the two came first, both lie in the slot.
+    /// Writes the second statement for a slot. It moves no head. Both statements lie in the slot, whichever
+    /// came first.
     ///
     /// Rule R108 (RFC-EG-033 §4, inconsistent authority validation): If an issuer makes a second statement
     /// for one slot, that statement is recorded in the slot as an equivocation, moves no head and is answered
@@ -51,7 +53,7 @@ impl Writer<'_> {
         self.slot(issuer, sequence, Half::Second, None)
     }
 
-    /// One half of a slot, with what a question needs to know of it.
+    /// One half of a slot, with what an evaluation needs to know of it.
     fn slot(
         &mut self,
         issuer: &PublicKey,

@@ -1,4 +1,4 @@
-//! What a lineage is about, whether it is closed, and its place among the open lineages of its subjects.
+//! The subjects of a lineage, whether it is closed, and its place among the open lineages of its subjects.
 
 use assent_proof::Sha256;
 
@@ -9,7 +9,7 @@ use crate::row_key;
 use crate::rows::{RowError, Table};
 
 impl Writer<'_> {
-    /// The lineage's subjects, whether this closes it, and with both its place among the open ones.
+    /// Writes the lineage's subjects, whether this statement closes it, and its place among the open ones.
     ///
     /// Rule R127 (RFC-EG-033 §2, audit lineage evidence): An audit event `completed` or `failed` closes its
     /// lineage for good, even if it is one half of an equivocation or becomes void.
@@ -22,7 +22,7 @@ impl Writer<'_> {
             lineage.subjects.sort_unstable();
         }
         if effects(&self.plan.claims).closes {
-            // Two closing halves of one equivocation: the smaller id, whichever came first.
+            // If both halves of an equivocation close the lineage, the smaller id wins, whichever came first.
             let by = lineage.closed_by.map_or(self.id, |before| before.min(self.id));
             lineage.closed_by = Some(by);
         }
@@ -38,7 +38,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Puts the lineage among the open ones of `subject`, or takes it away.
+    /// Puts the lineage among the open ones of `subject`, or removes it.
     fn open_subject(&mut self, subject: &Sha256, open: bool) -> Result<(), RowError> {
         let StatementPlace { domain, name } = self.place();
         let key = row_key::open_subject(&domain, subject, &name);
@@ -52,7 +52,8 @@ impl Writer<'_> {
         };
         let key = row_key::of_subject(&domain, subject);
         if count == 0 {
-            // Whether there was ever one must not show, since it depends on the order of arrival.
+            // The rows must not show whether there ever was one, because that depends on the order of
+            // arrival.
             return self.rows.delete(Table::OpenSubjects, &key);
         }
         self.put(Table::OpenSubjects, &key, &OpenSubjectRow { open: count })

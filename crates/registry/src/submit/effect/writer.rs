@@ -11,7 +11,7 @@ use crate::rows::{RowError, RowsMut, Table};
 use crate::submit::plan::Plan;
 use crate::view::View;
 
-/// What the checks found, and this write builds on. If it is missing, the row at `key` is damaged.
+/// What the checks found and this write builds on. If it is missing, the row at `key` is damaged.
 ///
 /// Rule R125 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A row that the checks found and that is missing
 /// as the statement is written is damage, and the node stops.
@@ -63,7 +63,7 @@ impl Writer<'_> {
         must(self.view().lineage(domain, name)?, Table::Lineages, &row_key::lineage(domain, name))
     }
 
-    /// Changes what is remembered of accepted evidence.
+    /// Changes the row of accepted evidence.
     pub(super) fn mark(
         &mut self,
         id: &EvidenceId,
