@@ -199,18 +199,15 @@ fn statement_in(envelope: &[u8]) -> Option<Statement> {
 fn kept(error: SubmitError, path: &Path) -> CliError {
     let remedy = match &error {
         SubmitError::Refused(_) => {
-            "it was not a node of the statement's registry that judged it with what the registry holds: check the endpoint and the \
-             statement, and run the same command again; remove that file only if no node of that registry can have taken the statement"
+            "a service other than a node of the statement's registry may have refused it: check the endpoint and the statement, and run \
+             the same command again; remove that file only if no node of that registry can have accepted the statement"
         }
         SubmitError::NotTaken(_) | SubmitError::Unknown(_) => {
-            "run the same command again: it sends these same bytes, and signs nothing else for their slot before they have a definite \
-             answer"
+            "run the same command again: it sends exactly these bytes, and signs nothing else for their slot before they have a \
+             definite answer"
         }
     };
     let error = CliError::from(error);
     let detail = format!("{}; the signed statement is kept in `{}`", error.detail, path.display());
-    /// Keeps statements in the outbox in this directory. Without a directory, keeps them beside these keys. The outbox
-    /// and the keys are locked until this is dropped.
-    pub(crate) async fn open(
     CliError { detail, remedy: remedy.to_owned(), ..error }
 }
