@@ -259,7 +259,7 @@ mod tests {
         thread.join().unwrap();
         assert_eq!(
             paper.text(),
-            "4 lines were lost here: nobody took them, or they could not be written\nline 0\nline 1\n"
+            "4 lines were lost here: no reader took them, or they could not be written\nline 0\nline 1\n"
         );
     }
 
