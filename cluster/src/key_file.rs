@@ -168,7 +168,7 @@ mod tests {
         write_new(&path, &key()).unwrap();
         for (bytes, says) in [
             (&b""[..], "it is empty"),
-            (&[0x30, 0x2e, 0xff][..], "no text"),
+            (&[0x30, 0x2e, 0xff][..], "is not text"),
             (key().public().to_pem().as_bytes(), "a public key"),
             (vec![b'x'; MAX_PEM_BYTES + 1].as_slice(), "more than 1048576 bytes"),
         ] {

@@ -416,7 +416,7 @@ mod tests {
         });
         assert_eq!(tasks.late(), None);
         tokio::time::advance(TOO_LONG).await;
-        let late = "the task `clock` has not gone on for 31 s, and it should within 30 s";
+        let late = "the task `clock` has sent no heartbeat for 31 s, and must send one within 30 s";
         assert_eq!(tasks.late().as_deref(), Some(late));
         go_on.send(()).await.unwrap();
         while tasks.late().is_some() {

@@ -132,7 +132,7 @@ fn a_membership_that_no_cluster_can_have_is_refused_in_an_append_and_in_a_snapsh
         (of(&[&[1], &[1, 2], &[2]], all(2)), "`3` sets of voters"),
         (of(&[&[]], all(1)), "with `0` voters"),
         (of(&[&eight], all(8)), "with `8` voters"),
-        (of(&[&[1, 9]], all(1)), "nothing of its voter `9`"),
+        (of(&[&[1, 9]], all(1)), "without an entry for its voter `9`"),
         (of(&[&[1]], all(10)), "`10` nodes"),
         (of(&[&[1]], vec![node(1), node(u64::MAX)]), "node id"),
         (of(&[&[1]], vec![node(1), node(0)]), "node id"),
