@@ -220,12 +220,13 @@ impl<'a> SimCluster<'a> {
         for client in self.clients.clone() {
             self.sim.repair(node_name(id), client);
         }
-        if let Some(machine) = self.machines.get(&id) {
-            // Failures while the last process was torn down do not belong to this one.
-            self.failing.insert(id, (machine.disk.failures_told(), None));
-        }
         self.boots.started(id);
         self.sim.bounce(node_name(id));
+        if let Some(machine) = self.machines.get(&id) {
+            // Failures of the last process do not belong to this one. If that process ended by itself, only the bounce drops
+            // what it had left under way, and with it the failures that it was not told of.
+            self.failing.insert(id, (machine.disk.failures_told(), None));
+        }
         self.mend(&between(&[id], &others));
     }
 
