@@ -27,6 +27,11 @@ impl Answer {
     pub(crate) fn retry(&self) -> Retry {
         retry_said(self.call, self.status, &self.body)
     }
+
+    /// Whether it has the shape of a deny of what was asked.
+    pub(crate) fn has_a_denys_shape(&self) -> bool {
+        denied(self).is_some()
+    }
 }
 
 /// What an answer to a call says about making the call again. The answer's code decides. The status alone decides only

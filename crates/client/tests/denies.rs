@@ -18,7 +18,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-fn client(endpoints: &[&str]) -> Client {
+fn config(endpoints: &[&str]) -> ClientConfig {
     let mut config = ClientConfig::new(endpoints.iter().copied(), Trust::keys([node_id()]).unwrap());
     config.deadline = Duration::from_secs(2);
     config.first_endpoint = FirstEndpoint::AsListed;
@@ -26,7 +26,11 @@ fn client(endpoints: &[&str]) -> Client {
     config.hedge_after = Some(config.deadline);
     config.response_bytes_max = 100_000;
     config.clock = FakeClock::at(Millis(5000));
-    Client::new(config).unwrap()
+    config
+}
+
+fn client(endpoints: &[&str]) -> Client {
+    Client::new(config(endpoints)).unwrap()
 }
 
 fn allow() -> String {
@@ -123,6 +127,30 @@ async fn raw(bytes: Vec<u8>, hold: bool) -> (String, JoinHandle<()>) {
         }
     });
     (endpoint, answering)
+}
+
+#[tokio::test]
+async fn a_deny_that_has_begun_is_not_overtaken_by_the_allow_of_an_endpoint_that_is_asked_meanwhile() {
+    for (part, denies) in [
+        (r#"{"decision":"deny","reasons":[{"code":"aut"#, true),
+        (r#"{"decision":"de"#, false),
+        (r#"{"decision":"allow","#, false),
+    ] {
+        let head = "HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n";
+        let (endpoint, answering) = raw([head, part].concat().into_bytes(), true).await;
+        let good = Server::start(vec![Do::Answer(200, allow().into_bytes())]).await;
+        let mut config = config(&[&endpoint, &good.endpoint]);
+        config.attempt_timeout = config.deadline;
+        config.hedge_after = Some(Duration::from_millis(200));
+        let decided = Client::new(config).unwrap().authorize(&request("run")).await;
+        assert_eq!(good.requests(), 1, "the endpoint with the allow is asked meanwhile: {part}");
+        if denies {
+            assert_eq!(decided.unwrap_err().code(), "deny_not_understood", "{part}");
+        } else {
+            assert!(decided.unwrap().is_allow(), "{part}");
+        }
+        answering.abort();
+    }
 }
 
 #[tokio::test]
