@@ -112,7 +112,9 @@ pub(crate) fn unreadable(answer: &Answer, what: impl Display) -> Unread {
 /// The deny in an answer to a question, if it has the shape of one.
 fn denied(answer: &Answer) -> Option<UnreadDeny> {
     let shape = AnswerShape::of(&answer.body);
-    let is_deny = shape.is_deny_under(answer.status) || shape.is_deny_if_unread();
+    // The body that breaks off after a 403 may be a decision, and each decision with a 403 denies.
+    let is_begun_deny = answer.broke_off && answer.status == 403;
+    let is_deny = is_begun_deny || shape.is_deny_under(answer.status) || shape.is_deny_if_unread();
     (matches!(answer.call, Call::Authorize) && is_deny).then(|| shape.into_deny(&answer.body))
 }
 

@@ -66,7 +66,7 @@ pub(crate) struct Answer {
     /// How long the endpoint asks not to be called, if it says so.
     pub(crate) retry_after: Option<Duration>,
     pub(crate) body: Bytes,
-    /// Whether the answer broke off. The part that came says a deny.
+    /// Whether the answer broke off. The part that came is a deny.
     pub(crate) broke_off: bool,
 }
 
@@ -79,10 +79,10 @@ struct Begun {
 }
 
 impl Begun {
-    /// Whether the part that has come says a deny, in answer to an authorize or a permit.
+    /// Whether the part that has come denies, in answer to an authorize or a permit. The status 403 is enough.
     fn is_deny(&self, call: Call) -> bool {
-        let shape = AnswerShape::of(&self.body);
-        matches!(call, Call::Authorize) && (shape.is_deny_under(self.status) || shape.is_deny_if_unread())
+        matches!(call, Call::Authorize)
+            && (self.status == 403 || AnswerShape::of(&self.body).is_deny_if_unread())
     }
 }
 

@@ -187,3 +187,19 @@ async fn an_answer_that_breaks_off_is_a_deny_once_it_has_said_so() {
         answering.abort();
     }
 }
+
+#[tokio::test]
+async fn a_403_that_breaks_off_before_its_decision_is_a_deny() {
+    for (body, hold) in [("", false), ("", true), ("{\"deci", false), ("{\"deci", true)] {
+        let head = "HTTP/1.1 403 Forbidden\r\nconnection: close\r\ncontent-length: 1000\r\n\r\n";
+        let (endpoint, answering) = raw([head, body].concat().into_bytes(), hold).await;
+        let one = Do::Answer(200, allow().into_bytes());
+        let good = Server::start(vec![one, Do::Answer(200, permit().into_bytes())]).await;
+        let of_both = || client(&[&endpoint, &good.endpoint]);
+        let error = of_both().authorize(&request("run")).await.unwrap_err();
+        assert_eq!(error.code(), "deny_not_understood", "`{body}`, {hold}: {error}");
+        assert!(of_both().permit(&request("run")).await.is_err(), "`{body}`, {hold}");
+        assert_eq!(good.requests(), 0, "`{body}`, {hold}");
+        answering.abort();
+    }
+}
