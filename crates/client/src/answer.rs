@@ -115,7 +115,8 @@ fn denied(answer: &Answer) -> Option<UnreadDeny> {
     // The body that breaks off after a 403 may be a decision, and each decision with a 403 denies.
     let is_begun_deny = answer.broke_off && answer.status == 403;
     let is_deny = is_begun_deny || shape.is_deny_under(answer.status) || shape.is_deny_if_unread();
-    (matches!(answer.call, Call::Authorize) && is_deny).then(|| shape.into_deny(&answer.body))
+    (matches!(answer.call, Call::Authorize) && is_deny)
+        .then(|| shape.into_deny(&answer.body, answer.broke_off))
 }
 
 /// The document in an answer of 200.
@@ -147,7 +148,7 @@ pub(crate) fn refused(answer: &Answer) -> Unread {
 
 /// The verdict on such an answer if it is neither a deny nor a problem document that this build can read.
 fn refused_in_other_words(answer: &Answer) -> Unread {
-    let Some(refusal) = AnswerShape::of(&answer.body).into_refusal(answer.status) else {
+    let Some(refusal) = AnswerShape::of(&answer.body).into_refusal(answer.call, answer.status) else {
         return not_the_api(answer, "without a decision or a problem document");
     };
     Unread::Said(match answer.retry() {

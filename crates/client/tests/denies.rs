@@ -198,8 +198,24 @@ async fn a_403_that_breaks_off_before_its_decision_is_a_deny() {
         let of_both = || client(&[&endpoint, &good.endpoint]);
         let error = of_both().authorize(&request("run")).await.unwrap_err();
         assert_eq!(error.code(), "deny_not_understood", "`{body}`, {hold}: {error}");
+        let told = format!("{error}; {}", error.remedy());
+        assert!(told.contains("its answer broke off") && told.contains("ask again"), "{told}");
+        assert!(!told.contains("this build") && !told.contains("update"), "{told}");
         assert!(of_both().permit(&request("run")).await.is_err(), "`{body}`, {hold}");
         assert_eq!(good.requests(), 0, "`{body}`, {hold}");
         answering.abort();
     }
+}
+
+#[tokio::test]
+async fn the_remedy_of_a_newer_nodes_refusal_speaks_of_a_slot_only_after_a_submission() {
+    let newer = || Do::Answer(403, br#"{"code":"moon_wrong","detail":"the moon is wrong"}"#.to_vec());
+    let server = Server::start(vec![newer(), newer(), newer()]).await;
+    let client = client(&[&server.endpoint]);
+    let asked = client.authorize(&request("run")).await.unwrap_err();
+    let permitted = client.permit(&request("run")).await.unwrap_err();
+    let submitted = client.submit(envelope(1)).await.unwrap_err();
+    assert_eq!((asked.code(), permitted.code()), ("refusal_not_understood", "refusal_not_understood"));
+    assert!(!asked.remedy().contains("slot") && !permitted.remedy().contains("slot"), "{}", asked.remedy());
+    assert!(submitted.remedy().contains("slot"), "{}", submitted.remedy());
 }
