@@ -145,10 +145,6 @@ impl Called<'_> {
     /// Whether an endpoint has surely told a deny after which no other one may be asked.
     pub fn is_final_deny(&self, told: &Told) -> bool {
         let (body, whole) = (told.surely_read(), told.heard.is_some());
-        // While another endpoint is asked too, the client need not judge an answer that has not ended.
-        if self.hedged && !whole {
-            return false;
-        }
         if told.status >= 500 || matches!(told.status, 408 | 425 | 429) {
             return false;
         }

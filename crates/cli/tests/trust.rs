@@ -10,6 +10,7 @@
 
 mod support;
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::Ordering;
@@ -17,6 +18,8 @@ use std::thread;
 use std::time::Duration;
 
 use assent_proof::SigningKey;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use support::{Fake, Running, history, now};
 use tokio::time::Instant;
 
@@ -296,11 +299,69 @@ fn a_permit_that_stdout_does_not_take_is_an_error_that_names_its_nonce() {
         assert_eq!(ended.code, 1, "{}", ended.said);
         assert!(ended.said.contains("io_failed") && ended.said.contains("--nonce "), "{}", ended.said);
     }
-    // So does one whose command cannot be started.
-    let none = ["--", "/no/such/program"];
-    let ended = redirected(dir.path(), &server, ("permit", &none[..]), "", Stdio::null());
+    // So does one whose command is there and cannot be started.
+    let script = dir.path().join("broken");
+    std::fs::write(&script, "#!/no/such/program\n").unwrap();
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let broken = ["--", "./broken"];
+    let ended = redirected(dir.path(), &server, ("permit", &broken[..]), "", Stdio::null());
     assert!(ended.said.contains("command_failed") && ended.said.contains("--nonce "), "{}", ended.said);
     assert_eq!(server.asked.load(Ordering::SeqCst), 3);
+}
+
+#[test]
+fn no_permit_is_asked_for_a_command_that_is_not_there() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("text"), "no program").unwrap();
+    let server = Fake::new().start();
+    for program in ["no-such-program", "/no/such/program", "./text", "."] {
+        let permit: (&str, &[&str]) = ("permit", &["--", program]);
+        let watch: (&str, &[&str]) = ("watch", &["--permit", "--", program]);
+        for called in [permit, watch] {
+            let ended = redirected(dir.path(), &server, called, "", Stdio::null());
+            assert_eq!(ended.code, 1, "{program}: {}", ended.said);
+            assert!(ended.said.contains("command_failed"), "{program}: {}", ended.said);
+        }
+    }
+    assert_eq!(server.asked.load(Ordering::SeqCst), 0, "it would take a use");
+}
+
+#[test]
+fn a_permit_that_a_signal_ends_before_its_answer_names_its_nonce() {
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        for options in [&["permit"][..], &["watch", "--permit"]] {
+            let server = Fake { slow: Duration::from_secs(30), ..Fake::new() }.start();
+            let subject = format!("sha256:{}", "00".repeat(32));
+            let child = Command::new(env!("CARGO_BIN_EXE_assent"))
+                .args(options)
+                .args([
+                    "--endpoint",
+                    &server.endpoint,
+                    "--domain",
+                    "d",
+                    "--lineage",
+                    "job-1",
+                    "--action",
+                    "run",
+                ])
+                .args(["--subject", &subject, "--timeout", "20000", "--unverified", "--nonce", "run-17"])
+                .args(["--", "true"])
+                .env_remove("ASSENT_NODE_KEYS")
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let until = Instant::now() + Duration::from_secs(60);
+            while server.asked.load(Ordering::SeqCst) == 0 {
+                assert!(Instant::now() < until, "it does not ask");
+                thread::sleep(Duration::from_millis(20));
+            }
+            kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), signal).unwrap();
+            let output = child.wait_with_output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(11), "{options:?}: {said}");
+            assert!(said.contains("--nonce run-17") && said.contains(signal.as_str()), "{options:?}: {said}");
+        }
+    }
 }
 
 #[test]

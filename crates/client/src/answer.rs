@@ -27,6 +27,11 @@ impl Answer {
     pub(crate) fn retry(&self) -> Retry {
         retry_said(self.call, self.status, &self.body)
     }
+
+    /// Whether it has the shape of a deny of what was asked.
+    pub(crate) fn has_a_denys_shape(&self) -> bool {
+        denied(self).is_some()
+    }
 }
 
 /// What an answer to a call says about making the call again. The answer's code decides. The status alone decides only
@@ -107,8 +112,11 @@ pub(crate) fn unreadable(answer: &Answer, what: impl Display) -> Unread {
 /// The deny in an answer to a question, if it has the shape of one.
 fn denied(answer: &Answer) -> Option<UnreadDeny> {
     let shape = AnswerShape::of(&answer.body);
-    let is_deny = shape.is_deny_under(answer.status) || shape.is_deny_if_unread();
-    (matches!(answer.call, Call::Authorize) && is_deny).then(|| shape.into_deny(&answer.body))
+    // The body that breaks off after a 403 may be a decision, and each decision with a 403 denies.
+    let is_begun_deny = answer.broke_off && answer.status == 403;
+    let is_deny = is_begun_deny || shape.is_deny_under(answer.status) || shape.is_deny_if_unread();
+    (matches!(answer.call, Call::Authorize) && is_deny)
+        .then(|| shape.into_deny(&answer.body, answer.broke_off))
 }
 
 /// The document in an answer of 200.
@@ -140,7 +148,7 @@ pub(crate) fn refused(answer: &Answer) -> Unread {
 
 /// The verdict on such an answer if it is neither a deny nor a problem document that this build can read.
 fn refused_in_other_words(answer: &Answer) -> Unread {
-    let Some(refusal) = AnswerShape::of(&answer.body).into_refusal(answer.status) else {
+    let Some(refusal) = AnswerShape::of(&answer.body).into_refusal(answer.call, answer.status) else {
         return not_the_api(answer, "without a decision or a problem document");
     };
     Unread::Said(match answer.retry() {

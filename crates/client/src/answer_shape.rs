@@ -4,6 +4,7 @@
 //! its shape, before it is taken for an answer that is not the API's. A deny that is recognized in this way is a deny.
 //! If the client dropped it, it could ask another endpoint and take that endpoint's allow instead.
 
+use assent_api::Call;
 use bytes::Bytes;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
@@ -19,20 +20,34 @@ const TOLD_MAX: usize = 200;
 const REASONS_MAX: usize = 8;
 
 /// A deny that this build cannot read in full: it has a reason with a newer code, a field of another form, or a
-/// decision that is neither `allow` nor `deny`.
+/// decision that is neither `allow` nor `deny`, or the answer broke off.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a node denied it in words that this build does not know: {detail}")]
 pub struct UnreadDeny {
+    /// Whether the answer broke off. What this build cannot read may then be only the part that did not come.
+    pub broke_off: bool,
     /// What this build can read of it, for people.
     pub detail: String,
     /// The exact bytes of the decision.
     pub bytes: Bytes,
 }
 
+impl fmt::Display for UnreadDeny {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let how = if self.broke_off {
+            "a node denied it, and its answer broke off"
+        } else {
+            "a node denied it in words that this build does not know"
+        };
+        write!(f, "{how}: {}", self.detail)
+    }
+}
+
 /// A node's refusal that this build cannot read in full, for example because its code is newer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a node refused it in words that this build does not know: status {status}, `{code}`: {detail}")]
 pub struct UnreadRefusal {
+    /// Whether an envelope was submitted.
+    pub is_of_submission: bool,
     /// The HTTP status.
     pub status: u16,
     /// The node's code, at most 200 characters of it.
@@ -84,19 +99,21 @@ impl AnswerShape {
     }
 
     /// The answer as a deny.
-    pub(crate) fn into_deny(self, bytes: &Bytes) -> UnreadDeny {
+    pub(crate) fn into_deny(self, bytes: &Bytes, broke_off: bool) -> UnreadDeny {
         let detail = if self.reasons.is_empty() {
             "no reason of it can be read".to_owned()
         } else {
             format!("its reasons are {}", self.reasons.join(", "))
         };
-        UnreadDeny { detail, bytes: bytes.clone() }
+        UnreadDeny { broke_off, detail, bytes: bytes.clone() }
     }
 
-    /// The answer as a refusal with this status, if it is one: a problem document has a text as its `code`.
-    pub(crate) fn into_refusal(self, status: u16) -> Option<UnreadRefusal> {
-        let code = self.code?;
-        (status >= 400).then(|| UnreadRefusal { status, code, detail: self.detail.unwrap_or_default() })
+    /// The answer to this call as a refusal with this status, if it is one: a problem document has a text as its
+    /// `code`.
+    pub(crate) fn into_refusal(self, call: Call, status: u16) -> Option<UnreadRefusal> {
+        let (code, detail) = (self.code?, self.detail.unwrap_or_default());
+        let is_of_submission = matches!(call, Call::Submission);
+        (status >= 400).then_some(UnreadRefusal { is_of_submission, status, code, detail })
     }
 
     /// The codes in the answer, as text to put after a status; empty if there are none.
@@ -190,12 +207,12 @@ mod tests {
     fn what_can_be_read_of_a_newer_nodes_words_is_told() {
         let body =
             br#"{"decision":"deny","reasons":[{"code":"moon_wrong"},{"code":3},{"code":"no_quorum"}]}"#;
-        let deny = AnswerShape::of(body).into_deny(&Bytes::from_static(body));
+        let deny = AnswerShape::of(body).into_deny(&Bytes::from_static(body), false);
         assert_eq!(deny.detail, "its reasons are `moon_wrong`, `no_quorum`");
         let body = format!(r#"{{"code":"moon_wrong","detail":"{}"}}"#, "x".repeat(1000));
-        let refusal = AnswerShape::of(body.as_bytes()).into_refusal(409).unwrap();
+        let refusal = AnswerShape::of(body.as_bytes()).into_refusal(Call::Read, 409).unwrap();
         assert_eq!((refusal.code.as_str(), refusal.detail.len()), ("moon_wrong", TOLD_MAX));
-        assert_eq!(AnswerShape::of(body.as_bytes()).into_refusal(200), None);
-        assert_eq!(AnswerShape::of(br#"{"code":404}"#).into_refusal(404), None);
+        assert_eq!(AnswerShape::of(body.as_bytes()).into_refusal(Call::Read, 200), None);
+        assert_eq!(AnswerShape::of(br#"{"code":404}"#).into_refusal(Call::Read, 404), None);
     }
 }

@@ -6,6 +6,9 @@
 //! something, or costs a node much (a batch) is made at one endpoint at a time. An endpoint that answers with
 //! `Retry-After` is not asked during that time.
 //!
+//! If one of two endpoints that are asked at the same time allows, the client looks at what has come from the other
+//! one. If a deny has begun there, the deny is the answer, even if the rest of it never comes.
+//!
 //! An answer that is not the API's counts as no answer, and so does an allow that cannot be relied on. The next
 //! endpoint is then asked, and the client does not prefer this one.
 
@@ -13,6 +16,7 @@ use assent_api::Retry;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use crate::answer::{NoAnswer, Unread};
@@ -56,13 +60,14 @@ impl Client {
         let until = self.deadline();
         let mut places = self.endpoints().in_turn().into_iter();
         let mut under_way = FuturesUnordered::new();
+        let (settle, settled) = watch::channel(());
         let mut ask_next = true;
         let mut hedge_at = until;
         loop {
             if ask_next {
                 let share = self.share(until, places.len());
                 if let Some(place) = places.next() {
-                    under_way.push(self.attempt_at(place, ask, None, share));
+                    under_way.push(self.attempt_at(place, ask, None, share, settled.clone()));
                     hedge_at = self.hedge_at(share, until);
                 }
             }
@@ -75,8 +80,12 @@ impl Client {
                     let (place, result) = done?;
                     match result.map(|answer| (answer.retry(), answer)) {
                         Ok((Retry::Final, answer)) => {
-                            let read = match read(&answer) {
-                                Ok(read) => Ok(read),
+                            let said = match read(&answer) {
+                                Ok(said) => {
+                                    settle.send_replace(());
+                                    let denies = denies_of(&mut under_way).await;
+                                    denies.iter().find_map(|deny| final_of(read(deny))).unwrap_or(Ok(said))
+                                }
                                 Err(unread) => match no_answer.unread(&answer.endpoint, unread) {
                                     Err(error) => Err(error),
                                     Ok(()) => {
@@ -86,14 +95,14 @@ impl Client {
                                     }
                                 },
                             };
-                            if matches!(read, Err(ClientError::Untrusted { .. })) {
+                            if matches!(said, Err(ClientError::Untrusted { .. })) {
                                 // A batch with a deny ends the call like this. The next call may do better at another
                                 // endpoint.
                                 self.endpoints().turn_from(place);
                             } else {
                                 self.endpoints().prefer(place);
                             }
-                            return Some(read);
+                            return Some(said);
                         }
                         Ok((Retry::Here, answer)) => {
                             let again_at = later(answer.retry_after.unwrap_or(PAUSE_HERE));
@@ -102,7 +111,7 @@ impl Client {
                             }
                             let left = until.saturating_duration_since(again_at);
                             let share = share_of(left, 1, self.config().attempt_timeout);
-                            under_way.push(self.attempt_at(place, ask, Some(again_at), share));
+                            under_way.push(self.attempt_at(place, ask, Some(again_at), share, settled.clone()));
                             continue;
                         }
                         Ok((Retry::Elsewhere, answer)) => no_answer.answered(answer),
@@ -116,18 +125,28 @@ impl Client {
         }
     }
 
-    /// One attempt at the endpoint at this place, now or from `begin` on, and for at most `within`.
+    /// One attempt at the endpoint at this place, now or from `begin` on, and for at most `within`. It ends at once
+    /// when the call is settled by another endpoint's answer.
     async fn attempt_at(
         &self,
         place: usize,
         ask: &Ask,
         begin: Option<Instant>,
         within: Duration,
+        mut settled: watch::Receiver<()>,
     ) -> (usize, Result<Answer, Failure>) {
         if let Some(begin) = begin {
-            sleep_until(begin).await;
+            tokio::select! {
+                () = sleep_until(begin) => {}
+                _ = settled.changed() => {
+                    return (place, Err(Failure::NotSent("another endpoint answered first".to_owned())));
+                }
+            }
         }
-        (place, self.attempt(self.endpoints().at(place), ask, within).await)
+        let given_up = async {
+            let _ = settled.changed().await;
+        };
+        (place, self.attempt_until(self.endpoints().at(place), ask, within, given_up).await)
     }
 
     /// When a call that starts now must be over.
@@ -145,6 +164,29 @@ impl Client {
     fn hedge_at(&self, share: Duration, until: Instant) -> Instant {
         let quarter = share.checked_div(4).unwrap_or(share);
         later(self.config().hedge_after.unwrap_or(quarter)).min(until)
+    }
+}
+
+/// The final denies that the attempts under way have brought or begun. The attempts must have been given up, so that
+/// each ends at once.
+async fn denies_of(
+    under_way: &mut FuturesUnordered<impl Future<Output = (usize, Result<Answer, Failure>)>>,
+) -> Vec<Answer> {
+    let mut denies = Vec::new();
+    while let Some((_, result)) = under_way.next().await {
+        denies.extend(
+            result.ok().filter(|answer| answer.retry() == Retry::Final && answer.has_a_denys_shape()),
+        );
+    }
+    denies
+}
+
+/// What an answer says if it ends a call.
+fn final_of<T>(read: Result<T, Unread>) -> Option<Result<T, ClientError>> {
+    match read {
+        Ok(said) => Some(Ok(said)),
+        Err(Unread::Said(error)) => Some(Err(error)),
+        Err(Unread::Foreign(_) | Unread::Cannot(_) | Unread::Untrusted(_)) => None,
     }
 }
 

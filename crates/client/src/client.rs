@@ -50,9 +50,21 @@ impl Client {
         ask: &Ask,
         within: Duration,
     ) -> Result<Answer, Failure> {
+        self.attempt_until(endpoint, ask, within, std::future::pending()).await
+    }
+
+    /// One attempt, which ends at once when `given_up` is done. If a deny has begun by then, the attempt's result is
+    /// that deny.
+    pub(crate) async fn attempt_until(
+        &self,
+        endpoint: &Authority,
+        ask: &Ask,
+        within: Duration,
+        given_up: impl Future<Output = ()>,
+    ) -> Result<Answer, Failure> {
         if within.is_zero() {
             return Err(Failure::NotSent("the deadline has passed".to_owned()));
         }
-        self.shared.transport.attempt(endpoint, ask, within).await
+        self.shared.transport.attempt(endpoint, ask, within, given_up).await
     }
 }

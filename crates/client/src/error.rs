@@ -29,8 +29,8 @@ pub enum ClientError {
     /// submission this is not a definite refusal.
     #[error("{0}")]
     RefusalNotUnderstood(Box<UnreadRefusal>),
-    /// A node denied with a code or in a form that this build does not know, as a newer node may. It is a deny, and
-    /// the caller must obey it.
+    /// A node denied with a code or in a form that this build does not know, as a newer node may, or the node's answer
+    /// broke off. It is a deny, and the caller must obey it.
     #[error("{0}")]
     DenyNotUnderstood(Box<UnreadDeny>),
     /// The envelope was sent, and no node could say in time whether it was accepted. It may or may not be accepted.
@@ -101,8 +101,14 @@ impl ClientError {
                 "check the endpoints and that a majority of the nodes runs, then try again".to_owned()
             }
             ClientError::Refused(problem) => problem.remedy.clone(),
+            ClientError::RefusalNotUnderstood(refusal) if !refusal.is_of_submission => {
+                "update this program to the version of the nodes to learn what was refused".to_owned()
+            }
             ClientError::RefusalNotUnderstood(_) => {
                 "update this program to the version of the nodes; sign nothing else for the same slot before".to_owned()
+            }
+            ClientError::DenyNotUnderstood(deny) if deny.broke_off => {
+                "do not execute; ask again to learn what denies, and check who answers at the endpoint".to_owned()
             }
             ClientError::DenyNotUnderstood(_) => {
                 "do not execute; update this program to the version of the nodes to learn what denies".to_owned()

@@ -66,7 +66,7 @@ pub(crate) struct Answer {
     /// How long the endpoint asks not to be called, if it says so.
     pub(crate) retry_after: Option<Duration>,
     pub(crate) body: Bytes,
-    /// Whether the answer broke off. The part that came says a deny.
+    /// Whether the answer broke off. The part that came is a deny.
     pub(crate) broke_off: bool,
 }
 
@@ -79,10 +79,10 @@ struct Begun {
 }
 
 impl Begun {
-    /// Whether the part that has come says a deny, in answer to an authorize or a permit.
+    /// Whether the part that has come denies, in answer to an authorize or a permit. The status 403 is enough.
     fn is_deny(&self, call: Call) -> bool {
-        let shape = AnswerShape::of(&self.body);
-        matches!(call, Call::Authorize) && (shape.is_deny_under(self.status) || shape.is_deny_if_unread())
+        matches!(call, Call::Authorize)
+            && (self.status == 403 || AnswerShape::of(&self.body).is_deny_if_unread())
     }
 }
 
@@ -122,18 +122,27 @@ impl Transport {
         Transport { http, response_bytes_max }
     }
 
-    /// Asks one endpoint. Dropping the future drops its connection.
+    /// Asks one endpoint, for at most `timeout` and only until `given_up` is done. Dropping the future drops its
+    /// connection, and also what has come of the answer. A caller that must know whether a deny has begun ends
+    /// `given_up` instead: the attempt then ends at once, with that deny if there is one.
     pub(crate) async fn attempt(
         &self,
         endpoint: &Authority,
         ask: &Ask,
         timeout: Duration,
+        given_up: impl Future<Output = ()>,
     ) -> Result<Answer, Failure> {
         let uri = uri(endpoint, &ask.path)?;
         let mut begun = Begun::default();
-        let done = match tokio::time::timeout(timeout, self.exchange(uri, ask, &mut begun)).await {
-            Ok(done) => done,
-            Err(_) => Err(Failure::MaybeSent(format!("no answer within `{}` ms", timeout.as_millis()))),
+        let exchange = tokio::time::timeout(timeout, self.exchange(uri, ask, &mut begun));
+        let done = tokio::select! {
+            // What has come by now is read first.
+            biased;
+            done = exchange => match done {
+                Ok(done) => done,
+                Err(_) => Err(Failure::MaybeSent(format!("no answer within `{}` ms", timeout.as_millis()))),
+            },
+            () = given_up => Err(Failure::MaybeSent("another endpoint answered first".to_owned())),
         };
         let broke_off = done.is_err();
         if let Err(failure) = done

@@ -18,7 +18,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-fn client(endpoints: &[&str]) -> Client {
+fn config(endpoints: &[&str]) -> ClientConfig {
     let mut config = ClientConfig::new(endpoints.iter().copied(), Trust::keys([node_id()]).unwrap());
     config.deadline = Duration::from_secs(2);
     config.first_endpoint = FirstEndpoint::AsListed;
@@ -26,7 +26,11 @@ fn client(endpoints: &[&str]) -> Client {
     config.hedge_after = Some(config.deadline);
     config.response_bytes_max = 100_000;
     config.clock = FakeClock::at(Millis(5000));
-    Client::new(config).unwrap()
+    config
+}
+
+fn client(endpoints: &[&str]) -> Client {
+    Client::new(config(endpoints)).unwrap()
 }
 
 fn allow() -> String {
@@ -126,6 +130,30 @@ async fn raw(bytes: Vec<u8>, hold: bool) -> (String, JoinHandle<()>) {
 }
 
 #[tokio::test]
+async fn a_deny_that_has_begun_is_not_overtaken_by_the_allow_of_an_endpoint_that_is_asked_meanwhile() {
+    for (part, denies) in [
+        (r#"{"decision":"deny","reasons":[{"code":"aut"#, true),
+        (r#"{"decision":"de"#, false),
+        (r#"{"decision":"allow","#, false),
+    ] {
+        let head = "HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n";
+        let (endpoint, answering) = raw([head, part].concat().into_bytes(), true).await;
+        let good = Server::start(vec![Do::Answer(200, allow().into_bytes())]).await;
+        let mut config = config(&[&endpoint, &good.endpoint]);
+        config.attempt_timeout = config.deadline;
+        config.hedge_after = Some(Duration::from_millis(200));
+        let decided = Client::new(config).unwrap().authorize(&request("run")).await;
+        assert_eq!(good.requests(), 1, "the endpoint with the allow is asked meanwhile: {part}");
+        if denies {
+            assert_eq!(decided.unwrap_err().code(), "deny_not_understood", "{part}");
+        } else {
+            assert!(decided.unwrap().is_allow(), "{part}");
+        }
+        answering.abort();
+    }
+}
+
+#[tokio::test]
 async fn an_answer_that_breaks_off_is_a_deny_once_it_has_said_so() {
     let (allow, deny) = (allow(), deny());
     let requests = [request("run")];
@@ -158,4 +186,36 @@ async fn an_answer_that_breaks_off_is_a_deny_once_it_has_said_so() {
         assert_eq!(good.requests(), if denies { 0 } else { 3 }, "{body}");
         answering.abort();
     }
+}
+
+#[tokio::test]
+async fn a_403_that_breaks_off_before_its_decision_is_a_deny() {
+    for (body, hold) in [("", false), ("", true), ("{\"deci", false), ("{\"deci", true)] {
+        let head = "HTTP/1.1 403 Forbidden\r\nconnection: close\r\ncontent-length: 1000\r\n\r\n";
+        let (endpoint, answering) = raw([head, body].concat().into_bytes(), hold).await;
+        let one = Do::Answer(200, allow().into_bytes());
+        let good = Server::start(vec![one, Do::Answer(200, permit().into_bytes())]).await;
+        let of_both = || client(&[&endpoint, &good.endpoint]);
+        let error = of_both().authorize(&request("run")).await.unwrap_err();
+        assert_eq!(error.code(), "deny_not_understood", "`{body}`, {hold}: {error}");
+        let told = format!("{error}; {}", error.remedy());
+        assert!(told.contains("its answer broke off") && told.contains("ask again"), "{told}");
+        assert!(!told.contains("this build") && !told.contains("update"), "{told}");
+        assert!(of_both().permit(&request("run")).await.is_err(), "`{body}`, {hold}");
+        assert_eq!(good.requests(), 0, "`{body}`, {hold}");
+        answering.abort();
+    }
+}
+
+#[tokio::test]
+async fn the_remedy_of_a_newer_nodes_refusal_speaks_of_a_slot_only_after_a_submission() {
+    let newer = || Do::Answer(403, br#"{"code":"moon_wrong","detail":"the moon is wrong"}"#.to_vec());
+    let server = Server::start(vec![newer(), newer(), newer()]).await;
+    let client = client(&[&server.endpoint]);
+    let asked = client.authorize(&request("run")).await.unwrap_err();
+    let permitted = client.permit(&request("run")).await.unwrap_err();
+    let submitted = client.submit(envelope(1)).await.unwrap_err();
+    assert_eq!((asked.code(), permitted.code()), ("refusal_not_understood", "refusal_not_understood"));
+    assert!(!asked.remedy().contains("slot") && !permitted.remedy().contains("slot"), "{}", asked.remedy());
+    assert!(submitted.remedy().contains("slot"), "{}", submitted.remedy());
 }

@@ -1,12 +1,16 @@
 //! `permit`: ask for an allow that is recorded, and run a command only with it.
 
+use std::path::Path;
+
 use assent_client::{Client, Decision, PermitError};
 use assent_proof::AuthorizeRequest;
 use clap::Args as ClapArgs;
+use nix::unistd::{AccessFlags, access};
 
 use super::authorize::QuestionArgs;
 use crate::exit::{CliError, Exit, unanswered};
 use crate::output::Output;
+use crate::watch::Signals;
 
 /// Ask for a permit: an allow that is recorded in the ledger. If the authorization's uses are counted, the permit
 /// takes one use. Exit codes: 0 allow, 10 deny, 11 the cluster cannot know, 64 wrong usage.
@@ -26,11 +30,14 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     let question = args.question;
     let (client, request) = (question.client()?, question.request()?);
-    if question.command().is_none() {
-        // A permit is recorded and takes a use as soon as it is asked for, so there must be a reader to get it.
-        output.must_have_a_reader()?;
+    // A permit is recorded and takes a use as soon as it is asked for, so there must be a command to run or a reader to
+    // get it.
+    match question.command() {
+        Some((program, _)) => must_be_found(program)?,
+        None => output.must_have_a_reader()?,
     }
-    let (decided, recorded) = ask(&client, &request).await;
+    let mut signals = Signals::catch_except_hang_up()?;
+    let (decided, recorded) = ask(&client, &request, &mut signals).await;
     let nonce = recorded.as_deref();
     // An allow is in vain if it has run out, if no reader took it, or if its command could not be started.
     let concluded = decided.and_then(|decision| question.conclude_permit(&decision, output));
@@ -41,13 +48,44 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     Ok(exit)
 }
 
-/// Asks for a permit. Beside the decision it returns the nonce for which a permit is recorded, or may be recorded
-/// although the decision is not an allow.
+/// Refuses a command that cannot be found, before a permit is recorded for it.
+///
+/// # Errors
+/// `command_failed` if there is no such program.
+pub(crate) fn must_be_found(program: &str) -> Result<(), CliError> {
+    let is_program = |path: &Path| path.is_file() && access(path, AccessFlags::X_OK).is_ok();
+    let found = match (program.contains('/'), std::env::var_os("PATH")) {
+        (true, _) => is_program(Path::new(program)),
+        (false, Some(folders)) => {
+            std::env::split_paths(&folders).any(|folder| is_program(&folder.join(program)))
+        }
+        // The system then looks in folders of its own.
+        (false, None) => true,
+    };
+    if found {
+        return Ok(());
+    }
+    let detail = format!("`{program}` is not a program that can be started; no permit was asked for");
+    Err(CliError::new("command_failed", detail, "check the command after `--`"))
+}
+
+/// Asks for a permit, until a signal tells this program to end. Beside the decision it returns the nonce for which a
+/// permit is recorded, or may be recorded although the decision is not an allow.
 pub(crate) async fn ask(
     client: &Client,
     request: &AuthorizeRequest,
+    signals: &mut Signals,
 ) -> (Result<Decision, CliError>, Option<String>) {
-    let decided = client.permit(request).await;
+    let decided = tokio::select! {
+        // Nothing is begun with an allow that comes together with a signal.
+        biased;
+        signal = signals.next() => {
+            let (detail, remedy) = (format!("{signal} came before the answer"), "only this nonce finds that permit");
+            let unknown = CliError { exit: Exit::CannotKnow, ..CliError::new("outcome_unknown", detail, remedy) };
+            return (Err(unknown), request.nonce.clone());
+        }
+        decided = client.permit(request) => decided,
+    };
     let recorded = match &decided {
         Ok(decision) if decision.is_allow() => request.nonce.clone(),
         Ok(_) => None,

@@ -79,8 +79,12 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
         grace: Duration::from_secs(args.grace),
         unknown_grace: Duration::from_secs(args.unknown_grace),
     };
+    let mut caught = None;
     let (decided, recorded) = match args.permit {
-        true => permit::ask(&client, &request).await,
+        true => {
+            permit::must_be_found(program)?;
+            permit::ask(&client, &request, caught.insert(Signals::catch()?)).await
+        }
         false => (question_of.ask().await.map_err(unanswered), None),
     };
     let nonce = recorded.as_deref();
@@ -90,10 +94,14 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
         permit::say_nonce(nonce, output);
         return Ok(exit);
     };
+    let signals = match caught {
+        Some(signals) => signals,
+        None => Signals::catch()?,
+    };
     let watch = Watch {
         ask: move || question_of.ask(),
         ledger_listener: LedgerListener::start(&client, &request, last_allow.decided_at, output),
-        signals: Signals::catch()?,
+        signals,
         grace_periods,
         output,
     };
