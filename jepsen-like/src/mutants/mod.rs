@@ -161,7 +161,10 @@ mod tests {
             assert_eq!(mutant.name.parse(), Ok(*mutant));
         }
         let error = "no-such".parse::<Mutant>().unwrap_err().to_string();
-        assert!(error.starts_with("there is no mutant `no-such`; the mutants are ack-before-fsync, "), "{error}");
+        assert!(
+            error.starts_with("there is no mutant `no-such`; the mutants are ack-before-fsync, "),
+            "{error}"
+        );
     }
 
     #[test]
