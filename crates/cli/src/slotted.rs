@@ -8,7 +8,7 @@
 use std::path::{Path, PathBuf};
 
 use assent_client::{Client, Outbox, SubmitError, Submitted};
-use assent_proof::{Envelope, Statement};
+use assent_proof::{Envelope, EvidenceId, Statement};
 
 use crate::deliver;
 use crate::exit::CliError;
@@ -72,7 +72,7 @@ impl Delivery {
             }
             Place::BesideKeys(unsettled) => {
                 let mut found = false;
-                for (statement, submitted) in settle(&self.client, unsettled, chain).await? {
+                for (statement, submitted) in settle(&self.client, unsettled, chain, self.output).await? {
                     if is_wanted(&statement) {
                         found = true;
                         deliver::receipt(&submitted, self.output)?;
@@ -110,17 +110,17 @@ pub(crate) async fn settle(
     client: &Client,
     unsettled: &Unsettled,
     chain: &Chain,
+    output: Output,
 ) -> Result<Vec<(Statement, Submitted)>, CliError> {
     let mut accepted = Vec::new();
     for Kept { id, path, bytes, statement } in unsettled.of_chain(chain)? {
         match client.submit(bytes).await {
             Ok(submitted) => {
-                unsettled.settle(id)?;
+                forget_accepted(unsettled, id, output);
                 accepted.push((statement, submitted));
             }
             Err(error) if error.is_settled() => {
-                unsettled.settle(id)?;
-                let error = deliver::refused(error);
+                let error = forgotten(deliver::refused(error), unsettled, id);
                 let detail = format!(
                     "`{id}`, which an earlier run signed for this chain, was refused, and nothing else was signed: {}",
                     error.detail
@@ -147,22 +147,33 @@ pub(crate) async fn send(
     let Kept { id, path, bytes, .. } = unsettled.keep(envelope)?;
     match client.submit(bytes).await {
         Ok(submitted) => {
-            // The statement is accepted. If it is sent again, the answer is its first receipt.
-            if let Err(error) = unsettled.settle(id) {
-                output.say(&format!(
-                    "note: {}; remove that file, since the statement is accepted",
-                    error.detail
-                ));
-            }
+            forget_accepted(unsettled, id, output);
             Ok(submitted)
         }
         // An earlier attempt of this call may have reached a node of the registry. Only the refusal of such a node is final.
         Err(error @ (SubmitError::Refused(_) | SubmitError::Unknown(_))) if !error.is_settled() => {
             Err(kept(error, &path))
         }
+        Err(error) => Err(forgotten(deliver::refused(error), unsettled, id)),
+    }
+}
+
+/// Removes the files of an accepted statement. A file that stays does no harm: if its statement is sent again, the
+/// answer is the first receipt.
+fn forget_accepted(unsettled: &Unsettled, id: EvidenceId, output: Output) {
+    if let Err(error) = unsettled.settle(id) {
+        output.say(&format!("note: `{id}` is accepted; {}; remove that file", error.detail));
+    }
+}
+
+/// Removes the files of a statement that will not be accepted, and returns the error of that outcome. If a file cannot
+/// be removed, the error says so after the outcome.
+fn forgotten(outcome: CliError, unsettled: &Unsettled, id: EvidenceId) -> CliError {
+    match unsettled.settle(id) {
+        Ok(()) => outcome,
         Err(error) => {
-            unsettled.settle(id)?;
-            Err(deliver::refused(error))
+            let detail = format!("{}; note: {}; remove that file", outcome.detail, error.detail);
+            CliError { detail, ..outcome }
         }
     }
 }

@@ -118,13 +118,17 @@ impl Unsettled {
     /// The statements that are kept for this chain, in the order of their slots.
     ///
     /// # Errors
-    /// `io_failed`; the refusal of a file that is not a statement.
+    /// `io_failed`; `kept_file_spoilt` for a file that has not the statement that its name says. Its chain is then not
+    /// known, so nothing may be signed with the key.
     pub(crate) fn of_chain(&self, chain: &Chain) -> Result<Vec<Kept>, CliError> {
         let mut found = BTreeMap::new();
         for key in &self.keys {
             for path in files_of(key)? {
                 let bytes = files::read(&path)?;
-                let (id, statement) = read(&bytes).map_err(|error| error.in_file(&path))?;
+                let (id, statement) = read(&bytes).map_err(|error| spoilt(&path, &error.detail))?;
+                if path.file_name() != file_of(key, &id).file_name() {
+                    return Err(spoilt(&path, &format!("it has the statement `{id}`")));
+                }
                 if Chain::of(&statement) == *chain {
                     found.entry(id).or_insert(Kept { id, path, bytes, statement });
                 }
@@ -156,15 +160,17 @@ impl Unsettled {
     /// # Errors
     /// `io_failed`: a later run finds the statement and sends it again.
     pub(crate) fn settle(&self, id: EvidenceId) -> Result<(), CliError> {
+        let mut removed = Ok(());
         for key in &self.keys {
             let path = file_of(key, &id);
-            match fs::remove_file(&path) {
-                Ok(()) => sync(folder_of(key)).map_err(|error| CliError::file("remove", &path, &error))?,
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(error) => return Err(CliError::file("remove", &path, &error)),
-            }
+            let this = match fs::remove_file(&path) {
+                Ok(()) => sync(folder_of(key)),
+                Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+                Err(error) => Err(error),
+            };
+            removed = removed.and(this.map_err(|error| CliError::file("remove", &path, &error)));
         }
-        Ok(())
+        removed
     }
 }
 
@@ -197,7 +203,8 @@ fn files_of(key: &Path) -> Result<Vec<PathBuf>, CliError> {
     let mut files = Vec::new();
     for entry in entries {
         let path = entry.map_err(|error| CliError::file("list", folder, &error))?.path();
-        if is_of(key, &path) {
+        // No command keeps a statement in anything but a regular file, and opening a pipe could wait for ever.
+        if is_of(key, &path) && path.is_file() {
             files.push(path);
         }
     }
@@ -208,6 +215,14 @@ fn files_of(key: &Path) -> Result<Vec<PathBuf>, CliError> {
 /// may have been kept before.
 fn has_nothing(error: &io::Error) -> bool {
     error.kind() == ErrorKind::NotFound
+}
+
+/// The error of a file that has not the statement that its name says.
+fn spoilt(path: &Path, why: &str) -> CliError {
+    let detail = format!("`{}` has not the signed statement that its name says: {why}", path.display());
+    let remedy = "nothing was signed: put back the file from a copy, such as the one beside another key that signed; remove it only if \
+                  its statement has a definite outcome or was never sent";
+    CliError::new("kept_file_spoilt", detail, remedy)
 }
 
 /// The error of bytes that could not be kept.
@@ -280,6 +295,40 @@ mod tests {
             4,
             "two keys, and the other chain's beside each"
         );
+    }
+
+    #[test]
+    fn a_spoilt_file_is_named_and_the_error_says_what_to_do() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = dir.path().join("k.pem");
+        let unsettled = Unsettled::beside([&key]);
+        let kept = unsettled.keep(&signed("job-1", 0)).unwrap();
+        for spoilt in [Vec::new(), b"{".to_vec(), signed("job-2", 0)] {
+            fs::write(&kept.path, spoilt).unwrap();
+            let error = unsettled.must_be_none_of(&Chain::of(&kept.statement)).unwrap_err();
+            assert_eq!(error.code, "kept_file_spoilt");
+            assert!(error.detail.contains(&kept.path.display().to_string()), "{error}");
+            assert!(error.remedy.contains("from a copy") && !error.remedy.contains("field"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_not_opened_and_does_not_hide_another_file_from_its_removal() {
+        let dir = tempfile::tempdir().unwrap();
+        let keys = ["a.pem", "b.pem"].map(|name| dir.path().join(name));
+        let unsettled = Unsettled::beside(&keys);
+        let kept = unsettled.keep(&signed("job-1", 0)).unwrap();
+        let [first, second] = keys.each_ref().map(|key| file_of(key, &kept.id));
+        fs::remove_file(&first).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(&first).status().unwrap();
+        assert!(made.success());
+        let found = unsettled.of_chain(&Chain::of(&kept.statement)).unwrap();
+        assert_eq!(found.iter().map(|kept| &kept.path).collect::<Vec<_>>(), [&second]);
+        // A folder cannot be removed as a file is.
+        fs::remove_file(&first).unwrap();
+        fs::create_dir(&first).unwrap();
+        assert_eq!(unsettled.settle(kept.id).unwrap_err().code, "io_failed");
+        assert!(!second.exists());
     }
 
     #[test]

@@ -41,23 +41,27 @@ enum Do {
 }
 
 /// A server in which every chain is empty.
+#[derive(Clone)]
 struct Server {
     endpoint: String,
     what: Arc<Mutex<Do>>,
     /// The envelopes that were sent, each once for each time in a row.
     sent: Arc<Mutex<Vec<Vec<u8>>>>,
+    /// Before it answers, it puts a folder in the place of each file that is kept here.
+    blocks: Arc<Mutex<Option<PathBuf>>>,
 }
 
 impl Server {
     fn start(what: Do) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        let (what, sent) = (Arc::new(Mutex::new(what)), Arc::new(Mutex::new(Vec::new())));
-        let server = Server { endpoint, what: Arc::clone(&what), sent: Arc::clone(&sent) };
+        let what = Arc::new(Mutex::new(what));
+        let server = Server { endpoint, what, sent: Arc::default(), blocks: Arc::default() };
+        let serving = server.clone();
         thread::spawn(move || {
             for stream in listener.incoming() {
-                let (what, sent) = (Arc::clone(&what), Arc::clone(&sent));
-                thread::spawn(move || serve(&mut stream.unwrap(), &what, &sent));
+                let server = serving.clone();
+                thread::spawn(move || serve(&mut stream.unwrap(), &server));
             }
         });
         server
@@ -72,19 +76,25 @@ impl Server {
     }
 }
 
-fn serve(stream: &mut TcpStream, what: &Mutex<Do>, sent: &Mutex<Vec<Vec<u8>>>) {
+fn serve(stream: &mut TcpStream, server: &Server) {
     let Some(Request { path, body, .. }) = request(stream) else { return };
     if path != "/v1/envelopes" {
         return answer(stream, "404 Not Found", &Problem::new(Code::LineageUnknown, 404, "as told").to_vec());
     }
     let evidence_id = Envelope::parse(&body).unwrap().id();
-    let mut sent = sent.lock().unwrap();
+    let mut sent = server.sent.lock().unwrap();
     if sent.last() != Some(&body) {
         sent.push(body);
     }
     let history = history().parse().unwrap();
     let receipt = ReceiptBody { evidence_id, ledger_index: 7, revision: 8, accepted_at: Millis(9), history };
-    match *what.lock().unwrap() {
+    if let Some(folder) = &*server.blocks.lock().unwrap() {
+        for path in kept(folder).iter().filter(|path| path.is_file()) {
+            fs::remove_file(path).unwrap();
+            fs::create_dir(path).unwrap();
+        }
+    }
+    match *server.what.lock().unwrap() {
         Do::Lose => {}
         Do::Accept => answer(stream, "201 Created", &receipt.to_vec()),
         Do::Refuse => {
@@ -233,6 +243,28 @@ fn what_its_registry_refused_or_certainly_no_node_took_is_not_kept() {
     let output = statement(dir, "completed", &options);
     assert_eq!((output.status.code(), server.sent().len()), (Some(1), before), "{}", said(&output));
     assert!(said(&output).contains("head_moved") && kept(dir).is_empty(), "{}", said(&output));
+}
+
+#[test]
+fn a_file_that_cannot_be_removed_does_not_hide_the_outcome() {
+    for (what, code, says) in [(Do::Accept, 0, "is accepted"), (Do::Refuse, 1, "head_moved")] {
+        for earlier in [false, true] {
+            let (dir, server) = (tempfile::tempdir().unwrap(), Server::start(Do::Lose));
+            let dir = dir.path();
+            prepare(dir);
+            let options = ["--submit", "--endpoint", &server.endpoint];
+            if earlier {
+                assert_eq!(statement(dir, "started", &options).status.code(), Some(11));
+            }
+            server.will(what);
+            *server.blocks.lock().unwrap() = Some(dir.to_owned());
+            let output = statement(dir, "started", &options);
+            let said = said(&output);
+            assert_eq!(output.status.code(), Some(code), "{said}");
+            let (outcome, note) = (said.find(says), said.find("could not remove"));
+            assert!(outcome.is_some() && outcome < note, "{said}");
+        }
+    }
 }
 
 /// The same as [`statement`], without waiting for its end.

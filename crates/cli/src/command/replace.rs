@@ -174,7 +174,7 @@ impl Replacement {
         // outcome may be unknown.
         if let Some(origin) = self.args.origin.given() {
             let chain = Chain::governance(origin, DomainName::root());
-            for (_, submitted) in settle(&self.client, &unsettled, &chain).await? {
+            for (_, submitted) in settle(&self.client, &unsettled, &chain, self.output).await? {
                 say_settled(&submitted, self.output);
             }
         }
