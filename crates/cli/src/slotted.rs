@@ -7,8 +7,9 @@
 
 use std::path::{Path, PathBuf};
 
+use assent_api::Problem;
 use assent_client::{Client, Outbox, SubmitError, Submitted};
-use assent_proof::{Envelope, EvidenceId, Statement};
+use assent_proof::{Code, Envelope, EvidenceId, Statement};
 
 use crate::deliver;
 use crate::exit::CliError;
@@ -150,7 +151,8 @@ pub(crate) async fn send(
             forget_accepted(unsettled, id, output);
             Ok(submitted)
         }
-        // An earlier attempt of this call may have reached a node of the registry. Only the refusal of such a node is final.
+        // An earlier attempt of this call may have reached a node of the registry. Only a refusal of such a
+        // node that nothing can lift is final.
         Err(error @ (SubmitError::Refused(_) | SubmitError::Unknown(_))) if !error.is_settled() => {
             Err(kept(error, &path))
         }
@@ -206,12 +208,22 @@ fn statement_in(envelope: &[u8]) -> Option<Statement> {
     Statement::parse(&Envelope::parse(envelope).ok()?.payload).ok()
 }
 
+/// Whether a service that is not a node of the statement's registry may have refused the statement in this way.
+fn may_be_anothers(problem: &Problem) -> bool {
+    let by_gateways = [Code::Malformed, Code::TooLarge, Code::EncodingUnsupported, Code::TargetUnknown];
+    problem.code == Code::WrongRegistry || problem.history.is_none() && by_gateways.contains(&problem.code)
+}
+
 /// The error of a statement that stays kept.
 fn kept(error: SubmitError, path: &Path) -> CliError {
     let remedy = match &error {
-        SubmitError::Refused(_) => {
+        SubmitError::Refused(problem) if may_be_anothers(problem) => {
             "a service other than a node of the statement's registry may have refused it: check the endpoint and the statement, and run \
              the same command again; remove that file only if no node of that registry can have accepted the statement"
+        }
+        SubmitError::Refused(_) => {
+            "these bytes may be accepted later: remove the cause and run the same command again, which sends exactly these bytes; to sign \
+             another statement instead, remove that file, but only if no copy of it is anywhere else, since both would be an equivocation"
         }
         SubmitError::NotTaken(_) | SubmitError::Unknown(_) => {
             "run the same command again: it sends exactly these bytes, and signs nothing else for their slot before they have a \

@@ -32,6 +32,8 @@ enum Do {
     Accept,
     /// It refuses it for good, as it was judged in its history.
     Refuse,
+    /// It refuses it, as it was judged in its history, for a reason that a later grant can lift.
+    RefuseForNow,
     /// It refuses it as a node of another registry.
     RefuseAsAnother,
     /// It refuses it, and says of no history that it was judged there.
@@ -100,6 +102,10 @@ fn serve(stream: &mut TcpStream, server: &Server) {
         Do::Refuse => {
             let problem = Problem::new(Code::HeadMoved, 409, "as told").in_history(Some(history));
             answer(stream, "409 Conflict", &problem.to_vec());
+        }
+        Do::RefuseForNow => {
+            let problem = Problem::new(Code::AuthorityUnknown, 403, "as told").in_history(Some(history));
+            answer(stream, "403 Forbidden", &problem.to_vec());
         }
         Do::RefuseAsAnother => {
             let problem = Problem::new(Code::WrongRegistry, 400, "as told").in_history(Some(history));
@@ -317,6 +323,28 @@ fn what_no_node_of_its_registry_has_judged_stays_kept_though_it_is_refused() {
         assert_eq!(statement(dir, "started", &options).status.code(), Some(1));
         assert_eq!(kept(dir).len(), 1);
     }
+}
+
+#[test]
+fn what_a_later_grant_can_make_acceptable_stays_kept_and_is_sent_first() {
+    let (dir, server) = (tempfile::tempdir().unwrap(), Server::start(Do::RefuseForNow));
+    let dir = dir.path();
+    prepare(dir);
+    let options = ["--submit", "--endpoint", &server.endpoint];
+    // It was just signed, or an earlier run has signed it.
+    for event in ["started", "started", "completed"] {
+        let output = statement(dir, event, &options);
+        let said = said(&output);
+        assert_eq!((output.status.code(), server.sent().len()), (Some(1), 1), "{said}");
+        assert!(said.contains("authority_unknown") && said.contains("may be accepted later"), "{said}");
+        assert_eq!(kept(dir).len(), 1, "{said}");
+        assert!(said.contains(&kept(dir)[0].file_name().unwrap().to_string_lossy().into_owned()), "{said}");
+        later();
+    }
+    server.will(Do::Accept);
+    let output = statement(dir, "started", &options);
+    assert_eq!((output.status.code(), server.sent().len()), (Some(0), 1), "{}", said(&output));
+    assert!(kept(dir).is_empty());
 }
 
 #[test]
