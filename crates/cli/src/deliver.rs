@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use assent_api::ReceiptBody;
-use assent_client::{Client, ClientError, FlushStopped, Outbox, SubmitError, Submitted};
+use assent_client::{Client, ClientError, FlushReport, FlushStopped, Outbox, SubmitError, Submitted};
 use assent_proof::{Code, EvidenceId, History};
 
 use crate::exit::CliError;
@@ -62,22 +62,16 @@ pub(crate) async fn through_outbox(
     for envelope in envelopes {
         outbox.put(envelope)?;
     }
-    flush(client, &mut outbox, dir, output).await
+    reported(outbox.flush(client).await, dir, output)
 }
 
-/// Sends what is pending in an outbox, and prints the receipts.
+/// Prints what became of the envelopes of an outbox. Whatever ended the flush, what it settled before is reported
+/// first.
 ///
 /// # Errors
 /// The cause, if an envelope stays pending. `refused` if an envelope was refused; the refusal itself is printed
 /// before.
-pub(crate) async fn flush(
-    client: &Client,
-    outbox: &mut Outbox,
-    dir: &Path,
-    output: Output,
-) -> Result<(), CliError> {
-    // Whatever ended the flush, what it settled before is reported first.
-    let report = outbox.flush(client).await;
+pub(crate) fn reported(report: FlushReport, dir: &Path, output: Output) -> Result<(), CliError> {
     for (_, submitted) in &report.accepted {
         receipt(submitted, output)?;
     }

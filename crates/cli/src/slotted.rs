@@ -1,9 +1,10 @@
 //! Sends a statement that was signed for a slot of a chain, so that no later run signs another statement for that
 //! slot.
 //!
-//! Until a node has given a definite answer, the signed bytes are on disk: in an outbox if the caller names one, and
-//! otherwise beside the keys ([`Unsettled`]). A command that signs for the same chain sends these bytes before it
-//! looks for a free slot. If it looked first, it would find the slot that these bytes take.
+//! Until the statement is settled, the signed bytes are on disk beside the keys ([`Unsettled`]), and in an outbox too if
+//! the caller names one. A command that signs for the same chain sends these bytes before it looks for a free slot. If
+//! it looked first, it would find the slot that these bytes take. Beside the keys they are found by every command that
+//! signs with one of them, with whatever outbox. If all keys come from stdin, only the outbox has the bytes.
 
 use std::path::{Path, PathBuf};
 
@@ -17,42 +18,40 @@ use crate::key_locks::KeyLocks;
 use crate::output::Output;
 use crate::unsettled::{Chain, Kept, Unsettled};
 
-/// The place where signed bytes are kept.
-enum Place {
-    Outbox { outbox: Outbox, dir: PathBuf },
-    BesideKeys(Unsettled),
-}
-
 /// How the statements of one command are kept and sent.
 pub(crate) struct Delivery {
     client: Client,
-    place: Place,
+    /// Beside the keys.
+    unsettled: Unsettled,
+    /// The outbox that the caller names, with its directory.
+    outbox: Option<(Outbox, PathBuf)>,
     output: Output,
     /// No other command signs with these keys meanwhile.
     _locks: KeyLocks,
 }
 
 impl Delivery {
-    /// Keeps statements in the outbox in this directory. Without a directory, keeps them beside these keys. The outbox
-    /// and the keys are locked until this is dropped.
+    /// Keeps statements beside these keys, and in the outbox in this directory if there is one. The outbox and the keys
+    /// are locked until this is dropped.
     pub(crate) async fn open(
         client: &Client,
         outbox: Option<&Path>,
         keys: &[PathBuf],
         output: Output,
     ) -> Result<Self, CliError> {
-        let place = match outbox {
-            Some(dir) => Place::Outbox { outbox: Outbox::open(dir)?, dir: dir.to_owned() },
-            None => Place::BesideKeys(Unsettled::beside(keys)),
+        let outbox = match outbox {
+            Some(dir) => Some((Outbox::open(dir)?, dir.to_owned())),
+            None => None,
         };
         let paths: Vec<&Path> = keys.iter().map(PathBuf::as_path).collect();
         let locks = KeyLocks::take(&paths, output).await?;
-        Ok(Delivery { client: client.clone(), place, output, _locks: locks })
+        let unsettled = Unsettled::beside(keys);
+        Ok(Delivery { client: client.clone(), unsettled, outbox, output, _locks: locks })
     }
 
-    /// Sends the statements that earlier runs have signed for this chain and whose outcome is unknown. With an outbox,
-    /// it sends everything that is pending there. Returns whether one of these statements is the one that the caller
-    /// wants now. If so, that statement is accepted and its receipt is printed, and the caller must sign nothing.
+    /// Sends everything that is pending in the outbox, and the statements that earlier runs have signed for this chain
+    /// and that are not settled. Returns whether one of these statements is the one that the caller wants now. If so,
+    /// that statement is accepted and its receipt is printed, and the caller must sign nothing.
     ///
     /// # Errors
     /// The cause, if one of these statements is not accepted. The caller must then sign nothing else.
@@ -61,44 +60,70 @@ impl Delivery {
         chain: &Chain,
         is_wanted: impl Fn(&Statement) -> bool,
     ) -> Result<bool, CliError> {
-        match &mut self.place {
-            Place::Outbox { outbox, dir } => {
-                let pending = outbox.pending_envelopes()?;
-                if pending.is_empty() {
-                    return Ok(false);
-                }
-                deliver::flush(&self.client, outbox, dir, self.output).await?;
+        let mut found = false;
+        if let Some((outbox, dir)) = &mut self.outbox {
+            let pending = outbox.pending_envelopes()?;
+            if !pending.is_empty() {
+                flush(&self.client, outbox, dir, &self.unsettled, self.output).await?;
                 let mut statements = pending.iter().filter_map(|envelope| statement_in(envelope));
-                Ok(statements.any(|statement| Chain::of(&statement) == *chain && is_wanted(&statement)))
-            }
-            Place::BesideKeys(unsettled) => {
-                let mut found = false;
-                for (statement, submitted) in settle(&self.client, unsettled, chain, self.output).await? {
-                    if is_wanted(&statement) {
-                        found = true;
-                        deliver::receipt(&submitted, self.output)?;
-                    } else {
-                        say_settled(&submitted, self.output);
-                    }
-                }
-                Ok(found)
+                found = statements.any(|statement| Chain::of(&statement) == *chain && is_wanted(&statement));
             }
         }
+        for (statement, submitted) in settle(&self.client, &self.unsettled, chain, self.output).await? {
+            if is_wanted(&statement) {
+                found = true;
+                deliver::receipt(&submitted, self.output)?;
+            } else {
+                say_settled(&submitted, self.output);
+            }
+        }
+        Ok(found)
     }
 
     /// Keeps a signed statement, sends it and prints its receipt.
     pub(crate) async fn send(&mut self, envelope: &[u8]) -> Result<(), CliError> {
-        match &mut self.place {
-            Place::Outbox { outbox, dir } => {
-                outbox.put(envelope)?;
-                deliver::flush(&self.client, outbox, dir, self.output).await
-            }
-            Place::BesideKeys(unsettled) => {
-                let submitted = send(&self.client, unsettled, envelope, self.output).await?;
-                deliver::receipt(&submitted, self.output)
-            }
+        let Some((outbox, dir)) = &mut self.outbox else {
+            let submitted = send(&self.client, &self.unsettled, envelope, self.output).await?;
+            return deliver::receipt(&submitted, self.output);
+        };
+        // Where no file can be made, a command without an outbox cannot keep a statement either, so it sends none.
+        let places = self.unsettled.where_writable();
+        let kept = if places.is_nowhere() { None } else { Some(places.keep(envelope)?) };
+        if let Err(error) = outbox.put(envelope) {
+            // It is not sent.
+            let error = CliError::from(error);
+            return Err(match kept {
+                Some(kept) => forgotten(error, &places, kept.id),
+                None => error,
+            });
+        }
+        flush(&self.client, outbox, dir, &self.unsettled, self.output).await
+    }
+}
+
+/// Sends what is pending in an outbox and prints the receipts. What is settled is removed beside the keys.
+async fn flush(
+    client: &Client,
+    outbox: &mut Outbox,
+    dir: &Path,
+    unsettled: &Unsettled,
+    output: Output,
+) -> Result<(), CliError> {
+    let report = outbox.flush(client).await;
+    for (id, _) in &report.accepted {
+        forget_accepted(unsettled, *id, output);
+    }
+    for (id, problem) in &report.refused {
+        if !SubmitError::Refused(Box::new(problem.clone())).is_settled() {
+            output.say(&format!(
+                "note: `{id}` is refused and may be accepted later; a file beside the key that keeps it stays, and the next command that \
+                 signs for its chain sends it first"
+            ));
+        } else if let Err(error) = unsettled.settle(*id) {
+            output.say(&format!("note: `{id}` is refused; {}; remove that file", error.detail));
         }
     }
+    deliver::reported(report, dir, output)
 }
 
 /// Sends the statements that are kept beside these keys for this chain, in order, and returns those that were

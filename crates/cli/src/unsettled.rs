@@ -107,6 +107,17 @@ impl Unsettled {
         Ok(())
     }
 
+    /// The places where a file can be made. If this user may not write to a folder, no command keeps a statement there.
+    pub(crate) fn where_writable(&self) -> Self {
+        let keys = self.keys.iter().filter(|key| !is_read_only(folder_of(key)));
+        Unsettled { keys: keys.cloned().collect() }
+    }
+
+    /// Whether there is no place.
+    pub(crate) fn is_nowhere(&self) -> bool {
+        self.keys.is_empty()
+    }
+
     fn first(&self) -> Result<&PathBuf, CliError> {
         self.keys.first().ok_or_else(|| {
             let detail = "a statement for a slot must be kept until its outcome is known, and there is no place for it beside a key from stdin";
@@ -190,6 +201,13 @@ fn file_of(key: &Path, id: &EvidenceId) -> PathBuf {
 
 fn folder_of(key: &Path) -> &Path {
     key.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Whether this user may not make a file in a folder, such as one of secrets that is mounted read-only.
+fn is_read_only(folder: &Path) -> bool {
+    let tried = tempfile::Builder::new().prefix(".assent-").suffix(".tmp").tempfile_in(folder);
+    let refused = [ErrorKind::PermissionDenied, ErrorKind::ReadOnlyFilesystem];
+    tried.is_err_and(|error| refused.contains(&error.kind()))
 }
 
 /// The files of all statements that are kept beside a key.
@@ -361,5 +379,8 @@ mod tests {
         let stdin = PathBuf::from("-");
         let error = Unsettled::beside([&stdin]).keep(&signed("job-1", 0)).unwrap_err();
         assert_eq!((error.code.as_str(), error.exit), ("usage", Exit::Usage));
+        assert!(Unsettled::beside([&stdin]).where_writable().is_nowhere());
+        let dir = tempfile::tempdir().unwrap();
+        assert!(!Unsettled::beside([&stdin, &dir.path().join("k.pem")]).where_writable().is_nowhere());
     }
 }

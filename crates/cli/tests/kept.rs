@@ -185,7 +185,7 @@ fn a_statement_whose_outcome_is_unknown_is_sent_again_by_the_same_command_and_no
         let output = statement(dir, "started", &options);
         assert_eq!(output.status.code(), Some(11), "{}", said(&output));
         assert!(said(&output).contains("outcome_unknown"), "{}", said(&output));
-        assert_eq!(kept(dir).len(), usize::from(!in_an_outbox));
+        assert_eq!(kept(dir).len(), 1);
         assert!(kept(dir).iter().all(|path| fs::read(path).unwrap() == server.sent()[0]));
         later();
         let output = statement(dir, "started", &options);
@@ -212,21 +212,53 @@ fn a_statement_whose_outcome_is_unknown_is_sent_before_another_one_is_signed_for
         assert_eq!(statement(dir, "started", &options).status.code(), Some(11));
         let output = statement(dir, "completed", &options);
         assert_eq!((output.status.code(), server.sent().len()), (Some(11), 1), "{}", said(&output));
-        if !in_an_outbox {
-            // Nor is one made for somebody else to send.
-            let output = statement(dir, "completed", &["--offline"]);
-            assert_eq!(output.status.code(), Some(11), "{}", said(&output));
-            assert!(
-                said(&output).contains("outcome_unknown") && output.stdout.is_empty(),
-                "{}",
-                said(&output)
-            );
-        }
+        // Nor is one made for somebody else to send.
+        let output = statement(dir, "completed", &["--offline"]);
+        assert_eq!(output.status.code(), Some(11), "{}", said(&output));
+        assert!(said(&output).contains("outcome_unknown") && output.stdout.is_empty(), "{}", said(&output));
         server.will(Do::Accept);
         let output = statement(dir, "completed", &options);
         assert_eq!((output.status.code(), server.sent().len()), (Some(0), 2), "{}", said(&output));
         assert!(kept(dir).is_empty());
     }
+}
+
+#[test]
+fn what_was_signed_with_an_outbox_and_without_one_are_not_signed_for_one_slot() {
+    let with: &[&str] = &["--outbox", "outbox"];
+    let runs: [(&[&str], &[&str]); 3] = [(&[], with), (with, &[]), (with, &["--outbox", "other"])];
+    for (first, second) in runs {
+        let (dir, server) = (tempfile::tempdir().unwrap(), Server::start(Do::Lose));
+        let dir = dir.path();
+        prepare(dir);
+        let to = ["--submit", "--endpoint", &server.endpoint];
+        let (first, second) = ([&to[..], first].concat(), [&to[..], second].concat());
+        assert_eq!(statement(dir, "started", &first).status.code(), Some(11));
+        let signed = server.sent();
+        let output = statement(dir, "completed", &second);
+        assert_eq!((output.status.code(), server.sent()), (Some(11), signed.clone()), "{}", said(&output));
+        server.will(Do::Accept);
+        let output = statement(dir, "completed", &second);
+        assert_eq!((output.status.code(), server.sent().len()), (Some(0), 2), "{}", said(&output));
+        assert!(server.sent()[0] == signed[0] && kept(dir).is_empty());
+        // The first outbox may still have it: sent again, it brings its first receipt.
+        let output = statement(dir, "failed", &first);
+        assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    }
+}
+
+#[test]
+fn what_a_later_grant_can_make_acceptable_stays_kept_beside_the_key_of_a_command_with_an_outbox() {
+    let (dir, server) = (tempfile::tempdir().unwrap(), Server::start(Do::RefuseForNow));
+    let dir = dir.path();
+    prepare(dir);
+    let options = ["--submit", "--endpoint", &server.endpoint, "--outbox", "outbox"];
+    let output = statement(dir, "started", &options);
+    assert_eq!((output.status.code(), kept(dir).len()), (Some(1), 1), "{}", said(&output));
+    server.will(Do::Accept);
+    let output = statement(dir, "completed", &options);
+    assert_eq!((output.status.code(), server.sent().len()), (Some(0), 2), "{}", said(&output));
+    assert!(kept(dir).is_empty());
 }
 
 #[test]
