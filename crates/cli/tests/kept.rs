@@ -21,7 +21,8 @@ use std::thread;
 use std::time::Duration;
 
 use assent_api::{Problem, ReceiptBody};
-use assent_proof::{Code, Envelope, Millis};
+use assent_proof::{Code, Envelope, Millis, SigningKey};
+use serde_json::json;
 use support::{Request, history, request};
 
 /// What the server does with an envelope.
@@ -51,14 +52,16 @@ struct Server {
     sent: Arc<Mutex<Vec<Vec<u8>>>>,
     /// Before it answers, it puts a folder in the place of each file that is kept here.
     blocks: Arc<Mutex<Option<PathBuf>>>,
+    /// The registry of which it says that it is a node.
+    origin: Arc<Mutex<&'static str>>,
 }
 
 impl Server {
     fn start(what: Do) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        let what = Arc::new(Mutex::new(what));
-        let server = Server { endpoint, what, sent: Arc::default(), blocks: Arc::default() };
+        let (what, origin) = (Arc::new(Mutex::new(what)), Arc::new(Mutex::new("registry.example/eu-1")));
+        let server = Server { endpoint, what, sent: Arc::default(), blocks: Arc::default(), origin };
         let serving = server.clone();
         thread::spawn(move || {
             for stream in listener.incoming() {
@@ -80,6 +83,10 @@ impl Server {
 
 fn serve(stream: &mut TcpStream, server: &Server) {
     let Some(Request { path, body, .. }) = request(stream) else { return };
+    if path == "/v1/cluster/status" {
+        let origin = *server.origin.lock().unwrap();
+        return answer(stream, "200 OK", &status(origin));
+    }
     if path != "/v1/envelopes" {
         return answer(stream, "404 Not Found", &Problem::new(Code::LineageUnknown, 404, "as told").to_vec());
     }
@@ -119,6 +126,22 @@ fn serve(stream: &mut TcpStream, server: &Server) {
             answer(stream, "503 Service Unavailable", &Problem::new(Code::NoQuorum, 503, "as told").to_vec());
         }
     }
+}
+
+/// The status of a node of this registry.
+fn status(origin: &str) -> Vec<u8> {
+    let status = json!({
+        "clusterId": format!("blake3:{}", "00".repeat(32)), "history": history(), "origin": origin, "nodeId": 1,
+        "role": "leader", "leader": 1, "term": 1, "revision": 5, "lastLog": 9, "applied": 9, "voters": [1], "learners": [],
+        "clock": {"sure": true, "boundMs": 500, "readings": []},
+        "node": {
+            "peer": "10.0.0.1:7500", "client": "10.0.0.1:7400", "storeId": "0f".repeat(16),
+            "key": SigningKey::from_seed([1; 32]).public(),
+        },
+        "member": true, "rules": 1, "rulesKnown": 1, "peers": [], "log": {"first": 1, "last": 9, "bytes": 100},
+        "snapshots": [], "version": "0.1.0",
+    });
+    serde_json::to_vec(&status).unwrap()
 }
 
 fn answer(stream: &mut TcpStream, status: &str, body: &[u8]) {
@@ -377,6 +400,23 @@ fn what_a_later_grant_can_make_acceptable_stays_kept_and_is_sent_first() {
     let output = statement(dir, "started", &options);
     assert_eq!((output.status.code(), server.sent().len()), (Some(0), 1), "{}", said(&output));
     assert!(kept(dir).is_empty());
+}
+
+#[test]
+fn no_slot_is_taken_from_a_node_of_another_registry() {
+    let (dir, server, elsewhere) =
+        (tempfile::tempdir().unwrap(), Server::start(Do::Accept), Server::start(Do::RefuseAsAnother));
+    let dir = dir.path();
+    prepare(dir);
+    *elsewhere.origin.lock().unwrap() = "registry.example/us-1";
+    let both = ["--submit", "--endpoint", &server.endpoint, "--endpoint", &elsewhere.endpoint];
+    for options in [&["--submit", "--endpoint", &elsewhere.endpoint][..], &both[..], &both[1..]] {
+        let output = statement(dir, "started", options);
+        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+        assert!(said(&output).contains("error: wrong_registry: "), "{}", said(&output));
+        assert!(said(&output).contains("registry.example/us-1") && output.stdout.is_empty());
+        assert!(server.sent().is_empty() && elsewhere.sent().is_empty() && kept(dir).is_empty());
+    }
 }
 
 #[test]
