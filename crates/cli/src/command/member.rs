@@ -21,7 +21,8 @@ Example:
   assent member promote 4
   assent member remove 2
   assent member update --id 2 --peer-addr 10.0.0.22:7500
-  assent member replace 2 --node http://10.0.0.14:7400 --root-key root.pem --node-key node-4.pem";
+  assent member replace 2 --node http://10.0.0.14:7400 \\
+    --root-key root.pem --node-key node-4.pem";
 
 /// List, add, promote, move, remove and replace members of the cluster.
 ///
@@ -88,7 +89,7 @@ struct One {
 /// `client_advertise`): when the node is started again, it reports the addresses of its configuration.
 #[derive(Debug, ClapArgs)]
 #[command(
-    after_help = "Example:\n  assent member update --id 2 --peer-addr 10.0.0.22:7500 --client-addr 10.0.0.22:7400"
+    after_help = "Example:\n  assent member update --id 2 --peer-addr 10.0.0.22:7500 \\\n    --client-addr 10.0.0.22:7400"
 )]
 struct Update {
     /// The member's node id

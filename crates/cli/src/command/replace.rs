@@ -30,7 +30,8 @@ use crate::{deliver, draft, edge, govern, keys};
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Example:
-  assent member replace 2 --node http://10.0.0.14:7400 --root-key root.pem --node-key node-4.pem")]
+  assent member replace 2 --node http://10.0.0.14:7400 \\
+    --root-key root.pem --node-key node-4.pem")]
 pub(crate) struct Args {
     /// The node id of the lost member
     #[arg(value_parser = parse_node_id)]
