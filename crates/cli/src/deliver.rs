@@ -78,19 +78,27 @@ pub(crate) async fn flush(
 ) -> Result<(), CliError> {
     // Whatever ended the flush, what it settled before is reported first.
     let report = outbox.flush(client).await;
+    let mut unprinted = None;
     for (_, submitted) in &report.accepted {
-        receipt(submitted, output)?;
+        if let Err(error) = receipt(submitted, output) {
+            // The caller prints the last one.
+            if let Some(earlier) = unprinted.replace(error) {
+                output.error(&earlier);
+            }
+        }
     }
     for (id, problem) in &report.refused {
         let error = refused(SubmitError::Refused(Box::new(problem.clone())));
         output.error(&CliError { detail: format!("`{id}`: {}", error.detail), ..error });
     }
     if let Some(stopped) = report.stopped {
+        unprinted.iter().for_each(|error| output.error(error));
         return Err(why_stopped(stopped, dir));
     }
     if report.refused.is_empty() {
-        return Ok(());
+        return unprinted.map_or(Ok(()), Err);
     }
+    unprinted.iter().for_each(|error| output.error(error));
     let detail = format!("`{}` envelopes were refused", report.refused.len());
     Err(CliError::new(
         "refused",
@@ -122,6 +130,9 @@ pub(crate) async fn accepted(client: &Client, envelope: &[u8]) -> Result<(), Cli
 }
 
 /// Prints a receipt.
+///
+/// # Errors
+/// `io_failed` if stdout cannot be written. The error says what was accepted.
 pub(crate) fn receipt(submitted: &Submitted, output: Output) -> Result<(), CliError> {
     let ReceiptBody { evidence_id, ledger_index, revision, history, .. } = &submitted.receipt;
     let accepted = match submitted {
@@ -129,11 +140,16 @@ pub(crate) fn receipt(submitted: &Submitted, output: Output) -> Result<(), CliEr
         Submitted { fresh: true, .. } => "accepted",
         _ => "accepted before:",
     };
-    output.result(&submitted.receipt, || {
+    let text = || {
         format!(
             "{accepted} {evidence_id}\nledger index {ledger_index}, revision {revision} of history {history}"
         )
-    })
+    };
+    let done = format!("{accepted} `{evidence_id}`, revision {revision} of history {history}");
+    let then = format!(
+        "a command that signs would make another statement; `assent envelope get {evidence_id}` prints this one"
+    );
+    output.done(&submitted.receipt, text, &done, &then)
 }
 
 /// The error of a submission. If another statement took the slot, the remedy names the next free slot.

@@ -235,6 +235,34 @@ fn what_its_registry_refused_or_certainly_no_node_took_is_not_kept() {
     assert!(said(&output).contains("head_moved") && kept(dir).is_empty(), "{}", said(&output));
 }
 
+#[test]
+#[cfg(target_os = "linux")]
+fn a_receipt_that_a_full_disk_does_not_take_is_said_with_the_warning_not_to_sign_again() {
+    for in_an_outbox in [false, true] {
+        let (dir, server) = (tempfile::tempdir().unwrap(), Server::start(Do::Accept));
+        let dir = dir.path();
+        prepare(dir);
+        let mut command = Command::new("sh");
+        command.current_dir(dir).args(["-c", r#"exec "$0" "$@" > /dev/full"#]);
+        command.arg(env!("CARGO_BIN_EXE_assent"));
+        command.args(["statement", "new", "audit-lineage", "--origin", "registry.example/eu-1"]);
+        command.args(["--domain", "prod.eu", "--lineage", "job-1", "--claim", "event=started"]);
+        command.args(["--subject-file", "subject", "--key", "k.pem", "--submit"]);
+        command.args(["--endpoint", &server.endpoint]);
+        if in_an_outbox {
+            command.args(["--outbox", "outbox"]);
+        }
+        let output = command.output().unwrap();
+        let id = Envelope::parse(&server.sent()[0]).unwrap().id();
+        let said = said(&output);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("error: io_failed: stdout could not be written"), "{said}");
+        assert!(said.contains(&format!("it is done: accepted `{id}`")), "{said}");
+        assert!(said.contains("remedy: do not run the command again"), "{said}");
+        assert!(!said.contains("run it again"), "{said}");
+    }
+}
+
 /// The same as [`statement`], without waiting for its end.
 fn begun(dir: &Path, event: &str, options: &[&str]) -> thread::JoinHandle<Output> {
     let (dir, event) = (dir.to_owned(), event.to_owned());

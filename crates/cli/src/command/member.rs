@@ -11,7 +11,7 @@ use clap::{Args as ClapArgs, Subcommand};
 use super::replace;
 use crate::connect::Endpoints;
 use crate::exit::{CliError, Exit};
-use crate::members::{introduce, promote, table};
+use crate::members::{SHOWN_BY_LIST, introduce, promote, table};
 use crate::output::Output;
 
 const EXAMPLE: &str = "\
@@ -115,7 +115,11 @@ fn address(option: &str, text: &str) -> Result<MemberAddress, CliError> {
 
 pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     let members = match args.command {
-        MemberCommand::List(args) => args.endpoints.client()?.members().await?,
+        MemberCommand::List(args) => {
+            let members = args.endpoints.client()?.members().await?;
+            output.result(&members, || table(&members))?;
+            return Ok(Exit::Ok);
+        }
         MemberCommand::Add(args) => {
             let client = args.endpoints.client_for_changes()?;
             let new = introduce(&args.endpoints, &args.node).await?;
@@ -136,7 +140,7 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
         }
         MemberCommand::Replace(args) => return replace::run(args, output).await,
     };
-    output.result(&members, || table(&members))?;
+    output.done(&members, || table(&members), "the members are changed as asked", SHOWN_BY_LIST)?;
     Ok(Exit::Ok)
 }
 

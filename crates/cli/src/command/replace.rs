@@ -13,7 +13,7 @@ use crate::args::OriginArg;
 use crate::connect::Endpoints;
 use crate::exit::{CliError, Exit};
 use crate::key_locks::KeyLocks;
-use crate::members::{introduce, promote, table};
+use crate::members::{SHOWN_BY_LIST, introduce, promote, table};
 use crate::output::Output;
 use crate::slotted::{say_settled, send, settle};
 use crate::unsettled::{Chain, Unsettled};
@@ -75,7 +75,8 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     }
     let replacement = Replacement { args, client, new, output };
     let members = replacement.run().await?;
-    output.result(&members, || table(&members))?;
+    let done = format!("node {} is replaced by node {}", replacement.args.old, replacement.new.id);
+    output.done(&members, || table(&members), &done, SHOWN_BY_LIST)?;
     Ok(Exit::Ok)
 }
 
