@@ -99,7 +99,7 @@ pub(crate) async fn flush(
         return unprinted.map_or(Ok(()), Err);
     }
     unprinted.iter().for_each(|error| output.error(error));
-    let detail = format!("`{}` envelopes were refused", report.refused.len());
+    let detail = format!("`{}` envelopes were not accepted", report.refused.len());
     Err(CliError::new(
         "refused",
         detail,
@@ -152,8 +152,17 @@ pub(crate) fn receipt(submitted: &Submitted, output: Output) -> Result<(), CliEr
     output.done(&submitted.receipt, text, &done, &then)
 }
 
-/// The error of a submission. If another statement took the slot, the remedy names the next free slot.
+/// The receipt of an equivocation: the node did not accept the statement, and recorded it as a proof against its issuer.
+pub(crate) fn equivocation(error: &SubmitError) -> Option<&ReceiptBody> {
+    error.problem().and_then(|problem| problem.receipt.as_ref())
+}
+
+/// The error of a submission. If another statement took the slot, the remedy names the next free slot. If the statement
+/// was recorded as an equivocation, the error says so.
 pub(crate) fn refused(error: SubmitError) -> CliError {
+    if let Some(receipt) = equivocation(&error).copied() {
+        return recorded(error.into(), &receipt);
+    }
     let slot = match &error {
         SubmitError::Refused(problem) => match problem.code {
             Code::HeadMoved | Code::LineageFragmented => Some((problem.head, problem.next_sequence)),
@@ -166,6 +175,20 @@ pub(crate) fn refused(error: SubmitError) -> CliError {
         Some((head, next)) => CliError { remedy: slot_remedy(head, next), ..error },
         None => error,
     }
+}
+
+/// The error of a statement that was recorded as an equivocation.
+fn recorded(error: CliError, receipt: &ReceiptBody) -> CliError {
+    let ReceiptBody { evidence_id, revision, history, .. } = receipt;
+    let detail = format!(
+        "{}; the statement is recorded as an equivocation, `{evidence_id}` in revision {revision} of history {history}, and the \
+         lineage is quarantined",
+        error.detail
+    );
+    let remedy = "sign nothing more for that slot; have the domain's governance choose one of the two statements with `assent \
+                  reconcile --canonical ID --rejected ID` (`assent lineage show` has both ids): until then, every decision in the \
+                  lineage is a deny";
+    CliError { detail, remedy: remedy.to_owned(), ..error }
 }
 
 fn slot_remedy(head: Option<EvidenceId>, next: Option<u64>) -> String {

@@ -32,6 +32,8 @@ enum Do {
     Accept,
     /// It refuses it for good, as it was judged in its history.
     Refuse,
+    /// It records it as an equivocation.
+    Record,
     /// It refuses it as a node of another registry.
     RefuseAsAnother,
     /// It refuses it, and says of no history that it was judged there.
@@ -90,6 +92,10 @@ fn serve(stream: &mut TcpStream, what: &Mutex<Do>, sent: &Mutex<Vec<Vec<u8>>>) {
         Do::Refuse => {
             let problem = Problem::new(Code::HeadMoved, 409, "as told").in_history(Some(history));
             answer(stream, "409 Conflict", &problem.to_vec());
+        }
+        Do::Record => {
+            let problem = Problem::new(Code::AuthorityInconsistent, 409, "as told").in_history(Some(history));
+            answer(stream, "409 Conflict", &problem.with_receipt(receipt).to_vec());
         }
         Do::RefuseAsAnother => {
             let problem = Problem::new(Code::WrongRegistry, 400, "as told").in_history(Some(history));
@@ -260,6 +266,31 @@ fn a_receipt_that_a_full_disk_does_not_take_is_said_with_the_warning_not_to_sign
         assert!(said.contains(&format!("it is done: accepted `{id}`")), "{said}");
         assert!(said.contains("remedy: do not run the command again"), "{said}");
         assert!(!said.contains("run it again"), "{said}");
+    }
+}
+
+#[test]
+fn a_statement_that_was_recorded_as_an_equivocation_is_not_said_to_be_merely_refused() {
+    for (first, in_an_outbox) in [(Do::Record, false), (Do::Record, true), (Do::Lose, false)] {
+        let (dir, server) = (tempfile::tempdir().unwrap(), Server::start(first));
+        let dir = dir.path();
+        prepare(dir);
+        let outbox: &[&str] = if in_an_outbox { &["--outbox", "outbox"] } else { &[] };
+        let options = [&["--submit", "--endpoint", &server.endpoint][..], outbox].concat();
+        let mut output = statement(dir, "started", &options);
+        if first == Do::Lose {
+            assert_eq!(output.status.code(), Some(11), "{}", said(&output));
+            server.will(Do::Record);
+            output = statement(dir, "started", &options);
+        }
+        let id = Envelope::parse(&server.sent()[0]).unwrap().id();
+        let said = said(&output);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("error: authority_inconsistent: "), "{said}");
+        assert!(said.contains(&format!("is recorded as an equivocation, `{id}` in revision 8")), "{said}");
+        assert!(said.contains("`assent reconcile --canonical ID --rejected ID`"), "{said}");
+        assert!(!said.contains("was refused") && !said.contains("were refused"), "{said}");
+        assert!(kept(dir).is_empty(), "{said}");
     }
 }
 
