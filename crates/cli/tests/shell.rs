@@ -352,9 +352,9 @@ fn an_example_that_is_copied_from_the_help_runs_no_job_without_a_decision() {
     let dir = tempfile::tempdir().unwrap();
     for (args, command) in [
         (&["--help"][..], "authorize"),
-        (&["authorize", "--help"], "authorize"),
-        (&["help", "permit"], "permit"),
-        (&["watch", "-h"], "watch"),
+        (&["authorize", "--help"][..], "authorize"),
+        (&["help", "permit"][..], "permit"),
+        (&["watch", "-h"][..], "watch"),
     ] {
         let guarded = format!(
             "\n  assent {command} --lineage job-1 --action run --subject-file job.py \\\n    --trust node-keys.pem -- \
