@@ -146,9 +146,13 @@ pub(crate) async fn settle(
                 accepted.push((statement, submitted));
             }
             Err(error) if error.is_settled() => {
+                let ended = match deliver::equivocation(&error) {
+                    Some(_) => "was recorded as an equivocation",
+                    None => "was refused",
+                };
                 let error = forgotten(deliver::refused(error), unsettled, id);
                 let detail = format!(
-                    "`{id}`, which an earlier run signed for this chain, was refused, and nothing else was signed: {}",
+                    "`{id}`, which an earlier run signed for this chain, {ended}, and nothing else was signed: {}",
                     error.detail
                 );
                 return Err(CliError { detail, ..error });

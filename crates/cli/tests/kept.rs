@@ -35,6 +35,8 @@ enum Do {
     Refuse,
     /// It refuses it, as it was judged in its history, for a reason that a later grant can lift.
     RefuseForNow,
+    /// It records it as an equivocation.
+    Record,
     /// It refuses it as a node of another registry.
     RefuseAsAnother,
     /// It refuses it, and says of no history that it was judged there.
@@ -113,6 +115,10 @@ fn serve(stream: &mut TcpStream, server: &Server) {
         Do::RefuseForNow => {
             let problem = Problem::new(Code::AuthorityUnknown, 403, "as told").in_history(Some(history));
             answer(stream, "403 Forbidden", &problem.to_vec());
+        }
+        Do::Record => {
+            let problem = Problem::new(Code::AuthorityInconsistent, 409, "as told").in_history(Some(history));
+            answer(stream, "409 Conflict", &problem.with_receipt(receipt).to_vec());
         }
         Do::RefuseAsAnother => {
             let problem = Problem::new(Code::WrongRegistry, 400, "as told").in_history(Some(history));
@@ -325,6 +331,59 @@ fn a_file_that_cannot_be_removed_does_not_hide_the_outcome() {
             let (outcome, note) = (said.find(says), said.find("could not remove"));
             assert!(outcome.is_some() && outcome < note, "{said}");
         }
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_receipt_that_a_full_disk_does_not_take_is_said_with_the_warning_not_to_sign_again() {
+    for in_an_outbox in [false, true] {
+        let (dir, server) = (tempfile::tempdir().unwrap(), Server::start(Do::Accept));
+        let dir = dir.path();
+        prepare(dir);
+        let mut command = Command::new("sh");
+        command.current_dir(dir).args(["-c", r#"exec "$0" "$@" > /dev/full"#]);
+        command.arg(env!("CARGO_BIN_EXE_assent"));
+        command.args(["statement", "new", "audit-lineage", "--origin", "registry.example/eu-1"]);
+        command.args(["--domain", "prod.eu", "--lineage", "job-1", "--claim", "event=started"]);
+        command.args(["--subject-file", "subject", "--key", "k.pem", "--submit"]);
+        command.args(["--endpoint", &server.endpoint]);
+        if in_an_outbox {
+            command.args(["--outbox", "outbox"]);
+        }
+        let output = command.output().unwrap();
+        let id = Envelope::parse(&server.sent()[0]).unwrap().id();
+        let said = said(&output);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("error: io_failed: stdout could not be written"), "{said}");
+        assert!(said.contains(&format!("it is done: accepted `{id}`")), "{said}");
+        assert!(said.contains("remedy: do not run the command again"), "{said}");
+        assert!(!said.contains("run it again"), "{said}");
+    }
+}
+
+#[test]
+fn a_statement_that_was_recorded_as_an_equivocation_is_not_said_to_be_merely_refused() {
+    for (first, in_an_outbox) in [(Do::Record, false), (Do::Record, true), (Do::Lose, false)] {
+        let (dir, server) = (tempfile::tempdir().unwrap(), Server::start(first));
+        let dir = dir.path();
+        prepare(dir);
+        let outbox: &[&str] = if in_an_outbox { &["--outbox", "outbox"] } else { &[] };
+        let options = [&["--submit", "--endpoint", &server.endpoint][..], outbox].concat();
+        let mut output = statement(dir, "started", &options);
+        if first == Do::Lose {
+            assert_eq!(output.status.code(), Some(11), "{}", said(&output));
+            server.will(Do::Record);
+            output = statement(dir, "started", &options);
+        }
+        let id = Envelope::parse(&server.sent()[0]).unwrap().id();
+        let said = said(&output);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("error: authority_inconsistent: "), "{said}");
+        assert!(said.contains(&format!("is recorded as an equivocation, `{id}` in revision 8")), "{said}");
+        assert!(said.contains("`assent reconcile --canonical ID --rejected ID`"), "{said}");
+        assert!(!said.contains("was refused") && !said.contains("were refused"), "{said}");
+        assert!(kept(dir).is_empty(), "{said}");
     }
 }
 
