@@ -94,8 +94,8 @@ struct New {
     /// Submit the statement and print the receipt
     #[arg(long)]
     submit: bool,
-    /// With --submit: keep the signed bytes in this directory before they are sent; by default, a statement that takes
-    /// a slot is kept beside the keys
+    /// With --submit: keep the signed bytes in this directory before they are sent; a statement that takes a slot is
+    /// kept beside the keys too, even without this option
     #[arg(long, value_name = "DIR", requires = "submit")]
     outbox: Option<PathBuf>,
     #[command(flatten)]
