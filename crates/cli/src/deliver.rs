@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use assent_api::ReceiptBody;
-use assent_client::{Client, ClientError, FlushStopped, Outbox, SubmitError, Submitted};
+use assent_client::{Client, ClientError, FlushReport, FlushStopped, Outbox, SubmitError, Submitted};
 use assent_proof::{Code, EvidenceId, History};
 
 use crate::exit::CliError;
@@ -62,36 +62,38 @@ pub(crate) async fn through_outbox(
     for envelope in envelopes {
         outbox.put(envelope)?;
     }
-    flush(client, &mut outbox, dir, output).await
+    reported(outbox.flush(client).await, dir, output)
 }
 
-/// Sends what is pending in an outbox, and prints the receipts.
+/// Prints what became of the envelopes of an outbox. Whatever ended the flush, what it settled before is reported
+/// first.
 ///
 /// # Errors
 /// The cause, if an envelope stays pending. `refused` if an envelope was refused; the refusal itself is printed
 /// before.
-pub(crate) async fn flush(
-    client: &Client,
-    outbox: &mut Outbox,
-    dir: &Path,
-    output: Output,
-) -> Result<(), CliError> {
-    // Whatever ended the flush, what it settled before is reported first.
-    let report = outbox.flush(client).await;
+pub(crate) fn reported(report: FlushReport, dir: &Path, output: Output) -> Result<(), CliError> {
+    let mut unprinted = None;
     for (_, submitted) in &report.accepted {
-        receipt(submitted, output)?;
+        if let Err(error) = receipt(submitted, output) {
+            // The caller prints the last one.
+            if let Some(earlier) = unprinted.replace(error) {
+                output.error(&earlier);
+            }
+        }
     }
     for (id, problem) in &report.refused {
         let error = refused(SubmitError::Refused(Box::new(problem.clone())));
         output.error(&CliError { detail: format!("`{id}`: {}", error.detail), ..error });
     }
     if let Some(stopped) = report.stopped {
+        unprinted.iter().for_each(|error| output.error(error));
         return Err(why_stopped(stopped, dir));
     }
     if report.refused.is_empty() {
-        return Ok(());
+        return unprinted.map_or(Ok(()), Err);
     }
-    let detail = format!("`{}` envelopes were refused", report.refused.len());
+    unprinted.iter().for_each(|error| output.error(error));
+    let detail = format!("`{}` envelopes were not accepted", report.refused.len());
     Err(CliError::new(
         "refused",
         detail,
@@ -122,6 +124,9 @@ pub(crate) async fn accepted(client: &Client, envelope: &[u8]) -> Result<(), Cli
 }
 
 /// Prints a receipt.
+///
+/// # Errors
+/// `io_failed` if stdout cannot be written. The error says what was accepted.
 pub(crate) fn receipt(submitted: &Submitted, output: Output) -> Result<(), CliError> {
     let ReceiptBody { evidence_id, ledger_index, revision, history, .. } = &submitted.receipt;
     let accepted = match submitted {
@@ -129,15 +134,29 @@ pub(crate) fn receipt(submitted: &Submitted, output: Output) -> Result<(), CliEr
         Submitted { fresh: true, .. } => "accepted",
         _ => "accepted before:",
     };
-    output.result(&submitted.receipt, || {
+    let text = || {
         format!(
             "{accepted} {evidence_id}\nledger index {ledger_index}, revision {revision} of history {history}"
         )
-    })
+    };
+    let done = format!("{accepted} `{evidence_id}`, revision {revision} of history {history}");
+    let then = format!(
+        "a command that signs would make another statement; `assent envelope get {evidence_id}` prints this one"
+    );
+    output.done(&submitted.receipt, text, &done, &then)
 }
 
-/// The error of a submission. If another statement took the slot, the remedy names the next free slot.
+/// The receipt of an equivocation: the node did not accept the statement, and recorded it as a proof against its issuer.
+pub(crate) fn equivocation(error: &SubmitError) -> Option<&ReceiptBody> {
+    error.problem().and_then(|problem| problem.receipt.as_ref())
+}
+
+/// The error of a submission. If another statement took the slot, the remedy names the next free slot. If the statement
+/// was recorded as an equivocation, the error says so.
 pub(crate) fn refused(error: SubmitError) -> CliError {
+    if let Some(receipt) = equivocation(&error).copied() {
+        return recorded(error.into(), &receipt);
+    }
     let slot = match &error {
         SubmitError::Refused(problem) => match problem.code {
             Code::HeadMoved | Code::LineageFragmented => Some((problem.head, problem.next_sequence)),
@@ -150,6 +169,20 @@ pub(crate) fn refused(error: SubmitError) -> CliError {
         Some((head, next)) => CliError { remedy: slot_remedy(head, next), ..error },
         None => error,
     }
+}
+
+/// The error of a statement that was recorded as an equivocation.
+fn recorded(error: CliError, receipt: &ReceiptBody) -> CliError {
+    let ReceiptBody { evidence_id, revision, history, .. } = receipt;
+    let detail = format!(
+        "{}; the statement is recorded as an equivocation, `{evidence_id}` in revision {revision} of history {history}, and the \
+         lineage is quarantined",
+        error.detail
+    );
+    let remedy = "sign nothing more for that slot; have the domain's governance choose one of the two statements with `assent \
+                  reconcile --canonical ID --rejected ID` (`assent lineage show` has both ids): until then, every decision in the \
+                  lineage is a deny";
+    CliError { detail, remedy: remedy.to_owned(), ..error }
 }
 
 fn slot_remedy(head: Option<EvidenceId>, next: Option<u64>) -> String {

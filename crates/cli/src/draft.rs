@@ -3,8 +3,9 @@
 //! It never signs. The registry repeats every check that is made here.
 
 use assent_client::Client;
+use assent_proof::text::one_line;
 use assent_proof::{
-    Claims, DomainName, Envelope, EvidenceId, EvidenceKind, Json, LineageName, PublicKey, Rules,
+    Claims, Code, DomainName, Envelope, EvidenceId, EvidenceKind, Json, LineageName, PublicKey, Rules,
     STATEMENT_PAYLOAD_TYPE, Sha256, Statement,
 };
 
@@ -77,12 +78,53 @@ pub(crate) async fn next_slot(
     }
 }
 
-/// Gives a statement the next free slot of its chain, as the cluster knows it.
+/// Gives a statement the next free slot of its chain, as the cluster of its registry knows it.
+///
+/// # Errors
+/// `wrong_registry` if an endpoint is not a node of that registry: its answer would give a slot that is taken there.
 pub(crate) async fn take_next_slot(client: &Client, statement: &mut Statement) -> Result<(), CliError> {
-    let Statement { kind, domain, lineage, issuers, .. } = &*statement;
+    let Statement { kind, domain, lineage, issuers, registry, .. } = &*statement;
     let slot = next_slot(client, *kind, domain, lineage, issuers.first()).await?;
+    // An answer that a lineage does not exist names no registry, and any endpoint may have given it.
+    must_be_of(client, registry).await?;
     (statement.sequence, statement.parent) = (Some(slot.sequence), slot.parent);
     Ok(())
+}
+
+/// Checks that every endpoint that answers is a node of this registry, and that all are of one cluster.
+async fn must_be_of(client: &Client, registry: &str) -> Result<(), CliError> {
+    let mut cluster: Option<String> = None;
+    let mut unanswered = None;
+    for endpoint in &client.config().endpoints {
+        let status = match client.status_at(endpoint).await {
+            Ok(status) => status,
+            Err(error) => {
+                unanswered = Some(error);
+                continue;
+            }
+        };
+        if status.origin != registry {
+            let origin = one_line(&status.origin);
+            let detail =
+                format!("`{endpoint}` is a node of `{origin}`, and the statement is for `{registry}`");
+            return Err(wrong_registry(detail));
+        }
+        if cluster.as_ref().is_some_and(|cluster| *cluster != status.cluster_id) {
+            return Err(wrong_registry(format!("`{endpoint}` is a node of another cluster than the others")));
+        }
+        cluster = Some(status.cluster_id);
+    }
+    match (cluster, unanswered) {
+        (None, Some(error)) => Err(error.into()),
+        (Some(_), _) | (None, None) => Ok(()),
+    }
+}
+
+/// The error of an endpoint that must not be asked for the slots of a statement's chain.
+fn wrong_registry(detail: String) -> CliError {
+    let remedy =
+        "nothing was signed: give only endpoints of the registry that `--origin` names, and check `--origin`";
+    CliError::new(Code::WrongRegistry.as_str(), detail, remedy)
 }
 
 /// Refuses a statement that the registry would refuse for its form alone, before it is signed.

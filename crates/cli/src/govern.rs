@@ -23,8 +23,8 @@ pub(crate) struct GovernArgs {
     origin: OriginArg,
     #[command(flatten)]
     domain: DomainArg,
-    /// Keep the signed bytes in this directory before they are sent; by default, a statement that takes a slot is kept
-    /// beside the keys
+    /// Keep the signed bytes in this directory before they are sent; a statement that takes a slot is kept beside the
+    /// keys too, even without this option
     #[arg(long, value_name = "DIR")]
     outbox: Option<PathBuf>,
     /// Print the signed envelope instead of submitting it

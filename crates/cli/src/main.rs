@@ -17,6 +17,7 @@ mod exit;
 mod fake;
 mod files;
 mod govern;
+mod help;
 mod key_locks;
 mod keys;
 mod log;
@@ -32,7 +33,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use exit::{CliError, Exit};
 use output::Output;
@@ -45,7 +46,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const AFTER_HELP: &str = "\
 Example:
   assent status --endpoint http://127.0.0.1:7400
-  assent authorize --lineage job-1 --action run --subject-file job.py --trust node-keys.pem -- python3 job.py
+  assent authorize --lineage job-1 --action run --subject-file job.py \\
+    --trust node-keys.pem -- python3 job.py
 
 Exit code:
    0  done, or allowed
@@ -146,7 +148,7 @@ impl Command {
 }
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match parsed() {
         Ok(cli) => cli,
         Err(error) => {
             // Clap itself would end with 2. Help and version are not errors.
@@ -171,6 +173,13 @@ fn main() -> ExitCode {
     let exit = run(cli).unwrap_or_else(|error| ended_by(&error, output));
     log::finish();
     exit.into()
+}
+
+/// Reads the command line, as `Cli::try_parse` does, with examples in the help that clap does not break.
+fn parsed() -> Result<Cli, clap::Error> {
+    let mut command = help::with_whole_examples(Cli::command());
+    let mut matches = command.try_get_matches_from_mut(std::env::args_os())?;
+    Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
 }
 
 /// Prints the error that ends the program, and returns its exit code.

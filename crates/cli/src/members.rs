@@ -14,6 +14,9 @@ use crate::table::{Column, heads, row};
 /// The time between two looks at a learner while it catches up.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
+/// How to go on if the members after a change of them could not be printed.
+pub(crate) const SHOWN_BY_LIST: &str = "`assent member list` shows the members";
+
 /// The table of the members.
 const COLUMNS: [Column; 9] = [
     Column::right("node", 4),

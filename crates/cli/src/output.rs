@@ -56,6 +56,21 @@ impl Output {
         self.try_result(value, for_people).map(|_| ())
     }
 
+    /// Prints the result of something that the command has done and that must not be done twice. `done` says what was
+    /// done, and `then` how to go on without the result.
+    ///
+    /// # Errors
+    /// `io_failed` if stdout cannot be written. The error says that it is done nevertheless.
+    pub(crate) fn done<T: Serialize + ?Sized>(
+        self,
+        value: &T,
+        for_people: impl FnOnce() -> String,
+        done: &str,
+        then: &str,
+    ) -> Result<(), CliError> {
+        self.result(value, for_people).map_err(|unprinted| done_unprinted(unprinted, done, then))
+    }
+
     /// Prints one result of many, like [`result`](Self::result). Returns whether stdout still has a reader.
     pub(crate) fn try_result<T: Serialize + ?Sized>(
         self,
@@ -203,6 +218,12 @@ fn taken(somebody_reads: bool) -> Result<(), CliError> {
 /// The error of a result that could not be written to stdout.
 fn unwritten(error: &io::Error) -> CliError {
     CliError::new("io_failed", format!("stdout could not be written: {error}"), NEEDS_A_READER)
+}
+
+/// The error of a result that could not be printed, of something that is done.
+fn done_unprinted(unprinted: CliError, done: &str, then: &str) -> CliError {
+    let detail = format!("{}; but it is done: {done}", unprinted.detail);
+    CliError { detail, remedy: format!("do not run the command again: {then}"), ..unprinted }
 }
 
 fn say(line: &str) {

@@ -1,14 +1,16 @@
 //! Sends a statement that was signed for a slot of a chain, so that no later run signs another statement for that
 //! slot.
 //!
-//! Until a node has given a definite answer, the signed bytes are on disk: in an outbox if the caller names one, and
-//! otherwise beside the keys ([`Unsettled`]). A command that signs for the same chain sends these bytes before it
-//! looks for a free slot. If it looked first, it would find the slot that these bytes take.
+//! Until the statement is settled, the signed bytes are on disk beside the keys ([`Unsettled`]), and in an outbox too if
+//! the caller names one. A command that signs for the same chain sends these bytes before it looks for a free slot. If
+//! it looked first, it would find the slot that these bytes take. Beside the keys they are found by every command that
+//! signs with one of them, with whatever outbox. If all keys come from stdin, only the outbox has the bytes.
 
 use std::path::{Path, PathBuf};
 
+use assent_api::Problem;
 use assent_client::{Client, Outbox, SubmitError, Submitted};
-use assent_proof::{Envelope, Statement};
+use assent_proof::{Code, Envelope, EvidenceId, Statement};
 
 use crate::deliver;
 use crate::exit::CliError;
@@ -16,42 +18,40 @@ use crate::key_locks::KeyLocks;
 use crate::output::Output;
 use crate::unsettled::{Chain, Kept, Unsettled};
 
-/// The place where signed bytes are kept.
-enum Place {
-    Outbox { outbox: Outbox, dir: PathBuf },
-    BesideKeys(Unsettled),
-}
-
 /// How the statements of one command are kept and sent.
 pub(crate) struct Delivery {
     client: Client,
-    place: Place,
+    /// Beside the keys.
+    unsettled: Unsettled,
+    /// The outbox that the caller names, with its directory.
+    outbox: Option<(Outbox, PathBuf)>,
     output: Output,
     /// No other command signs with these keys meanwhile.
     _locks: KeyLocks,
 }
 
 impl Delivery {
-    /// Keeps statements in the outbox in this directory. Without a directory, keeps them beside these keys. The outbox
-    /// and the keys are locked until this is dropped.
+    /// Keeps statements beside these keys, and in the outbox in this directory if there is one. The outbox and the keys
+    /// are locked until this is dropped.
     pub(crate) async fn open(
         client: &Client,
         outbox: Option<&Path>,
         keys: &[PathBuf],
         output: Output,
     ) -> Result<Self, CliError> {
-        let place = match outbox {
-            Some(dir) => Place::Outbox { outbox: Outbox::open(dir)?, dir: dir.to_owned() },
-            None => Place::BesideKeys(Unsettled::beside(keys)),
+        let outbox = match outbox {
+            Some(dir) => Some((Outbox::open(dir)?, dir.to_owned())),
+            None => None,
         };
         let paths: Vec<&Path> = keys.iter().map(PathBuf::as_path).collect();
         let locks = KeyLocks::take(&paths, output).await?;
-        Ok(Delivery { client: client.clone(), place, output, _locks: locks })
+        let unsettled = Unsettled::beside(keys);
+        Ok(Delivery { client: client.clone(), unsettled, outbox, output, _locks: locks })
     }
 
-    /// Sends the statements that earlier runs have signed for this chain and whose outcome is unknown. With an outbox,
-    /// it sends everything that is pending there. Returns whether one of these statements is the one that the caller
-    /// wants now. If so, that statement is accepted and its receipt is printed, and the caller must sign nothing.
+    /// Sends everything that is pending in the outbox, and the statements that earlier runs have signed for this chain
+    /// and that are not settled. Returns whether one of these statements is the one that the caller wants now. If so,
+    /// that statement is accepted and its receipt is printed, and the caller must sign nothing.
     ///
     /// # Errors
     /// The cause, if one of these statements is not accepted. The caller must then sign nothing else.
@@ -60,44 +60,70 @@ impl Delivery {
         chain: &Chain,
         is_wanted: impl Fn(&Statement) -> bool,
     ) -> Result<bool, CliError> {
-        match &mut self.place {
-            Place::Outbox { outbox, dir } => {
-                let pending = outbox.pending_envelopes()?;
-                if pending.is_empty() {
-                    return Ok(false);
-                }
-                deliver::flush(&self.client, outbox, dir, self.output).await?;
+        let mut found = false;
+        if let Some((outbox, dir)) = &mut self.outbox {
+            let pending = outbox.pending_envelopes()?;
+            if !pending.is_empty() {
+                flush(&self.client, outbox, dir, &self.unsettled, self.output).await?;
                 let mut statements = pending.iter().filter_map(|envelope| statement_in(envelope));
-                Ok(statements.any(|statement| Chain::of(&statement) == *chain && is_wanted(&statement)))
-            }
-            Place::BesideKeys(unsettled) => {
-                let mut found = false;
-                for (statement, submitted) in settle(&self.client, unsettled, chain).await? {
-                    if is_wanted(&statement) {
-                        found = true;
-                        deliver::receipt(&submitted, self.output)?;
-                    } else {
-                        say_settled(&submitted, self.output);
-                    }
-                }
-                Ok(found)
+                found = statements.any(|statement| Chain::of(&statement) == *chain && is_wanted(&statement));
             }
         }
+        for (statement, submitted) in settle(&self.client, &self.unsettled, chain, self.output).await? {
+            if is_wanted(&statement) {
+                found = true;
+                deliver::receipt(&submitted, self.output)?;
+            } else {
+                say_settled(&submitted, self.output);
+            }
+        }
+        Ok(found)
     }
 
     /// Keeps a signed statement, sends it and prints its receipt.
     pub(crate) async fn send(&mut self, envelope: &[u8]) -> Result<(), CliError> {
-        match &mut self.place {
-            Place::Outbox { outbox, dir } => {
-                outbox.put(envelope)?;
-                deliver::flush(&self.client, outbox, dir, self.output).await
-            }
-            Place::BesideKeys(unsettled) => {
-                let submitted = send(&self.client, unsettled, envelope, self.output).await?;
-                deliver::receipt(&submitted, self.output)
-            }
+        let Some((outbox, dir)) = &mut self.outbox else {
+            let submitted = send(&self.client, &self.unsettled, envelope, self.output).await?;
+            return deliver::receipt(&submitted, self.output);
+        };
+        // Where no file can be made, a command without an outbox cannot keep a statement either, so it sends none.
+        let places = self.unsettled.where_writable();
+        let kept = if places.is_nowhere() { None } else { Some(places.keep(envelope)?) };
+        if let Err(error) = outbox.put(envelope) {
+            // It is not sent.
+            let error = CliError::from(error);
+            return Err(match kept {
+                Some(kept) => forgotten(error, &places, kept.id),
+                None => error,
+            });
+        }
+        flush(&self.client, outbox, dir, &self.unsettled, self.output).await
+    }
+}
+
+/// Sends what is pending in an outbox and prints the receipts. What is settled is removed beside the keys.
+async fn flush(
+    client: &Client,
+    outbox: &mut Outbox,
+    dir: &Path,
+    unsettled: &Unsettled,
+    output: Output,
+) -> Result<(), CliError> {
+    let report = outbox.flush(client).await;
+    for (id, _) in &report.accepted {
+        forget_accepted(unsettled, *id, output);
+    }
+    for (id, problem) in &report.refused {
+        if !SubmitError::Refused(Box::new(problem.clone())).is_settled() {
+            output.say(&format!(
+                "note: `{id}` is refused and may be accepted later; a file beside the key that keeps it stays, and the next command that \
+                 signs for its chain sends it first"
+            ));
+        } else if let Err(error) = unsettled.settle(*id) {
+            output.say(&format!("note: `{id}` is refused; {}; remove that file", error.detail));
         }
     }
+    deliver::reported(report, dir, output)
 }
 
 /// Sends the statements that are kept beside these keys for this chain, in order, and returns those that were
@@ -110,19 +136,23 @@ pub(crate) async fn settle(
     client: &Client,
     unsettled: &Unsettled,
     chain: &Chain,
+    output: Output,
 ) -> Result<Vec<(Statement, Submitted)>, CliError> {
     let mut accepted = Vec::new();
     for Kept { id, path, bytes, statement } in unsettled.of_chain(chain)? {
         match client.submit(bytes).await {
             Ok(submitted) => {
-                unsettled.settle(id)?;
+                forget_accepted(unsettled, id, output);
                 accepted.push((statement, submitted));
             }
             Err(error) if error.is_settled() => {
-                unsettled.settle(id)?;
-                let error = deliver::refused(error);
+                let ended = match deliver::equivocation(&error) {
+                    Some(_) => "was recorded as an equivocation",
+                    None => "was refused",
+                };
+                let error = forgotten(deliver::refused(error), unsettled, id);
                 let detail = format!(
-                    "`{id}`, which an earlier run signed for this chain, was refused, and nothing else was signed: {}",
+                    "`{id}`, which an earlier run signed for this chain, {ended}, and nothing else was signed: {}",
                     error.detail
                 );
                 return Err(CliError { detail, ..error });
@@ -147,22 +177,34 @@ pub(crate) async fn send(
     let Kept { id, path, bytes, .. } = unsettled.keep(envelope)?;
     match client.submit(bytes).await {
         Ok(submitted) => {
-            // The statement is accepted. If it is sent again, the answer is its first receipt.
-            if let Err(error) = unsettled.settle(id) {
-                output.say(&format!(
-                    "note: {}; remove that file, since the statement is accepted",
-                    error.detail
-                ));
-            }
+            forget_accepted(unsettled, id, output);
             Ok(submitted)
         }
-        // An earlier attempt of this call may have reached a node of the registry. Only the refusal of such a node is final.
+        // An earlier attempt of this call may have reached a node of the registry. Only a refusal of such a
+        // node that nothing can lift is final.
         Err(error @ (SubmitError::Refused(_) | SubmitError::Unknown(_))) if !error.is_settled() => {
             Err(kept(error, &path))
         }
+        Err(error) => Err(forgotten(deliver::refused(error), unsettled, id)),
+    }
+}
+
+/// Removes the files of an accepted statement. A file that stays does no harm: if its statement is sent again, the
+/// answer is the first receipt.
+fn forget_accepted(unsettled: &Unsettled, id: EvidenceId, output: Output) {
+    if let Err(error) = unsettled.settle(id) {
+        output.say(&format!("note: `{id}` is accepted; {}; remove that file", error.detail));
+    }
+}
+
+/// Removes the files of a statement that will not be accepted, and returns the error of that outcome. If a file cannot
+/// be removed, the error says so after the outcome.
+fn forgotten(outcome: CliError, unsettled: &Unsettled, id: EvidenceId) -> CliError {
+    match unsettled.settle(id) {
+        Ok(()) => outcome,
         Err(error) => {
-            unsettled.settle(id)?;
-            Err(deliver::refused(error))
+            let detail = format!("{}; note: {}; remove that file", outcome.detail, error.detail);
+            CliError { detail, ..outcome }
         }
     }
 }
@@ -195,12 +237,22 @@ fn statement_in(envelope: &[u8]) -> Option<Statement> {
     Statement::parse(&Envelope::parse(envelope).ok()?.payload).ok()
 }
 
+/// Whether a service that is not a node of the statement's registry may have refused the statement in this way.
+fn may_be_anothers(problem: &Problem) -> bool {
+    let by_gateways = [Code::Malformed, Code::TooLarge, Code::EncodingUnsupported, Code::TargetUnknown];
+    problem.code == Code::WrongRegistry || problem.history.is_none() && by_gateways.contains(&problem.code)
+}
+
 /// The error of a statement that stays kept.
 fn kept(error: SubmitError, path: &Path) -> CliError {
     let remedy = match &error {
-        SubmitError::Refused(_) => {
+        SubmitError::Refused(problem) if may_be_anothers(problem) => {
             "a service other than a node of the statement's registry may have refused it: check the endpoint and the statement, and run \
              the same command again; remove that file only if no node of that registry can have accepted the statement"
+        }
+        SubmitError::Refused(_) => {
+            "these bytes may be accepted later: remove the cause and run the same command again, which sends exactly these bytes; to sign \
+             another statement instead, remove that file, but only if no copy of it is anywhere else, since both would be an equivocation"
         }
         SubmitError::NotTaken(_) | SubmitError::Unknown(_) => {
             "run the same command again: it sends exactly these bytes, and signs nothing else for their slot before they have a \

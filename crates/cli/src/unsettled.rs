@@ -107,6 +107,17 @@ impl Unsettled {
         Ok(())
     }
 
+    /// The places where a file can be made. If this user may not write to a folder, no command keeps a statement there.
+    pub(crate) fn where_writable(&self) -> Self {
+        let keys = self.keys.iter().filter(|key| !is_read_only(folder_of(key)));
+        Unsettled { keys: keys.cloned().collect() }
+    }
+
+    /// Whether there is no place.
+    pub(crate) fn is_nowhere(&self) -> bool {
+        self.keys.is_empty()
+    }
+
     fn first(&self) -> Result<&PathBuf, CliError> {
         self.keys.first().ok_or_else(|| {
             let detail = "a statement for a slot must be kept until its outcome is known, and there is no place for it beside a key from stdin";
@@ -118,13 +129,17 @@ impl Unsettled {
     /// The statements that are kept for this chain, in the order of their slots.
     ///
     /// # Errors
-    /// `io_failed`; the refusal of a file that is not a statement.
+    /// `io_failed`; `kept_file_spoilt` for a file that has not the statement that its name says. Its chain is then not
+    /// known, so nothing may be signed with the key.
     pub(crate) fn of_chain(&self, chain: &Chain) -> Result<Vec<Kept>, CliError> {
         let mut found = BTreeMap::new();
         for key in &self.keys {
             for path in files_of(key)? {
                 let bytes = files::read(&path)?;
-                let (id, statement) = read(&bytes).map_err(|error| error.in_file(&path))?;
+                let (id, statement) = read(&bytes).map_err(|error| spoilt(&path, &error.detail))?;
+                if path.file_name() != file_of(key, &id).file_name() {
+                    return Err(spoilt(&path, &format!("it has the statement `{id}`")));
+                }
                 if Chain::of(&statement) == *chain {
                     found.entry(id).or_insert(Kept { id, path, bytes, statement });
                 }
@@ -156,15 +171,17 @@ impl Unsettled {
     /// # Errors
     /// `io_failed`: a later run finds the statement and sends it again.
     pub(crate) fn settle(&self, id: EvidenceId) -> Result<(), CliError> {
+        let mut removed = Ok(());
         for key in &self.keys {
             let path = file_of(key, &id);
-            match fs::remove_file(&path) {
-                Ok(()) => sync(folder_of(key)).map_err(|error| CliError::file("remove", &path, &error))?,
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(error) => return Err(CliError::file("remove", &path, &error)),
-            }
+            let this = match fs::remove_file(&path) {
+                Ok(()) => sync(folder_of(key)),
+                Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+                Err(error) => Err(error),
+            };
+            removed = removed.and(this.map_err(|error| CliError::file("remove", &path, &error)));
         }
-        Ok(())
+        removed
     }
 }
 
@@ -186,6 +203,13 @@ fn folder_of(key: &Path) -> &Path {
     key.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
+/// Whether this user may not make a file in a folder, such as one of secrets that is mounted read-only.
+fn is_read_only(folder: &Path) -> bool {
+    let tried = tempfile::Builder::new().prefix(".assent-").suffix(".tmp").tempfile_in(folder);
+    let refused = [ErrorKind::PermissionDenied, ErrorKind::ReadOnlyFilesystem];
+    tried.is_err_and(|error| refused.contains(&error.kind()))
+}
+
 /// The files of all statements that are kept beside a key.
 fn files_of(key: &Path) -> Result<Vec<PathBuf>, CliError> {
     let folder = folder_of(key);
@@ -197,7 +221,8 @@ fn files_of(key: &Path) -> Result<Vec<PathBuf>, CliError> {
     let mut files = Vec::new();
     for entry in entries {
         let path = entry.map_err(|error| CliError::file("list", folder, &error))?.path();
-        if is_of(key, &path) {
+        // No command keeps a statement in anything but a regular file, and opening a pipe could wait for ever.
+        if is_of(key, &path) && path.is_file() {
             files.push(path);
         }
     }
@@ -208,6 +233,14 @@ fn files_of(key: &Path) -> Result<Vec<PathBuf>, CliError> {
 /// may have been kept before.
 fn has_nothing(error: &io::Error) -> bool {
     error.kind() == ErrorKind::NotFound
+}
+
+/// The error of a file that has not the statement that its name says.
+fn spoilt(path: &Path, why: &str) -> CliError {
+    let detail = format!("`{}` has not the signed statement that its name says: {why}", path.display());
+    let remedy = "nothing was signed: put back the file from a copy, such as the one beside another key that signed; remove it only if \
+                  its statement has a definite outcome or was never sent";
+    CliError::new("kept_file_spoilt", detail, remedy)
 }
 
 /// The error of bytes that could not be kept.
@@ -283,6 +316,40 @@ mod tests {
     }
 
     #[test]
+    fn a_spoilt_file_is_named_and_the_error_says_what_to_do() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = dir.path().join("k.pem");
+        let unsettled = Unsettled::beside([&key]);
+        let kept = unsettled.keep(&signed("job-1", 0)).unwrap();
+        for spoilt in [Vec::new(), b"{".to_vec(), signed("job-2", 0)] {
+            fs::write(&kept.path, spoilt).unwrap();
+            let error = unsettled.must_be_none_of(&Chain::of(&kept.statement)).unwrap_err();
+            assert_eq!(error.code, "kept_file_spoilt");
+            assert!(error.detail.contains(&kept.path.display().to_string()), "{error}");
+            assert!(error.remedy.contains("from a copy") && !error.remedy.contains("field"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_not_opened_and_does_not_hide_another_file_from_its_removal() {
+        let dir = tempfile::tempdir().unwrap();
+        let keys = ["a.pem", "b.pem"].map(|name| dir.path().join(name));
+        let unsettled = Unsettled::beside(&keys);
+        let kept = unsettled.keep(&signed("job-1", 0)).unwrap();
+        let [first, second] = keys.each_ref().map(|key| file_of(key, &kept.id));
+        fs::remove_file(&first).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(&first).status().unwrap();
+        assert!(made.success());
+        let found = unsettled.of_chain(&Chain::of(&kept.statement)).unwrap();
+        assert_eq!(found.iter().map(|kept| &kept.path).collect::<Vec<_>>(), [&second]);
+        // A folder cannot be removed as a file is.
+        fs::remove_file(&first).unwrap();
+        fs::create_dir(&first).unwrap();
+        assert_eq!(unsettled.settle(kept.id).unwrap_err().code, "io_failed");
+        assert!(!second.exists());
+    }
+
+    #[test]
     fn a_folder_that_cannot_be_listed_may_have_something_in_it() {
         assert!(has_nothing(&ErrorKind::NotFound.into()));
         assert!(!has_nothing(&ErrorKind::PermissionDenied.into()));
@@ -312,5 +379,8 @@ mod tests {
         let stdin = PathBuf::from("-");
         let error = Unsettled::beside([&stdin]).keep(&signed("job-1", 0)).unwrap_err();
         assert_eq!((error.code.as_str(), error.exit), ("usage", Exit::Usage));
+        assert!(Unsettled::beside([&stdin]).where_writable().is_nowhere());
+        let dir = tempfile::tempdir().unwrap();
+        assert!(!Unsettled::beside([&stdin, &dir.path().join("k.pem")]).where_writable().is_nowhere());
     }
 }

@@ -200,11 +200,15 @@ fn replace(cluster: &Told, new: &Told) -> Output {
 }
 
 fn replace_with(cluster: &Told, new: &Told, options: &[&str]) -> Output {
+    replace_node("2", cluster, new, options)
+}
+
+fn replace_node(old: &str, cluster: &Told, new: &Told, options: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_assent"));
     for variable in ["ASSENT_ENDPOINTS", "ASSENT_ORIGIN", "ASSENT_DOMAIN", "ASSENT_NODE_KEYS"] {
         command.env_remove(variable);
     }
-    command.args(["member", "replace", "2", "--node", &new.endpoint, "--endpoint", &cluster.endpoint]);
+    command.args(["member", "replace", old, "--node", &new.endpoint, "--endpoint", &cluster.endpoint]);
     command.args(options);
     command.output().unwrap()
 }
@@ -238,6 +242,18 @@ fn a_key_of_its_own_is_revoked_before_anything_else_is_done() {
     assert!(!output.status.success());
     assert!(said(&output).contains("signature_pending"), "{}", said(&output));
     assert!(said(&output).contains("revoke the old node's key"), "{}", said(&output));
+    assert!(cluster.asked().iter().all(|ask| ask.starts_with("GET ")), "{:?}", cluster.asked());
+}
+
+#[test]
+fn no_node_is_added_in_place_of_one_that_never_was_a_member() {
+    // The new node's key is granted, so nothing but the id stands in the way.
+    let own = [1, 2, 3];
+    let (cluster, new) = (Told::start(1, own), Told::start(NEW, own));
+    let output = replace_node("99", &cluster, &new, &[]);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert!(said(&output).contains("member_unknown"), "{}", said(&output));
+    assert!(said(&output).contains("the members are 1, 2, 3"), "{}", said(&output));
     assert!(cluster.asked().iter().all(|ask| ask.starts_with("GET ")), "{:?}", cluster.asked());
 }
 

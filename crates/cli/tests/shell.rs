@@ -348,6 +348,28 @@ fn help_and_results_that_a_full_disk_does_not_take_are_an_error() {
 }
 
 #[test]
+fn an_example_that_is_copied_from_the_help_runs_no_job_without_a_decision() {
+    let dir = tempfile::tempdir().unwrap();
+    for (args, command) in [
+        (&["--help"][..], "authorize"),
+        (&["authorize", "--help"][..], "authorize"),
+        (&["help", "permit"][..], "permit"),
+        (&["watch", "-h"][..], "watch"),
+    ] {
+        let guarded = format!(
+            "\n  assent {command} --lineage job-1 --action run --subject-file job.py \\\n    --trust node-keys.pem -- \
+             python3 job.py\n"
+        );
+        for columns in ["60", "80", "100"] {
+            let output = assent(dir.path(), args).env("COLUMNS", columns).output().unwrap();
+            let help = text(&output.stdout);
+            assert!(help.contains(&guarded), "{args:?}, {columns} columns:\n{help}");
+            assert_eq!(help.matches("python3 job.py").count(), 1, "{args:?}:\n{help}");
+        }
+    }
+}
+
+#[test]
 fn every_call_ends_within_its_timeout_at_an_endpoint_that_never_answers() {
     let dir = tempfile::tempdir().unwrap();
     // The system accepts for it.

@@ -82,12 +82,24 @@ pub(crate) fn authority(endpoint: &str) -> Result<Authority, ClientError> {
     if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
         return Err(wrong("has a path"));
     }
-    match uri.authority() {
-        Some(authority) if authority.port_u16().is_some() && !authority.as_str().contains('@') => {
-            Ok(authority.clone())
-        }
-        _ => Err(wrong("has no port, or a user name")),
+    let authority = uri.authority().ok_or_else(|| wrong("has no host"))?;
+    if authority.as_str().contains('@') {
+        return Err(wrong("has a user name"));
     }
+    match (authority.port_u16(), written_port(authority.as_str())) {
+        (Some(0), _) => Err(wrong("has port `0`, and a port is a number from 1 to 65535")),
+        (Some(_), _) => Ok(authority.clone()),
+        (None, Some(port)) => {
+            Err(wrong(&format!("has port `{port}`, and a port is a number from 1 to 65535")))
+        }
+        (None, None) => Err(wrong("has no port")),
+    }
+}
+
+/// What stands where an authority has its port, if something does. An IPv6 address has colons of its own, in brackets.
+fn written_port(authority: &str) -> Option<&str> {
+    let behind_the_host = authority.rsplit_once(']').map_or(authority, |(_, rest)| rest);
+    behind_the_host.split_once(':').map(|(_, port)| port).filter(|port| !port.is_empty())
 }
 
 #[cfg(test)]
@@ -110,6 +122,21 @@ mod tests {
             "ftp://a:1",
         ] {
             assert_eq!(authority(bad).unwrap_err().code(), "config_invalid", "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_with_a_number_that_is_no_port_is_told_so() {
+        for (bad, says) in [
+            ("http://127.0.0.1:99999", "has port `99999`, and a port is a number from 1 to 65535"),
+            ("http://[::1]:65536", "has port `65536`"),
+            ("http://127.0.0.1:0", "has port `0`"),
+            ("http://127.0.0.1", "has no port;"),
+            ("http://[::1]", "has no port;"),
+            ("http://u@a:1", "has a user name;"),
+        ] {
+            let said = authority(bad).unwrap_err().to_string();
+            assert!(said.contains(says), "{bad}: {said}");
         }
     }
 

@@ -87,25 +87,84 @@ impl SubmitError {
         matches!(self, SubmitError::Refused(_))
     }
 
-    /// Whether a node of the statement's registry refused it, so that no node of that registry accepts these bytes now.
+    /// Whether these bytes are settled: a node of the statement's registry refused them, and neither time nor another
+    /// statement can lift that refusal. If it can be lifted, the bytes may be accepted later. If another statement were
+    /// then signed for the slot, the two would be an equivocation. So the caller must keep the bytes.
     ///
-    /// A refusal without a history is such a node's too, unless a service that is not a node of that registry also gives
-    /// its code: a node of another registry (`wrong_registry`), or a gateway (`malformed`, `too_large`,
-    /// `encoding_unsupported`, `target_unknown`).
+    /// A service that is not a node of that registry also gives some codes: a node of another registry gives
+    /// `wrong_registry`, and a gateway gives `malformed` or `too_large` without a history. They settle nothing.
     pub fn is_settled(&self) -> bool {
-        let by_others = |code: Code| {
-            matches!(
-                code,
-                Code::WrongRegistry
-                    | Code::Malformed
-                    | Code::TooLarge
-                    | Code::EncodingUnsupported
-                    | Code::TargetUnknown
-            )
-        };
-        match self {
-            SubmitError::Refused(problem) => self.judged_in().is_some() || !by_others(problem.code),
-            SubmitError::NotTaken(_) | SubmitError::Unknown(_) => false,
+        let SubmitError::Refused(problem) = self else { return false };
+        match problem.code {
+            // The bytes themselves are at fault.
+            Code::SignatureInvalid
+            | Code::UnsignedEvidence
+            | Code::ClaimsInvalid
+            // Another statement has the slot, or this one is recorded as an equivocation.
+            // No key loses its role or its domain.
+            | Code::HeadMoved
+            | Code::AuthorityInconsistent
+            // A revoked key stays revoked, a closed lineage stays closed, and a lineage keeps its subjects.
+            | Code::AuthorityRevoked
+            | Code::LineageClosed
+            | Code::SubjectMismatch => true,
+            // The bytes are at fault if a node of the registry has judged them.
+            Code::Malformed | Code::TooLarge => self.judged_in().is_some(),
+            // Another registry says nothing of what the statement's registry takes.
+            Code::WrongRegistry
+            // The slots before this one may be filled, and a slot may get a second half that is this one's parent.
+            | Code::LineageFragmented
+            // `issuedAt` may be ahead of the registry's time.
+            | Code::TimesInvalid
+            // The missing statements, domains, grants and proofs may be submitted, and an isolation may be released.
+            | Code::EvidenceDetached
+            | Code::InheritanceUnverifiable
+            | Code::RegistryDiverged
+            | Code::TargetUnknown
+            | Code::AuthorityUnknown
+            | Code::AuthorityExpired
+            | Code::RoleNotPermitted
+            | Code::ThresholdNotMet
+            | Code::DomainUnknown
+            | Code::DomainIsolated
+            // They are about the call, or about the node at that time.
+            | Code::NoQuorum
+            | Code::EncodingUnsupported
+            | Code::ClockUncertain
+            | Code::DeadlineExceeded
+            | Code::Overloaded
+            | Code::CallerNotPermitted
+            | Code::InternalError
+            // No submission is refused with these.
+            | Code::RuntimeStale
+            | Code::EvidenceMissing
+            | Code::EvidenceMutated
+            | Code::PolicyMissing
+            | Code::LineageUnknown
+            | Code::LineageAmbiguous
+            | Code::LineageQuarantined
+            | Code::EvidenceExpired
+            | Code::EvidenceInvalidated
+            | Code::AttestationNotAffirming
+            | Code::MeasurementNotApproved
+            | Code::PolicyValidationFailed
+            | Code::ActionNotPermitted
+            | Code::AudienceMismatch
+            | Code::EnvironmentMismatch
+            | Code::RuntimeMismatch
+            | Code::PermitRequired
+            | Code::AuthorizationConsumed
+            | Code::NonceReused
+            | Code::HeadMismatch
+            | Code::RevisionNotReached
+            | Code::HistoryMismatch
+            | Code::CursorBeyondLedger
+            | Code::MemberUnknown
+            | Code::MemberExists
+            | Code::MemberBehind
+            | Code::QuorumAtRisk
+            | Code::MembershipBusy
+            | Code::MemberRemoved => false,
         }
     }
 
@@ -318,5 +377,37 @@ fn receipt(answer: &Answer, id: Option<EvidenceId>) -> Result<ReceiptBody, Unrea
             Err(not_the_api(answer, format!("a receipt for `{}` instead of `{id}`", receipt.evidence_id)))
         }
         _ => Ok(receipt),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_refusal_that_nothing_can_lift_settles_the_bytes() {
+        let refused = |code, history| {
+            SubmitError::Refused(Box::new(Problem::new(code, 409, "as told").in_history(history)))
+        };
+        let history = History::new([7; 32], 1);
+        let settled = |history| {
+            let codes = Code::ALL.iter().filter(move |code| refused(**code, history).is_settled());
+            codes.map(|code| code.as_str()).collect::<Vec<_>>()
+        };
+        let without = [
+            "unsigned_evidence",
+            "authority_inconsistent",
+            "signature_invalid",
+            "head_moved",
+            "claims_invalid",
+            "authority_revoked",
+            "lineage_closed",
+            "subject_mismatch",
+        ];
+        assert_eq!(settled(None), without);
+        let judged: Vec<&str> = settled(history).into_iter().filter(|code| !without.contains(code)).collect();
+        assert_eq!(judged, ["malformed", "too_large"]);
+        let unknown = ClientError::OutcomeUnknown { detail: String::new() };
+        assert!(!SubmitError::Unknown(unknown).is_settled());
     }
 }

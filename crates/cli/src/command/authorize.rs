@@ -21,9 +21,13 @@ use crate::output::Output;
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Example:
-  assent authorize --lineage job-1 --action run --subject-file job.py --trust node-keys.pem
-  assent authorize --lineage job-1 --action run --subject-file job.py --trust node-keys.pem -- python3 job.py
-  assent authorize --lineage job-1 --action run --subject-file job.py --trust node-keys.pem --min-revision 120 --history blake3:…/e1
+  assent authorize --lineage job-1 --action run --subject-file job.py \\
+    --trust node-keys.pem
+  assent authorize --lineage job-1 --action run --subject-file job.py \\
+    --trust node-keys.pem -- python3 job.py
+  assent authorize --lineage job-1 --action run --subject-file job.py \\
+    --trust node-keys.pem \\
+    --min-revision 120 --history blake3:…/e1
 
 With a command behind `--`, it runs only on allow, in this program's place: its exit code is the exit code. It is not begun
 once the allow is over; what runs on beyond that needs `watch`.")]

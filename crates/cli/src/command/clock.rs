@@ -12,8 +12,9 @@ use crate::output::Output;
 
 const EXAMPLE: &str = "\
 Example:
-  assent clock --endpoint http://127.0.0.1:7400,http://127.0.0.1:7401,http://127.0.0.1:7402
-  assent clock confirm --time 2037-07-01T12:00:00Z --endpoint http://127.0.0.1:7400";
+  assent clock --endpoint http://127.0.0.1:7400,http://127.0.0.1:7401
+  assent clock confirm --time 2037-07-01T12:00:00Z \\
+    --endpoint http://127.0.0.1:7400";
 
 /// Show how sure each node is of its clock: whether the node uses it, and if not, what is wrong. Fails if no node
 /// answers.

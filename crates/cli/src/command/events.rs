@@ -16,7 +16,8 @@ use crate::output::Output;
 #[command(after_help = "\
 Example:
   assent events --after blake3:…/e1:120
-  assent events --follow --kind revocation --kind containment --domain prod.eu --output json
+  assent events --follow --kind revocation --kind containment \\
+    --domain prod.eu --output json
 
 It ends with exit code 0 when nobody reads its stdout any more, with 1 when stdout cannot be written (with `--follow` also at once, if
 it is closed), and with 11 when no node has answered for `--timeout`, and says where to go on. A cursor names the history that it is

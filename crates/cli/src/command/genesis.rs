@@ -19,7 +19,8 @@ use crate::{draft, edge, files, keys};
 const EXAMPLE: &str = "\
 Example:
   assent genesis create --out genesis.json --origin registry.example/eu-1 \\
-    --root root-1.pem --root root-2.pem --root root-3.pem --threshold 2 --registry-key registry.pem \\
+    --root root-1.pem --root root-2.pem --root root-3.pem --threshold 2 \\
+    --registry-key registry.pem \\
     --node-key node-1.pem --node-key node-2.pem --node-key node-3.pem
 
 Every node of the cluster gets the same file; its digest is the cluster's id.";

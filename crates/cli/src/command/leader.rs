@@ -5,7 +5,7 @@ use clap::{Args as ClapArgs, Subcommand};
 
 use crate::connect::Endpoints;
 use crate::exit::{CliError, Exit};
-use crate::members::table;
+use crate::members::{SHOWN_BY_LIST, table};
 use crate::output::Output;
 
 const EXAMPLE: &str = "\
@@ -40,6 +40,6 @@ struct Transfer {
 pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     let LeaderCommand::Transfer(args) = args.command;
     let members = args.endpoints.client_for_changes()?.transfer_leader(args.to).await?;
-    output.result(&members, || table(&members))?;
+    output.done(&members, || table(&members), "the leader is changed as asked", SHOWN_BY_LIST)?;
     Ok(Exit::Ok)
 }

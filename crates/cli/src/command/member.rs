@@ -11,7 +11,7 @@ use clap::{Args as ClapArgs, Subcommand};
 use super::replace;
 use crate::connect::Endpoints;
 use crate::exit::{CliError, Exit};
-use crate::members::{introduce, promote, table};
+use crate::members::{SHOWN_BY_LIST, introduce, promote, table};
 use crate::output::Output;
 
 const EXAMPLE: &str = "\
@@ -21,7 +21,8 @@ Example:
   assent member promote 4
   assent member remove 2
   assent member update --id 2 --peer-addr 10.0.0.22:7500
-  assent member replace 2 --node http://10.0.0.14:7400 --root-key root.pem --node-key node-4.pem";
+  assent member replace 2 --node http://10.0.0.14:7400 \\
+    --root-key root.pem --node-key node-4.pem";
 
 /// List, add, promote, move, remove and replace members of the cluster.
 ///
@@ -88,7 +89,7 @@ struct One {
 /// `client_advertise`): when the node is started again, it reports the addresses of its configuration.
 #[derive(Debug, ClapArgs)]
 #[command(
-    after_help = "Example:\n  assent member update --id 2 --peer-addr 10.0.0.22:7500 --client-addr 10.0.0.22:7400"
+    after_help = "Example:\n  assent member update --id 2 --peer-addr 10.0.0.22:7500 \\\n    --client-addr 10.0.0.22:7400"
 )]
 struct Update {
     /// The member's node id
@@ -114,7 +115,11 @@ fn address(option: &str, text: &str) -> Result<MemberAddress, CliError> {
 
 pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     let members = match args.command {
-        MemberCommand::List(args) => args.endpoints.client()?.members().await?,
+        MemberCommand::List(args) => {
+            let members = args.endpoints.client()?.members().await?;
+            output.result(&members, || table(&members))?;
+            return Ok(Exit::Ok);
+        }
         MemberCommand::Add(args) => {
             let client = args.endpoints.client_for_changes()?;
             let new = introduce(&args.endpoints, &args.node).await?;
@@ -135,7 +140,7 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
         }
         MemberCommand::Replace(args) => return replace::run(args, output).await,
     };
-    output.result(&members, || table(&members))?;
+    output.done(&members, || table(&members), "the members are changed as asked", SHOWN_BY_LIST)?;
     Ok(Exit::Ok)
 }
 

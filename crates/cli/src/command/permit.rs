@@ -17,8 +17,10 @@ use crate::watch::Signals;
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Example:
-  assent permit --lineage job-1 --action run --subject-file job.py --trust node-keys.pem --nonce run-17
-  assent permit --lineage job-1 --action run --subject-file job.py --trust node-keys.pem -- python3 job.py
+  assent permit --lineage job-1 --action run --subject-file job.py \\
+    --trust node-keys.pem --nonce run-17
+  assent permit --lineage job-1 --action run --subject-file job.py \\
+    --trust node-keys.pem -- python3 job.py
 
 Asked again with the same request and nonce, it takes no further use. With a command behind `--`, it runs only on allow, in this
 program's place: its exit code is the exit code.")]

@@ -12,7 +12,8 @@ use crate::output::Output;
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Example:
-  assent reconcile --canonical blake3:… --rejected blake3:… --domain prod.eu --key governance.pem")]
+  assent reconcile --canonical blake3:… --rejected blake3:… \\
+    --domain prod.eu --key governance.pem")]
 pub(crate) struct Args {
     /// The statement that stands
     #[arg(long, value_name = "blake3:HEX")]

@@ -75,7 +75,7 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
         let envelope = files::read(file)?;
         let recovered = recover_at(&config, &env, envelope.trim_ascii(), args.confirm_clock).await;
         let survivor = recovered.map_err(not_recovered)?;
-        output.result(&json(&survivor), || {
+        let text = || {
             format!(
                 "recovered: node {} is a cluster of its own in epoch {}\nits history is {}, and what was read or delivered in an earlier one \
                  may not be part of it\nstart it, and add other nodes as new members, with \
@@ -84,7 +84,10 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
                 survivor.epoch,
                 history(&survivor).map_or_else(|| "unknown".to_owned(), |history| history.to_string())
             )
-        })?;
+        };
+        let done = format!("node {} is recovered, in epoch {}", survivor.node_id, survivor.epoch);
+        let then = "start the node; before that, `assent recover --config` prints its epoch and history";
+        output.done(&json(&survivor), text, &done, then)?;
         return Ok(Exit::Ok);
     }
     let survivor = inspect(&config, &env).await.map_err(not_recovered)?;

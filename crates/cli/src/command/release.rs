@@ -12,7 +12,8 @@ use crate::output::Output;
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Example:
-  assent release blake3:… --domain prod.eu --key governance-1.pem --key governance-2.pem")]
+  assent release blake3:… --domain prod.eu \\
+    --key governance-1.pem --key governance-2.pem")]
 pub(crate) struct Args {
     /// The id of the statement to lift, as `lineage show`, `domain list` or a decision's reason shows it
     #[arg(value_name = "blake3:HEX")]

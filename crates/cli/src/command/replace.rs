@@ -13,7 +13,7 @@ use crate::args::OriginArg;
 use crate::connect::Endpoints;
 use crate::exit::{CliError, Exit};
 use crate::key_locks::KeyLocks;
-use crate::members::{introduce, promote, table};
+use crate::members::{SHOWN_BY_LIST, introduce, promote, table};
 use crate::output::Output;
 use crate::slotted::{say_settled, send, settle};
 use crate::unsettled::{Chain, Unsettled};
@@ -30,7 +30,8 @@ use crate::{deliver, draft, edge, govern, keys};
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Example:
-  assent member replace 2 --node http://10.0.0.14:7400 --root-key root.pem --node-key node-4.pem")]
+  assent member replace 2 --node http://10.0.0.14:7400 \\
+    --root-key root.pem --node-key node-4.pem")]
 pub(crate) struct Args {
     /// The node id of the lost member
     #[arg(value_parser = parse_node_id)]
@@ -74,7 +75,8 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     }
     let replacement = Replacement { args, client, new, output };
     let members = replacement.run().await?;
-    output.result(&members, || table(&members))?;
+    let done = format!("node {} is replaced by node {}", replacement.args.old, replacement.new.id);
+    output.done(&members, || table(&members), &done, SHOWN_BY_LIST)?;
     Ok(Exit::Ok)
 }
 
@@ -82,6 +84,7 @@ impl Replacement {
     async fn run(&self) -> Result<MembersBody, CliError> {
         let members = self.client.members().await?;
         self.is_sane(&members)?;
+        may_replace(&members, self.args.old, self.has_begun(&members).await?)?;
         self.can_keep_the_grant().await?;
         match members.member(self.args.old).map(|old| old.key) {
             // The key is revoked before the node is removed. From then on no answer of the node counts, wherever its
@@ -129,6 +132,14 @@ impl Replacement {
         Ok(())
     }
 
+    /// Whether an earlier run may have removed the old node already: by then, the new node's key was granted.
+    async fn has_begun(&self, members: &MembersBody) -> Result<bool, CliError> {
+        if members.member(self.new.id).is_some() {
+            return Ok(true);
+        }
+        Ok(self.client.authority(&self.new.key).await?.as_ref().is_some_and(is_node))
+    }
+
     /// The keys that sign the grant of the new node's key, as far as they are here.
     fn grants_keys(&self) -> impl Iterator<Item = &PathBuf> {
         self.args.root_keys.iter().chain(&self.args.node_key)
@@ -174,7 +185,7 @@ impl Replacement {
         // outcome may be unknown.
         if let Some(origin) = self.args.origin.given() {
             let chain = Chain::governance(origin, DomainName::root());
-            for (_, submitted) in settle(&self.client, &unsettled, &chain).await? {
+            for (_, submitted) in settle(&self.client, &unsettled, &chain, self.output).await? {
                 say_settled(&submitted, self.output);
             }
         }
@@ -225,6 +236,23 @@ impl Replacement {
         }
         keys::read_all_signing(&self.args.root_keys)
     }
+}
+
+/// Refuses to replace a node that is no member, unless an earlier run may have removed it. Otherwise a wrong id would
+/// add a voter and leave the lost one in.
+fn may_replace(members: &MembersBody, old: u64, has_begun: bool) -> Result<(), CliError> {
+    let was_given = old < members.next_id;
+    if members.member(old).is_some() || (was_given && has_begun) {
+        return Ok(());
+    }
+    let why = match was_given {
+        true => "and this replacement cannot have removed it, since the new node's key is not granted yet",
+        false => "and never was one",
+    };
+    let ids: Vec<String> = members.members.iter().map(|member| member.id.to_string()).collect();
+    let detail = format!("node {old} is not a member, {why}; the members are {}", ids.join(", "));
+    let remedy = "name the lost member; to add a node without replacing one, use `assent member add`";
+    Err(CliError::new("member_unknown", detail, remedy))
 }
 
 /// The ids of the members, except `id`, that have this key.
@@ -287,5 +315,22 @@ mod tests {
         // Of a new node that is no member yet.
         assert_eq!(others_with(&members, 4, &key(2)), [2]);
         assert!(kept(&key(1), &[3]).contains("node 3 has it too"));
+    }
+
+    #[test]
+    fn a_node_that_is_no_member_is_replaced_only_if_an_earlier_run_may_have_removed_it() {
+        let all = vec![member(1, 1), member(3, 3), member(4, 4)];
+        let members = MembersBody { node_id: 1, leader: Some(1), changing: false, next_id: 6, members: all };
+        for has_begun in [false, true] {
+            may_replace(&members, 3, has_begun).unwrap();
+            for never_given in [6, 99] {
+                let error = may_replace(&members, never_given, has_begun).unwrap_err();
+                assert_eq!(error.code, "member_unknown");
+                assert!(error.detail.contains("never was one; the members are 1, 3, 4"), "{error}");
+            }
+        }
+        may_replace(&members, 2, true).unwrap();
+        let error = may_replace(&members, 2, false).unwrap_err();
+        assert!(error.detail.contains("cannot have removed it"), "{error}");
     }
 }

@@ -13,7 +13,8 @@ use crate::output::Output;
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Example:
-  assent revoke --authority ed25519:… --reason keyCompromise --invalid-since 2026-11-22T19:00:00Z --key governance.pem")]
+  assent revoke --authority ed25519:… --reason keyCompromise \\
+    --invalid-since 2026-11-22T19:00:00Z --key governance.pem")]
 pub(crate) struct Args {
     /// The key to revoke
     #[arg(long, value_name = "ed25519:HEX")]

@@ -18,7 +18,8 @@ Example:
   With a key elsewhere (HSM, Vault, openssl):
   assent sign envelope.json --external --pae-out pae.bin
   openssl pkeyutl -sign -rawin -inkey elsewhere.pem -in pae.bin -out sig.bin
-  assent sign envelope.json --external --public elsewhere.pub.pem --signature sig.bin --in-place")]
+  assent sign envelope.json --external --public elsewhere.pub.pem \\
+    --signature sig.bin --in-place")]
 pub(crate) struct Args {
     /// The envelope to sign; `-` is stdin
     file: PathBuf,

@@ -20,12 +20,14 @@ use crate::{deliver, edge, keys};
 
 const EXAMPLE: &str = "\
 Example:
-  assent statement new runtime-attestation --lineage job-1 --subject-file job.py \\
-    --claim verifier=v1 --claim status=affirming --claim measurement=none --key verifier.pem --submit
+  assent statement new runtime-attestation --lineage job-1 \\
+    --subject-file job.py --claim verifier=v1 --claim status=affirming \\
+    --claim measurement=none --key verifier.pem --submit
 
   Offline, the slot is yours to say:
-  assent statement new audit-lineage --offline --sequence 1 --parent blake3:… --origin registry.example/eu-1 \\
-    --domain prod.eu --lineage job-1 --subject sha256:… --reference blake3:… \\
+  assent statement new audit-lineage --offline --sequence 1 --parent blake3:… \\
+    --origin registry.example/eu-1 --domain prod.eu --lineage job-1 \\
+    --subject sha256:… --reference blake3:… \\
     --claim event=completed --key audit.pem > envelope.json
 
 One issuer must never sign two different statements for one slot: that quarantines the lineage. So don't run two
@@ -92,8 +94,8 @@ struct New {
     /// Submit the statement and print the receipt
     #[arg(long)]
     submit: bool,
-    /// With --submit: keep the signed bytes in this directory before they are sent; by default, a statement that takes
-    /// a slot is kept beside the keys
+    /// With --submit: keep the signed bytes in this directory before they are sent; a statement that takes a slot is
+    /// kept beside the keys too, even without this option
     #[arg(long, value_name = "DIR", requires = "submit")]
     outbox: Option<PathBuf>,
     #[command(flatten)]

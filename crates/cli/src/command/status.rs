@@ -15,7 +15,7 @@ use crate::table::{self, Column};
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Example:
-  assent status --endpoint http://127.0.0.1:7400,http://127.0.0.1:7401,http://127.0.0.1:7402
+  assent status --endpoint http://127.0.0.1:7400,http://127.0.0.1:7401
   assent status --digest")]
 pub(crate) struct Args {
     #[command(flatten)]

@@ -15,8 +15,8 @@ use crate::{deliver, files};
 #[command(after_help = "\
 Example:
   assent submit envelope.json
-  assent submit --outbox ./outbox a.json b.json   # kept on disk until each has a definite answer
-  assent submit --outbox ./outbox                 # send again what is pending there
+  assent submit --outbox ./outbox a.json b.json  # kept until each is answered
+  assent submit --outbox ./outbox                # send again what is pending
   assent submit --outbox ./outbox --resend-in blake3:…/e2
 
 The same bytes can be submitted any number of times: the answer is the first receipt. A receipt counts in the history that it

@@ -18,7 +18,8 @@ use crate::{edge, files, keys};
 #[command(after_help = "\
 Example:
   assent verify decision.json --trust node-keys.pem
-  assent verify envelope.json --trust governance.pub.pem --trust verifier.pub.pem
+  assent verify envelope.json --trust governance.pub.pem \\
+    --trust verifier.pub.pem
 
 A deny that verifies is verified: read what is printed. An allow of `assent permit` has a `permit`, the receipt of what was
 recorded; one without it was recorded nowhere. Whether a key may sign such evidence, and whether it has been

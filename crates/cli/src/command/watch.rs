@@ -22,7 +22,8 @@ use crate::watch::{
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Example:
-  assent watch --lineage job-1 --action run --subject-file job.py --trust node-keys.pem -- python3 job.py
+  assent watch --lineage job-1 --action run --subject-file job.py \\
+    --trust node-keys.pem -- python3 job.py
 
 If a node denies, or if no new allow has come when the last one ends, `watch` stops the command and everything that it has
 started: with SIGTERM, and with SIGKILL after --grace. SIGINT, SIGTERM and SIGHUP are passed on to the command, and end it in the
