@@ -20,7 +20,7 @@ pub struct Answered {
 impl Answered {
     /// Whether it allows.
     pub fn is_allow(&self) -> bool {
-        self.verdict != Verdict::Deny
+        self.verdict.is_allow()
     }
 
     /// Whether it denies for this reason and for no other.

@@ -101,7 +101,6 @@ impl SubmitError {
             | Code::UnsignedEvidence
             | Code::ClaimsInvalid
             // Another statement has the slot, or this one is recorded as an equivocation.
-            // No key loses its role or its domain.
             | Code::HeadMoved
             | Code::AuthorityInconsistent
             // A revoked key stays revoked, a closed lineage stays closed, and a lineage keeps its subjects.

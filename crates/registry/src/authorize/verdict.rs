@@ -31,6 +31,13 @@ pub enum Verdict {
     Deny,
 }
 
+impl Verdict {
+    /// Whether it is an allow. Any other verdict is none.
+    pub fn is_allow(&self) -> bool {
+        matches!(self, Verdict::Allow(_))
+    }
+}
+
 /// One reason to deny.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Reason {
@@ -108,7 +115,7 @@ impl Decision {
 
     /// Whether it allows.
     pub fn is_allow(&self) -> bool {
-        matches!(self.verdict, Verdict::Allow(_))
+        self.verdict.is_allow()
     }
 }
 
