@@ -34,11 +34,14 @@ pub struct Config {
     /// The address at which this node listens for clients, `host:port`. It must be a loopback address unless
     /// `insecure_network` is set.
     pub client_listen: String,
-    /// The address at which this node listens for peers, `host:port`. It must be a loopback address unless
-    /// `insecure_network` is set.
+    /// The address at which this node listens for peers, `host:port`. It must be a loopback address unless `peer_tls`
+    /// or `insecure_network` is set.
     pub peer_listen: String,
-    /// Whether the node may serve an address that is not loopback, although it serves without TLS and authentication.
-    /// Without it such addresses are refused.
+    /// TLS between the nodes. Either every node of a cluster has it or none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer_tls: Option<PeerTlsConfig>,
+    /// Whether the node may serve an address that is not loopback without TLS and authentication. Without it such
+    /// addresses are refused.
     #[serde(default)]
     pub insecure_network: bool,
     /// The address at which clients and other nodes reach this node's client port, `host:port`, if it is not
@@ -93,6 +96,23 @@ pub struct VoterConfig {
     pub peer: String,
     /// The address at which clients reach it, `host:port`.
     pub client: String,
+}
+
+/// The files for TLS between the nodes, all in PEM. The node reads them again every 5 seconds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PeerTlsConfig {
+    /// The path of this node's certificate, followed by the certificates between it and the CA, if there are any. Its
+    /// only URI name is the node's SPIFFE id, `spiffe://<trust domain>/assent/<cluster id>/node/<node id>`.
+    pub cert: PathBuf,
+    /// The path of the certificate's private key, which only the node may read.
+    pub key: PathBuf,
+    /// The path of the certificates of the CAs that issue the nodes' certificates.
+    pub ca: PathBuf,
+    /// The path of the lists of revoked certificates of these CAs. If it is set, there must be a list for each CA that
+    /// issued a certificate, and a certificate counts only while the list is in time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crl: Option<PathBuf>,
 }
 
 /// The present address of a member.
@@ -349,6 +369,7 @@ impl Config {
             node_key,
             client_listen: own.map(|voter| voter.client.clone()).unwrap_or_default(),
             peer_listen: own.map(|voter| voter.peer.clone()).unwrap_or_default(),
+            peer_tls: None,
             insecure_network: false,
             client_advertise: None,
             peer_advertise: None,
@@ -370,7 +391,12 @@ impl Config {
         let mut config: Config = toml::from_str(&text)
             .map_err(|error| ConfigError::Malformed { path: path.to_owned(), problem: error.to_string() })?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        for file in [&mut config.data_dir, &mut config.genesis, &mut config.node_key] {
+        let mut files = vec![&mut config.data_dir, &mut config.genesis, &mut config.node_key];
+        if let Some(tls) = &mut config.peer_tls {
+            files.extend([&mut tls.cert, &mut tls.key, &mut tls.ca]);
+            files.extend(&mut tls.crl);
+        }
+        for file in files {
             *file = folder.join(&*file);
         }
         config.validate()?;
@@ -386,9 +412,8 @@ impl Config {
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.validate_voters()?;
         self.validate_peers()?;
-        for (field, address) in [("client_listen", &self.client_listen), ("peer_listen", &self.peer_listen)] {
-            self.validate_listen(field, address)?;
-        }
+        self.validate_listen("client_listen", &self.client_listen, false)?;
+        self.validate_listen("peer_listen", &self.peer_listen, self.peer_tls.is_some())?;
         let raft = &self.raft;
         at_least("raft.heartbeat_ms", raft.heartbeat_ms, 5)?;
         if raft.election_min_ms < raft.heartbeat_ms.saturating_mul(2) {
@@ -534,7 +559,7 @@ impl Config {
         ))
     }
 
-    fn validate_listen(&self, field: &str, address: &str) -> Result<(), ConfigError> {
+    fn validate_listen(&self, field: &str, address: &str, has_tls: bool) -> Result<(), ConfigError> {
         let parsed: SocketAddr = address
             .parse()
             .map_err(|_| invalid(field, format!("`{address}` must be an IP address and a port")))?;
@@ -547,13 +572,14 @@ impl Config {
             IpAddr::V4(ip) => ip.is_loopback(),
             IpAddr::V6(ip) => ip.is_loopback(),
         };
-        if loopback || self.insecure_network {
+        if loopback || has_tls || self.insecure_network {
             return Ok(());
         }
-        let problem = format!(
-            "`{address}` is not loopback, and there is no TLS yet: set `insecure_network = true` if the network \
-             itself is trusted"
-        );
+        let remedy = match field {
+            "peer_listen" => "set `peer_tls`, or `insecure_network = true` if the network itself is trusted",
+            _ => "there is no TLS for clients yet: set `insecure_network = true` if the network itself is trusted",
+        };
+        let problem = format!("`{address}` is not loopback, and nobody proves there who it is: {remedy}");
         Err(invalid(field, problem))
     }
 }
