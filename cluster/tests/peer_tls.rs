@@ -335,7 +335,7 @@ async fn the_node_whose_certificate_is_refused_says_that_the_other_log_has_the_r
     // Node 1 believes node 2's CA, and shows the certificate of another one.
     let shown = PeerTlsConfig { ca: ca.ca_file(), ..stranger.issue("node-1", &Says::node(CLUSTER, 1)) };
     let one = secured(1, &[(2, two.hub.local_addr().to_string())], shown).await;
-    eventually("a problem", || problem(&one, 2).contains("the peer refuses this node's certificate")).await;
+    eventually("a problem", || problem(&one, 2).contains("the other side refused this side's certificate")).await;
 }
 
 #[tokio::test]

@@ -18,7 +18,6 @@ use crate::raft::types::NodeId;
 use super::bounds::{node_id, number};
 use super::frame::{FRAME_HEAD, FrameError, FrameReader, HANDSHAKE_FRAME_MAX, kind, small_frame};
 use super::handler::Handler;
-use super::tls::refused_certificate;
 use super::hello::{Hello, Identity, PROTOCOL_VERSION, PROTOCOL_VERSION_MIN};
 
 /// The longest reason that is sent or accepted, in bytes.
@@ -70,18 +69,13 @@ impl HandshakeError {
         matches!(self, HandshakeError::RefusedByPeer(reason) if reason.starts_with(REMOVED))
     }
 
-    /// The error for people. If the other side broke off the TLS handshake, this says what that means.
+    /// The error for people. If TLS failed, this says which of the two sides refused.
     pub(super) fn explained(&self) -> String {
         let io = match self {
             HandshakeError::Io(error) | HandshakeError::Frame(FrameError::Io(error)) => Some(error),
             _ => None,
         };
-        match io.and_then(refused_certificate) {
-            Some(alert) => format!(
-                "the peer refuses this node's certificate, or TLS with this node (`{alert}`): its log says why"
-            ),
-            None => self.to_string(),
-        }
+        io.map_or_else(|| self.to_string(), assent_tls::explain)
     }
 
     /// Whether the other side only asked who answers here.

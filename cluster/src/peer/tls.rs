@@ -106,7 +106,7 @@ impl PeerTls {
         let Inner { files, own, time, .. } = &*self.inner;
         let mut read = Material::read(files, *own, time, before.issue)?;
         let is_renewed = read.own.chain() != before.own.chain();
-        if !is_renewed && *read.authorities == *before.authorities {
+        if !is_renewed && read.authorities.is_same(&before.authorities) {
             return Ok(Reread::Nothing);
         }
         read.issue = before.issue.saturating_add(u64::from(is_renewed));
@@ -235,12 +235,4 @@ fn spoken(
         .filter(|chain| !chain.is_empty())
         .map(<[CertificateDer<'static>]>::to_vec)
         .ok_or_else(|| io::Error::other("the other side has shown no certificate"))
-}
-
-/// The alert with which the other side broke off the TLS handshake, if that is why the stream failed.
-pub(super) fn refused_certificate(error: &io::Error) -> Option<String> {
-    match error.get_ref()?.downcast_ref::<tokio_rustls::rustls::Error>()? {
-        tokio_rustls::rustls::Error::AlertReceived(alert) => Some(format!("{alert:?}")),
-        _ => None,
-    }
 }

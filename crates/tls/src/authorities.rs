@@ -43,6 +43,8 @@ struct All {
     /// Empty if no file of lists was given.
     lists: Vec<CertRevocationList<'static>>,
     next_update: Option<i64>,
+    /// The certificates and lists as they were read.
+    der: Vec<Vec<u8>>,
 }
 
 struct Described {
@@ -57,15 +59,21 @@ impl Authorities {
     /// If a file cannot be read, is too large or has none of what it is for; if a certificate of the file of CAs is not
     /// that of a CA; or if two revocation lists are of one issuer and for the same certificates.
     pub fn read(ca: &Path, crl: Option<&Path>) -> Result<Self, TlsFileError> {
+        let mut der = Vec::new();
         let (anchors, described) =
-            anchors(ca).map_err(|problem| TlsFileError::new("file of CAs", ca, problem))?;
+            anchors(ca, &mut der).map_err(|problem| TlsFileError::new("file of CAs", ca, problem))?;
         let (lists, next_update) = match crl {
             Some(crl) => {
-                lists(crl).map_err(|problem| TlsFileError::new("file of revocation lists", crl, problem))?
+                lists(crl, &mut der).map_err(|problem| TlsFileError::new("file of revocation lists", crl, problem))?
             }
             None => (Vec::new(), None),
         };
-        Ok(Authorities { all: Arc::new(All { anchors, described, lists, next_update }) })
+        Ok(Authorities { all: Arc::new(All { anchors, described, lists, next_update, der }) })
+    }
+
+    /// Whether both were read from the same certificates and lists.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.all.der == other.all.der
     }
 
     /// When the first of the revocation lists expires, in milliseconds since 1970. After that, the certificates that it
@@ -331,7 +339,11 @@ impl Explained<'_> {
     }
 }
 
-fn anchors(path: &Path) -> Result<(Vec<TrustAnchor<'static>>, Vec<Described>), TlsFileProblem> {
+/// The CAs of a file, whose bytes are added to `der`.
+fn anchors(
+    path: &Path,
+    der: &mut Vec<Vec<u8>>,
+) -> Result<(Vec<TrustAnchor<'static>>, Vec<Described>), TlsFileProblem> {
     let certificates: Vec<CertificateDer<'static>> = sections(path, BUNDLE_BYTES_MAX, "CERTIFICATE")?;
     let (mut anchors, mut described) = (Vec::new(), Vec::new());
     for (place, certificate) in certificates.iter().enumerate() {
@@ -345,19 +357,24 @@ fn anchors(path: &Path) -> Result<(Vec<TrustAnchor<'static>>, Vec<Described>), T
         let anchor =
             webpki::anchor_from_trusted_cert(certificate).map_err(|error| unreadable(shown(&error)))?;
         anchors.push(anchor.to_owned());
+        der.push(certificate.to_vec());
         described.push(Described { name, validity });
     }
     Ok((anchors, described))
 }
 
-fn lists(path: &Path) -> Result<(Vec<CertRevocationList<'static>>, Option<i64>), TlsFileProblem> {
+/// The revocation lists of a file, whose bytes are added to `der`, and when the first one expires.
+fn lists(
+    path: &Path,
+    der: &mut Vec<Vec<u8>>,
+) -> Result<(Vec<CertRevocationList<'static>>, Option<i64>), TlsFileProblem> {
     let sections: Vec<CertificateRevocationListDer<'static>> = sections(path, BUNDLE_BYTES_MAX, "X509 CRL")?;
     let (mut lists, mut scopes, mut first) = (Vec::new(), BTreeSet::new(), None);
-    for (place, der) in sections.iter().enumerate() {
+    for (place, section) in sections.iter().enumerate() {
         let unreadable = |why| TlsFileProblem::Unreadable { number: place.saturating_add(1), why };
-        let (issuer, next_update) = revocation_list(der.as_ref()).map_err(unreadable)?;
+        let (issuer, next_update) = revocation_list(section.as_ref()).map_err(unreadable)?;
         let list =
-            OwnedCertRevocationList::from_der(der.as_ref()).map_err(|error| unreadable(shown(&error)))?;
+            OwnedCertRevocationList::from_der(section.as_ref()).map_err(|error| unreadable(shown(&error)))?;
         let list = CertRevocationList::from(list);
         let scope = (list.issuer().to_vec(), list.issuing_distribution_point().map(<[u8]>::to_vec));
         if !scopes.insert(scope) {
@@ -368,6 +385,7 @@ fn lists(path: &Path) -> Result<(Vec<CertRevocationList<'static>>, Option<i64>),
             (first, next) => first.or(next),
         };
         lists.push(list);
+        der.push(section.to_vec());
     }
     Ok((lists, first))
 }
