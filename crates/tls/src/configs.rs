@@ -89,7 +89,7 @@ pub fn server(
         }
         None => builder.with_no_client_auth(),
     };
-    Ok(finish_server(builder, own, HTTP.map(<[u8]>::to_vec).to_vec()))
+    Ok(finish_server(builder, own, Vec::from(HTTP.map(<[u8]>::to_vec))))
 }
 
 /// A caller of the client port. The server's certificate must lead to a CA of `ca` and have the DNS name or the IP
