@@ -10,8 +10,8 @@ use std::time::Duration;
 use assent_tls::{Authorities, OwnCertificate, TimeProvider, UnixTime};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType,
-    ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SanType, SerialNumber,
-    date_time_ymd,
+    ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SanType,
+    SerialNumber, date_time_ymd,
 };
 use tempfile::TempDir;
 
@@ -54,7 +54,8 @@ pub(crate) fn with_uris(uris: &[&str]) -> CertificateParams {
     params.not_after = date_time_ymd(2026, 7, 30);
     params.serial_number = Some(SerialNumber::from(7_u64));
     params.distinguished_name.push(DnType::CommonName, "a subject");
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+    params.extended_key_usages =
+        vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
     for uri in uris {
         params.subject_alt_names.push(SanType::URI((*uri).try_into().unwrap()));
     }

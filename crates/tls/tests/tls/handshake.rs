@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use assent_tls::{
-    Admit, Authorities, CertificateError, ClientConfig, OwnCertificate, ServerConfig, ServerName, certificate_error,
-    mutual_client, mutual_server,
+    Admit, Authorities, CertificateError, ClientConfig, OwnCertificate, ServerConfig, ServerName, SpiffeId,
+    certificate_error, mutual_client, mutual_server,
 };
 use rustls::{ClientConnection, ConnectionCommon, Error, ServerConnection};
 
@@ -32,7 +32,11 @@ impl Ends {
 }
 
 /// Everything that `from` has to say reaches `to`. Whether there was anything.
-fn carry<A, B>(from: &mut ConnectionCommon<A>, to: &mut ConnectionCommon<B>, error: &mut Option<Error>) -> bool {
+fn carry<A, B>(
+    from: &mut ConnectionCommon<A>,
+    to: &mut ConnectionCommon<B>,
+    error: &mut Option<Error>,
+) -> bool {
     let mut bytes = Vec::new();
     while from.wants_write() {
         from.write_tls(&mut bytes).unwrap();
@@ -61,7 +65,7 @@ pub(crate) fn shake(client: &Arc<ClientConfig>, server: &Arc<ServerConfig>, name
 }
 
 pub(crate) fn everyone() -> Admit {
-    Arc::new(|_| Ok(()))
+    Arc::new(|_: &SpiffeId| Ok(()))
 }
 
 pub(crate) fn node_server(own: &OwnCertificate, trusted: &Arc<Authorities>) -> Arc<ServerConfig> {

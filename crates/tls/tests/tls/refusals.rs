@@ -4,7 +4,8 @@ use std::io;
 use std::sync::Arc;
 
 use assent_tls::{
-    Admit, Authorities, CertificateError, OwnCertificate, Side, client, explain, mutual_client, mutual_server,
+    Admit, Authorities, CertificateError, OwnCertificate, Side, SpiffeId, client, explain, mutual_client,
+    mutual_server,
 };
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, KeyUsagePurpose, date_time_ymd};
 use rustls::{AlertDescription, Error};
@@ -122,7 +123,10 @@ fn a_certificate_below_a_revoked_ca_is_refused() {
     assert_eq!(check(&both(&[])).unwrap().as_str(), ID);
     let error = check(&both(&[9])).unwrap_err();
     assert!(matches!(error, CertificateError::Revoked { .. }), "{error}");
-    assert!(error.to_string().contains("CN=a CA below") && error.to_string().contains("CN=a root"), "{error}");
+    assert!(
+        error.to_string().contains("CN=a CA below") && error.to_string().contains("CN=a root"),
+        "{error}"
+    );
     // Each CA of the chain needs a list of its own.
     let error = check(&below.list(&[], 7)).unwrap_err();
     let CertificateError::UnknownStatus { issuer, .. } = &error else { panic!("{error}") };
@@ -164,7 +168,9 @@ fn a_certificate_has_exactly_one_uri_and_it_is_a_spiffe_id() {
         let error = refused_as_issued(&with_uris(&uris));
         assert!(matches!(error, CertificateError::ManyIds { count: 2, .. }), "{error}");
     }
-    for uri in ["https://example.org/slurm/ctl", "spiffe://Example.org/slurm", "spiffe://example.org/slurm/", "x"] {
+    for uri in
+        ["https://example.org/slurm/ctl", "spiffe://Example.org/slurm", "spiffe://example.org/slurm/", "x"]
+    {
         let error = refused_as_issued(&with_uris(&[uri]));
         assert!(matches!(error, CertificateError::BadId { .. }), "{error}");
     }
@@ -200,7 +206,7 @@ fn a_certificate_is_for_the_side_that_shows_it_and_says_so() {
 fn an_identity_that_is_not_admitted_is_refused_by_either_side_with_the_reason() {
     let ca = Ca::new("a CA");
     let (own, trusted) = (ca.issue(&right()), ca.trusted());
-    let nobody: Admit = Arc::new(|id| Err(format!("`{}` was removed", id.path())));
+    let nobody: Admit = Arc::new(|id: &SpiffeId| Err(format!("`{}` was removed", id.path())));
     let picky = mutual_server(&own, trusted.clone(), nobody.clone(), now(), ALPN).unwrap();
     let ends = shake(&node_client(&own, &trusted), &picky, "127.0.0.1");
     let told = ends.client_error.unwrap();
