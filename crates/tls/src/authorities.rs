@@ -106,8 +106,7 @@ impl Authorities {
         presented_by: Side,
         at: UnixTime,
     ) -> Result<SpiffeId, CertificateError> {
-        let read = self.check_chain(leaf, intermediates, presented_by, at)?;
-        drop(read);
+        self.check_chain(leaf, intermediates, presented_by, at)?;
         if !states_its_usage(leaf) {
             return Err(CertificateError::WrongUsage { certificate: name_of(leaf), presented_by });
         }
@@ -259,7 +258,7 @@ impl Explained<'_> {
                 CertificateError::NotYetValid { certificate, not_before, at }
             }
             Error::UnknownIssuer => {
-                // The last certificate whose issuer is not in the chain is the one to which the way ends.
+                // A chain is shown in its order, so its last certificate is the one that leads nowhere.
                 let last = self.intermediates.last().unwrap_or(self.leaf);
                 CertificateError::UnknownIssuer { certificate: name_of(self.leaf), issuer: issuer_of(last) }
             }
@@ -381,7 +380,7 @@ fn lists(
             return Err(TlsFileProblem::TwoLists { issuer });
         }
         first = match (first, next_update) {
-            (Some(first), Some(next)) => Some(std::cmp::min::<i64>(first, next)),
+            (Some(first), Some(next)) => Some(i64::min(first, next)),
             (first, next) => first.or(next),
         };
         lists.push(list);

@@ -84,8 +84,8 @@ pub enum CertificateError {
     },
     /// No CA of the file has issued the certificate.
     #[error(
-        "{certificate} was issued by `{issuer}`, and no CA of that name is in this side's file of CAs: add that CA if \
-         it is trusted, or issue the certificate by a CA that is"
+        "the chain of {certificate} ends at `{issuer}`, and no CA of that name is in this side's file of CAs: add that \
+         CA if it is trusted, or issue the certificate by a CA that is"
     )]
     UnknownIssuer {
         /// Which certificate.

@@ -11,6 +11,7 @@ use rustls::{ClientConfig, ConfigBuilder, ServerConfig};
 use crate::authorities::Authorities;
 use crate::own_certificate::OwnCertificate;
 use crate::provider::provider;
+use crate::spiffe::SpiffeId;
 use crate::verifiers::{Admit, ByIdentity, ByName};
 
 /// What the client port speaks inside TLS.
@@ -80,7 +81,7 @@ pub fn server(
         ServerConfig::builder_with_details(provider().clone(), time).with_protocol_versions(&[&TLS13])?;
     let builder = match callers {
         Some(authorities) => {
-            let admit: Admit = Arc::new(|_| Ok(()));
+            let admit: Admit = Arc::new(|_: &SpiffeId| Ok(()));
             builder.with_client_cert_verifier(Arc::new(ByIdentity {
                 authorities,
                 admit,
@@ -89,7 +90,7 @@ pub fn server(
         }
         None => builder.with_no_client_auth(),
     };
-    Ok(finish_server(builder, own, HTTP.map(<[u8]>::to_vec).to_vec()))
+    Ok(finish_server(builder, own, Vec::from(HTTP.map(<[u8]>::to_vec))))
 }
 
 /// A caller of the client port. The server's certificate must lead to a CA of `ca` and have the DNS name or the IP

@@ -6,11 +6,13 @@ use rustls::{AlertDescription, Error};
 
 use crate::certificate_error::CertificateError;
 
+static NOT_SHOWN: CertificateError = CertificateError::None;
+
 /// The refusal of the other side's certificate, if that is why the handshake failed on this side.
 pub fn certificate_error(error: &Error) -> Option<&CertificateError> {
     match error {
         Error::InvalidCertificate(rustls::CertificateError::Other(other)) => other.0.downcast_ref(),
-        Error::NoCertificatesPresented => Some(&CertificateError::None),
+        Error::NoCertificatesPresented => Some(&NOT_SHOWN),
         _ => None,
     }
 }
