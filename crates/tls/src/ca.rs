@@ -346,7 +346,7 @@ impl Ca {
 /// # Errors
 /// `NoCertificate` if the text has none.
 pub fn serial_of_pem(pem: &[u8]) -> Result<Serial, CaError> {
-    let none = |detail: String| CaError::NoCertificate(detail);
+    let none = CaError::NoCertificate;
     let der = CertificateDer::from_pem_slice(pem)
         .map_err(|error| none(format!("it has no certificate in PEM: {error}")))?;
     let found = parsed(&der).ok_or_else(|| none("its certificate cannot be read".to_owned()))?;

@@ -105,7 +105,7 @@ pub(super) fn leaf(of: &IssuedCertificate) -> Result<CertificateParams, CaError>
 
 /// What all certificates have.
 fn certificate(name: &str, serial: &Serial, validity: Validity) -> Result<CertificateParams, CaError> {
-    let mut params = CertificateParams::new(Vec::new())?;
+    let mut params = CertificateParams::new(Vec::<String>::new())?;
     params.serial_number = Some(SerialNumber::from_slice(serial.bytes()));
     params.not_before = time(validity.not_before_ms)?;
     params.not_after = time(validity.not_after_ms)?;
