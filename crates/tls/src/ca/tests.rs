@@ -259,7 +259,7 @@ fn a_host_is_a_dns_name_or_an_ip_address() {
         assert!(matches!(error, CaError::Host { .. }), "{host}: {error}");
     }
     let many: Vec<String> = (0..33).map(|number| format!("n{number}.example")).collect();
-    for hosts in [&[][..], &many] {
+    for hosts in [&[][..], &many[..]] {
         let error = CertificateRequest::node(&name, hosts).unwrap_err();
         assert!(matches!(error, CaError::HostCount { max: 32, .. }), "{error}");
     }
