@@ -184,8 +184,9 @@ impl Ca {
     /// use the key, or if another process works with the folder.
     pub fn open(dir: &Path) -> Result<Self, CaError> {
         let paths = Paths::of(dir);
-        // The certificate comes first: in a folder that is no authority, nothing is made, not even the lock.
+        // In a folder that is no authority, such as one with a copy of its certificate, not even the lock is made.
         let certificate = files::read(&paths.certificate, CERTIFICATE_BYTES_MAX)?;
+        files::must_be_there(&paths.record)?;
         let lock = files::lock(dir)?;
         let record = Record::read(&paths.record)?;
         let key_pem = files::read_secret(&paths.key, KEY_BYTES_MAX)?;

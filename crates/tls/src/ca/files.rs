@@ -122,3 +122,8 @@ pub(super) fn must_be_absent(paths: &[&Path]) -> Result<(), CaError> {
         None => Ok(()),
     }
 }
+
+/// Fails unless the file is there.
+pub(super) fn must_be_there(path: &Path) -> Result<(), CaError> {
+    fs::metadata(path).map(|_| ()).map_err(|error| CaError::io("open", path, error))
+}
