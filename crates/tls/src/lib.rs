@@ -6,6 +6,9 @@
 //! on the client port. An identity is a [`SpiffeId`] in the certificate. This crate never decides what an identity
 //! may do: it asks the caller's [`Admit`].
 //!
+//! For operators without a CA, [`ca`] is a small one: a folder with a key, from which it issues certificates of nodes and
+//! callers.
+//!
 //! It reads no clock: every check gets its time from the caller. It opens no connection and starts no task.
 //!
 //! - Only TLS 1.3 is spoken, with aws-lc-rs, and with a hybrid key exchange (X25519 and ML-KEM-768) first.
@@ -16,6 +19,7 @@
 //! - A private key is never printed: not by `Debug`, and not in an error.
 
 mod authorities;
+pub mod ca;
 mod certificate_error;
 mod configs;
 mod files;
