@@ -308,7 +308,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_is_read_as_an_id_with_another_text(text in "(spiffe://)?[ -~]{0,40}|\\PC{0,40}") {
+        fn no_text_is_read_as_an_id_with_another_text(text in "spiffe://[a-cA.:%]{0,3}(/[a-b.%?]{0,2}){0,3}|\\PC{0,40}") {
             if let Ok(id) = SpiffeId::parse(&text) {
                 prop_assert_eq!(id.as_str(), &text);
                 prop_assert_eq!(format!("spiffe://{}{}", id.trust_domain(), id.path()), text);

@@ -21,7 +21,7 @@ fn configs() -> (Arc<ClientConfig>, Arc<ServerConfig>) {
 /// `body` as a handshake message of the kind `kind`, in one record.
 fn record(kind: u8, body: &[u8]) -> Vec<u8> {
     let length = |bytes: usize| u16::try_from(bytes).unwrap().to_be_bytes();
-    let message = [&[kind, 0][..], &length(body.len()), body].concat();
+    let message: Vec<u8> = [&[kind, 0][..], &length(body.len()), body].concat();
     [&[0x16, 3, 3][..], &length(message.len()), &message].concat()
 }
 
@@ -29,15 +29,16 @@ fn record(kind: u8, body: &[u8]) -> Vec<u8> {
 fn a_client_that_speaks_only_tls_1_2_is_refused() {
     let (_, server) = configs();
     // TLS 1.2, a random, no session, ECDHE-ECDSA-AES128-GCM, no compression; signature algorithms and groups.
-    let extensions = [
-        &[0, 13, 0, 4, 0, 2, 4, 3][..], // ecdsa_secp256r1_sha256
-        &[0, 10, 0, 4, 0, 2, 0, 29],    // x25519
-        &[0, 11, 0, 2, 1, 0],           // uncompressed points
+    let extensions: Vec<u8> = [
+        &[0_u8, 13, 0, 4, 0, 2, 4, 3][..], // ecdsa_secp256r1_sha256
+        &[0, 10, 0, 4, 0, 2, 0, 29],       // x25519
+        &[0, 11, 0, 2, 1, 0],              // uncompressed points
     ]
     .concat();
-    let head = [&[3, 3][..], &[7; 32], &[0], &[0, 2, 0xc0, 0x2b], &[1, 0]].concat();
+    let head: Vec<u8> = [&[3_u8, 3][..], &[7; 32], &[0], &[0, 2, 0xc0, 0x2b], &[1, 0]].concat();
     let length = u16::try_from(extensions.len()).unwrap().to_be_bytes();
-    let hello = record(1, &[head.as_slice(), &length, &extensions].concat());
+    let body: Vec<u8> = [head.as_slice(), &length, &extensions].concat();
+    let hello = record(1, &body);
 
     let mut connection = ServerConnection::new(server).unwrap();
     connection.read_tls(&mut hello.as_slice()).unwrap();
@@ -54,7 +55,8 @@ fn a_server_that_answers_in_tls_1_2_is_refused() {
     let (client, _) = configs();
     let mut connection = ClientConnection::new(client, "localhost".try_into().unwrap()).unwrap();
     connection.write_tls(&mut Vec::new()).unwrap();
-    let hello = record(2, &[&[3, 3][..], &[7; 32], &[0], &[0xc0, 0x2b], &[0]].concat());
+    let body: Vec<u8> = [&[3_u8, 3][..], &[7; 32], &[0], &[0xc0, 0x2b], &[0]].concat();
+    let hello = record(2, &body);
     connection.read_tls(&mut hello.as_slice()).unwrap();
     let error = connection.process_new_packets().unwrap_err();
     assert!(matches!(error, Error::PeerIncompatible(_)), "{error}");
