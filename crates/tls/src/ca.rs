@@ -286,7 +286,7 @@ impl Ca {
         now_ms: i64,
         random: [u8; 16],
     ) -> Result<NewCertificate, CaError> {
-        // What the record says counts, and not what a file says that somebody may have made.
+        // The names come from the record, and not from a file, which anyone could have written.
         let earlier = self.certificate(serial)?;
         if let Some(revoked_at_ms) = earlier.revoked_at_ms {
             return Err(CaError::Revoked { serial: serial.clone(), revoked_at_ms });

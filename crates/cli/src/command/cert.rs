@@ -28,7 +28,7 @@ Example:
 
 /// Run a small certificate authority: make it, and issue, renew, revoke and list certificates of nodes and callers.
 ///
-/// The authority is a folder. Who can read its private key `ca.key` can be every node and every caller: keep the
+/// The authority is a folder. A person who can read its private key `ca.key` can pose as every node and caller: keep the
 /// folder on a machine that runs no node, with a copy.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = EXAMPLE)]

@@ -39,7 +39,7 @@ pub struct IssuedCertificate {
     /// Its serial number.
     #[serde(with = "as_text")]
     pub serial: Serial,
-    /// Whom it names.
+    /// The id of the node or caller.
     #[serde(with = "as_text")]
     pub id: SpiffeId,
     /// What it is for.

@@ -13,6 +13,7 @@ use webpki::{
 use x509_parser::extensions::GeneralName;
 
 use super::*;
+use crate::{Authorities, Side};
 
 /// 2026-03-01T12:00:00Z, and a part of a second.
 const NOW_MS: i64 = 1_772_366_400_123;
@@ -369,4 +370,25 @@ fn no_private_key_is_in_what_a_debugger_prints() {
         let body = key.lines().nth(1).unwrap();
         assert!(body.len() > 40 && !printed.contains(body) && !printed.contains("PRIVATE KEY"));
     }
+}
+
+#[test]
+fn what_it_issues_passes_the_check_of_this_crate_until_it_is_revoked() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut ca = made(dir.path());
+    let node = ca.issue(&node(1), NOW_MS, [2; 16]).unwrap();
+    let caller = ca.issue(&caller("spiffe://prod.example/slurm/ctl"), NOW_MS, [3; 16]).unwrap();
+    let at = UnixTime::since_unix_epoch(Duration::from_millis(u64::try_from(NOW_MS).unwrap()));
+    let check = |new: &NewCertificate, side: Side| {
+        let authorities = Authorities::read(&dir.path().join("ca.pem"), Some(&dir.path().join("ca.crl")));
+        authorities.unwrap().check(&[der(&new.certificate_pem)], side, at)
+    };
+    assert_eq!(check(&node, Side::Client).unwrap(), node.certificate.id);
+    assert_eq!(check(&node, Side::Server).unwrap(), node.certificate.id);
+    assert_eq!(NodeName::of(&node.certificate.id).unwrap().cluster_id, CLUSTER);
+    assert_eq!(check(&caller, Side::Client).unwrap(), caller.certificate.id);
+    assert!(check(&caller, Side::Server).is_err());
+    ca.revoke(&node.certificate.serial, NOW_MS).unwrap();
+    assert!(check(&node, Side::Client).is_err());
+    assert!(check(&caller, Side::Client).is_ok());
 }
