@@ -17,9 +17,8 @@ impl Serial {
     /// has 16 bytes in a certificate. The other 126 bits are random.
     pub(super) fn of_random(random: [u8; BYTES]) -> Self {
         let mut bytes = random;
-        if let [first, ..] = &mut bytes {
-            *first = (*first & 0x7f) | 0x40;
-        }
+        let [first, ..] = &mut bytes;
+        *first = (*first & 0x7f) | 0x40;
         Serial(bytes.to_vec())
     }
 
