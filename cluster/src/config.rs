@@ -568,8 +568,7 @@ impl Config {
             .map_err(|_| invalid(field, format!("`{}` must be an IP address and a port", told(address))))?;
         // If no advertised address is set, the node also announces this one.
         if parsed.to_string() != address {
-            let problem =
-                format!("`{}` is another spelling of `{parsed}`: write `{parsed}`", told(address));
+            let problem = format!("`{}` is another spelling of `{parsed}`: write `{parsed}`", told(address));
             return Err(invalid(field, problem));
         }
         let loopback = match parsed.ip() {

@@ -6,11 +6,11 @@ use assent_api::{
     parse_node_id, parse_transfer, same_address, transfer_body,
 };
 use assent_fixtures::{key, usual};
-use assent_proof::{AuthorizeRequest, Code, EvidenceId, History, Millis, Refusal, json};
+use assent_proof::{AuthorizeRequest, Code, EvidenceId, History, Json, Millis, Refusal, json};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::judge::{Growth, holds, one_spelling, refused, reread};
+use super::judge::{Growth, holds, one_spelling, reread};
 use super::parser::{Parser, Reading};
 use super::samples;
 
@@ -92,18 +92,6 @@ fn problem_body(bytes: &[u8]) -> Result<Reading, String> {
 fn answer<T: Serialize + DeserializeOwned + PartialEq>(bytes: &[u8]) -> Result<Reading, String> {
     let read = |bytes: &[u8]| serde_json::from_slice::<T>(bytes).map_err(|_| "it is no such answer");
     reread(bytes, ANSWER, read, |value| json::to_vec(value))
-}
-
-/// The judgment on a refusal is the same for all of these parsers; it can fail.
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_refusal_of_a_body_is_judged() {
-        assert_eq!(refused(&Refusal::new(Code::Malformed, "short")), Ok(Reading::Refused));
-        assert!(refused(&Refusal::new(Code::Malformed, "\u{1b}[2J")).is_err());
-    }
 }
 
 fn request_values() -> Vec<AuthorizeRequest> {
@@ -192,7 +180,7 @@ fn decisions() -> Vec<Vec<u8>> {
         reasons: vec![ReasonBody::new(Code::Malformed, "why", None)],
         more_reasons: 3,
         permit: None,
-        receipt: Some(json::parse(br#"{"leaf":""}"#).unwrap_or(assent_proof::Json::Null)),
+        receipt: Some(json::parse(br#"{"leaf":""}"#).unwrap_or(Json::Null)),
     };
     vec![body.to_vec(), DecisionBody { decision: Verdict::Allow, reasons: Vec::new(), ..body }.to_vec()]
 }

@@ -74,8 +74,12 @@ pub fn reread<T: PartialEq, E: Display>(
     growth.check(bytes, &written)?;
     match read(&written) {
         Ok(again) if again == value => Ok(Reading::Accepted),
-        Ok(_) => Err(format!("what was read is written so that it is read as another value: {}", quoted(&written))),
-        Err(error) => Err(format!("what was read is written so that it is refused ({error}): {}", quoted(&written))),
+        Ok(_) => {
+            Err(format!("what was read is written so that it is read as another value: {}", quoted(&written)))
+        }
+        Err(error) => {
+            Err(format!("what was read is written so that it is refused ({error}): {}", quoted(&written)))
+        }
     }
 }
 
@@ -119,4 +123,50 @@ const QUOTED_BYTES_MAX: usize = 300;
 fn quoted(bytes: &[u8]) -> String {
     let shown = bytes.get(..QUOTED_BYTES_MAX).unwrap_or(bytes);
     format!("`{}`", shown.escape_ascii())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NONE: Growth = Growth { times: 1, more: 0 };
+
+    fn number(bytes: &[u8]) -> Result<u64, String> {
+        let text = std::str::from_utf8(bytes).map_err(|error| error.to_string())?;
+        text.trim().parse().map_err(|_| "it is no number".to_owned())
+    }
+
+    fn written(number: &u64) -> Vec<u8> {
+        number.to_string().into_bytes()
+    }
+
+    #[test]
+    fn a_value_that_is_written_as_it_is_read_is_good() {
+        assert_eq!(reread(b" 17", NONE, number, written), Ok(Reading::Accepted));
+        assert_eq!(reread(b"x", NONE, number, written), Ok(Reading::Refused));
+        assert_eq!(reread_exactly(b"17", number, written), Ok(Reading::Accepted));
+    }
+
+    #[test]
+    fn a_value_that_is_written_otherwise_is_a_violation() {
+        let violation = reread(b"17", NONE, number, |_| b"18".to_vec()).unwrap_err();
+        assert!(violation.contains("another value: `18`"), "{violation}");
+        let violation = reread(b"17", NONE, number, |_| b"x".to_vec()).unwrap_err();
+        assert!(violation.contains("it is refused (it is no number): `x`"), "{violation}");
+        let violation = reread(b"17", NONE, number, |_| b"017".to_vec()).unwrap_err();
+        assert!(violation.contains("more than 1 times as many"), "{violation}");
+        let violation = reread_exactly(b" 17", number, written).unwrap_err();
+        assert!(violation.contains("second spelling"), "{violation}");
+    }
+
+    #[test]
+    fn a_refusal_that_is_too_long_or_cannot_be_shown_is_a_violation() {
+        assert_eq!(refused(&"short"), Ok(Reading::Refused));
+        assert!(refused(&"a".repeat(ERROR_BYTES_MAX + 1)).is_err());
+        for shown in ["\u{1b}[2J", "a\nb", "\u{202e}"] {
+            assert!(refused(&shown).is_err(), "{shown:?}");
+        }
+        assert_eq!(check_text("a\nb", true), Ok(()));
+        assert!(check_text("a\rb", true).is_err());
+    }
 }

@@ -27,7 +27,8 @@ const LENGTHS: &[&[u8]] = &[
 ];
 
 /// What opens a level of nesting, in JSON, TOML and MessagePack.
-const OPENINGS: &[&[u8]] = &[b"[", b"{\"a\":", b"[[", b"{a=", b"a.", b"\x91", b"\x81\xa1a", b"\x92\xc0", b"\xdc\x00\x01"];
+const OPENINGS: &[&[u8]] =
+    &[b"[", b"{\"a\":", b"[[", b"{a=", b"a.", b"\x91", b"\x81\xa1a", b"\x92\xc0", b"\xdc\x00\x01"];
 
 /// Bytes that some parser treats in a way of its own.
 const WORDS: &[&[u8]] = &[
@@ -230,7 +231,8 @@ mod tests {
     #[test]
     fn inputs_are_bounded_some_are_long_some_nest_deeply_and_no_samples_are_needed() {
         let samples = [br#"{"a":[1,2]}"#.to_vec()];
-        let some = |wanted: &dyn Fn(&[u8]) -> bool| (1..20_000).any(|seed| wanted(&input("a", &samples, seed)));
+        let some =
+            |wanted: &dyn Fn(&[u8]) -> bool| (1..20_000).any(|seed| wanted(&input("a", &samples, seed)));
         assert!(!some(&|bytes| bytes.len() > INPUT_BYTES_MAX));
         assert!(some(&|bytes| bytes.len() > INPUT_BYTES_MAX / 2));
         assert!(some(&|bytes| bytes.starts_with(&b"[".repeat(10_000))));

@@ -29,7 +29,8 @@ pub(super) const PARSERS: &[Parser] = &[
 fn configuration(bytes: &[u8]) -> Result<Reading, String> {
     let Ok(text) = std::str::from_utf8(bytes) else { return Ok(Reading::Refused) };
     // No file of this name is opened.
-    let read = |text: &str| Config::from_toml(text, Path::new("node.toml")).map_err(|error| error.to_string());
+    let read =
+        |text: &str| Config::from_toml(text, Path::new("node.toml")).map_err(|error| error.to_string());
     if let Err(error) = read(text) {
         // It shows the place in the file, in lines.
         return check_text(&error, true).map(|()| Reading::Refused);
@@ -47,10 +48,15 @@ fn genesis(bytes: &[u8]) -> Result<Reading, String> {
     let parsed: Result<Vec<Envelope>, _> =
         file.envelopes().iter().map(|envelope| Envelope::parse(envelope.bytes())).collect();
     let parsed = parsed.map_err(|refusal| format!("a verified envelope is not parsed: {refusal}"))?;
-    let written = GenesisFile::format(&parsed).map_err(|refusal| format!("it is not written anew: {refusal}"))?;
+    let written =
+        GenesisFile::format(&parsed).map_err(|refusal| format!("it is not written anew: {refusal}"))?;
     let most = bytes.len().saturating_mul(3).saturating_add(512);
-    holds(written.len() <= most, "a genesis file is written in at most three times its length and 512 bytes")?;
-    let again = GenesisFile::parse(&written).map_err(|refusal| format!("written anew, it is refused: {refusal}"))?;
+    holds(
+        written.len() <= most,
+        "a genesis file is written in at most three times its length and 512 bytes",
+    )?;
+    let again =
+        GenesisFile::parse(&written).map_err(|refusal| format!("written anew, it is refused: {refusal}"))?;
     holds(again.origin() == file.origin(), "a genesis file that is written anew has its origin")?;
     let ids = |file: &GenesisFile| file.envelopes().iter().map(|one| one.id()).collect::<Vec<_>>();
     holds(ids(&again) == ids(&file), "a genesis file that is written anew has its envelopes")?;

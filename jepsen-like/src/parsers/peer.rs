@@ -85,7 +85,10 @@ fn frames(bytes: &[u8]) -> Result<Reading, String> {
 fn hello(bytes: &[u8]) -> Result<Reading, String> {
     match reread_hello(bytes) {
         Ok(written) => {
-            holds(bytes.starts_with(&written), "a hello is written as it is read, except for what is appended")?;
+            holds(
+                bytes.starts_with(&written),
+                "a hello is written as it is read, except for what is appended",
+            )?;
             Ok(Reading::Accepted)
         }
         Err(error) => refused(&error),
@@ -98,8 +101,7 @@ fn frame_streams() -> Vec<Vec<u8>> {
     for (kind, body) in (1u8..).zip(samples::bodies()) {
         stream.extend_from_slice(&frame(kind, &body));
     }
-    let mut several = hellos();
-    several = several.iter().map(|hello| frame(1, hello)).collect();
+    let mut several: Vec<Vec<u8>> = hellos().iter().map(|hello| frame(1, hello)).collect();
     several.push(stream);
     several.push(frame(4, &[]));
     several

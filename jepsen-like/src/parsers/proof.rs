@@ -52,7 +52,10 @@ fn json_value(bytes: &[u8]) -> Result<Reading, String> {
 
 fn payload(bytes: &[u8]) -> Result<Reading, String> {
     if let Ok(value) = json::parse(bytes) {
-        holds(json::parse_payload(bytes) == Ok(value), "a payload is read as other JSON is, if that is JSON")?;
+        holds(
+            json::parse_payload(bytes) == Ok(value),
+            "a payload is read as other JSON is, if that is JSON",
+        )?;
     }
     reread(bytes, AS_JSON, json::parse_payload, Json::to_vec)
 }
@@ -62,7 +65,8 @@ fn envelope(bytes: &[u8]) -> Result<Reading, String> {
         return refused(&refusal);
     }
     // Written anew, an envelope may be longer than what is accepted.
-    let read = |bytes: &[u8]| -> Result<Envelope, FieldError> { Envelope::from_json(&json::parse(bytes)?, "") };
+    let read =
+        |bytes: &[u8]| -> Result<Envelope, FieldError> { Envelope::from_json(&json::parse(bytes)?, "") };
     reread(bytes, AS_OBJECT, read, Envelope::to_vec)
 }
 
@@ -71,13 +75,14 @@ fn verified(bytes: &[u8]) -> Result<Reading, String> {
         Ok(envelope) => envelope,
         Err(refusal) => return refused(&refusal),
     };
-    holds(envelope.bytes().as_ref() == bytes, "a verified envelope keeps the bytes that were submitted")?;
+    holds(**envelope.bytes() == *bytes, "a verified envelope keeps the bytes that were submitted")?;
     let parsed = Envelope::parse(bytes).map_err(|refusal| format!("verified, and not parsed: {refusal}"))?;
     holds(parsed.id() == envelope.id(), "a verified envelope has the id of its payload")?;
     let written = parsed.to_vec();
     if written.len() <= MAX_ENVELOPE_BYTES {
         let again = verify(&written, usual::ORIGIN, Rules::NEWEST);
-        let again = again.map_err(|refusal| format!("verified, and not when it is written anew: {refusal}"))?;
+        let again =
+            again.map_err(|refusal| format!("verified, and not when it is written anew: {refusal}"))?;
         holds(again.id() == envelope.id(), "an envelope that is written anew has its id")?;
     }
     Ok(Reading::Accepted)
@@ -85,7 +90,10 @@ fn verified(bytes: &[u8]) -> Result<Reading, String> {
 
 fn statement(bytes: &[u8]) -> Result<Reading, String> {
     if let Err(refusal) = Statement::parse_stored(bytes) {
-        holds(Statement::parse(bytes).is_err(), "a statement that is accepted can be read when it is stored")?;
+        holds(
+            Statement::parse(bytes).is_err(),
+            "a statement that is accepted can be read when it is stored",
+        )?;
         refused(&refusal)?;
     }
     reread(bytes, AS_OBJECT, Statement::parse, Statement::to_vec)
@@ -100,7 +108,9 @@ fn claims(bytes: &[u8]) -> Result<Reading, String> {
     };
     holds(claims.kind() == statement.kind, "claims are of their statement's kind")?;
     match read(&claims.to_json()) {
-        Ok(again) => holds(again == claims, "claims are written as they are read").map(|()| Reading::Accepted),
+        Ok(again) => {
+            holds(again == claims, "claims are written as they are read").map(|()| Reading::Accepted)
+        }
         Err(refusal) => Err(format!("claims are written so that they are refused: {refusal}")),
     }
 }
@@ -120,9 +130,8 @@ fn checkpoint(bytes: &[u8]) -> Result<Reading, String> {
 
 fn verified_checkpoint(bytes: &[u8]) -> Result<Reading, String> {
     let nodes = [key(3).public(), key(4).public(), key(5).public()];
-    let read = |nodes: &[PublicKey]| {
-        verify_checkpoint(Rules::NEWEST, bytes, usual::ORIGIN, &key(2).public(), nodes)
-    };
+    let read =
+        |nodes: &[PublicKey]| verify_checkpoint(Rules::NEWEST, bytes, usual::ORIGIN, &key(2).public(), nodes);
     // The samples are signed by one node or by three.
     let found = read(&nodes).or_else(|_| read(nodes.get(..1).unwrap_or_default()));
     let verified = match found {
@@ -220,7 +229,8 @@ fn token(bytes: &[u8]) -> Result<Reading, String> {
 }
 
 fn note_keys() -> Vec<Vec<u8>> {
-    let keys = [NoteKey::ed25519(usual::ORIGIN, key(2).public()), NoteKey::cosigner("a/node", key(3).public())];
+    let keys =
+        [NoteKey::ed25519(usual::ORIGIN, key(2).public()), NoteKey::cosigner("a/node", key(3).public())];
     keys.into_iter().flatten().map(|key| key.to_string().into_bytes()).collect()
 }
 
