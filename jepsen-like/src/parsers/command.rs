@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 use std::fs;
+use std::io;
+use std::panic;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -89,6 +91,8 @@ pub fn parsers(args: &ParsersArgs, json: bool) -> Result<bool, String> {
     let search = Search { parsers, seeds: from..from.saturating_add(SEEDS_EACH), lasts, jobs: cores };
     let mut told_ms = 0;
     let mut known = 0;
+    // Each finding is told once, and not each time that a parser panics.
+    panic::set_hook(Box::new(|_| ()));
     let report = search.run(&mut |report| {
         for finding in report.findings.iter().skip(known) {
             say(&format!("{}: {}", finding.parser, first_line(&finding.problem)));
@@ -99,6 +103,7 @@ pub fn parsers(args: &ParsersArgs, json: bool) -> Result<bool, String> {
             say(&progress(report, lasts));
         }
     });
+    drop(panic::take_hook());
     let files = report.findings.iter().map(|finding| write_finding(finding, &args.findings));
     let files = files.collect::<Result<Vec<PathBuf>, String>>()?;
     let told = if json {
@@ -161,7 +166,7 @@ fn write_finding(finding: &Finding, folder: &Path) -> Result<PathBuf, String> {
 fn write_samples(parsers: &[Parser], folder: &Path) -> Result<(), String> {
     for parser in parsers {
         let folder = folder.join(parser.name);
-        let unwritten = |error| format!("`{}` cannot be written: {error}", folder.display());
+        let unwritten = |error: io::Error| format!("`{}` cannot be written: {error}", folder.display());
         fs::create_dir_all(&folder).map_err(unwritten)?;
         for (place, sample) in (parser.samples)().iter().enumerate() {
             fs::write(folder.join(format!("sample-{place}")), sample).map_err(unwritten)?;
@@ -172,7 +177,7 @@ fn write_samples(parsers: &[Parser], folder: &Path) -> Result<(), String> {
 
 /// Runs one file again.
 fn again(parsers: &[Parser], file: &Path) -> Result<bool, String> {
-    let unread = |error| format!("`{}` cannot be read: {error}", file.display());
+    let unread = |error: io::Error| format!("`{}` cannot be read: {error}", file.display());
     let length = fs::metadata(file).map_err(unread)?.len();
     if length > FILE_BYTES_MAX {
         return Err(format!(
@@ -184,7 +189,7 @@ fn again(parsers: &[Parser], file: &Path) -> Result<bool, String> {
     let mut good = true;
     for parser in parsers {
         let told = match judged(parser, &bytes) {
-            Ok(reading) => format!("{}: {reading:?}, as it should be", parser.name),
+            Ok(reading) => format!("{}: {reading:?}, and the property holds", parser.name),
             Err(problem) => {
                 good = false;
                 format!("{}: {problem}", parser.name)

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -73,14 +73,16 @@ pub struct Finding {
 impl Finding {
     /// The input as hex digits.
     pub fn hex(&self) -> String {
-        self.input.iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&self.input)
     }
 }
 
 fn as_hex<S: serde::Serializer>(input: &[u8], to: S) -> Result<S::Ok, S::Error> {
-    to.collect_seq(
-        input.chunks(32).map(|line| line.iter().map(|byte| format!("{byte:02x}")).collect::<String>()),
-    )
+    to.serialize_str(&hex(input))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The result of one input.
@@ -95,14 +97,14 @@ impl Search {
     pub fn run(&self, progress: &mut dyn FnMut(&ParsersReport)) -> ParsersReport {
         let begun = Instant::now();
         let samples: Vec<Vec<Vec<u8>>> = self.parsers.iter().map(|parser| (parser.samples)()).collect();
-        let (next, over) = (AtomicU64::new(0), AtomicBool::new(false));
+        let next = AtomicU64::new(0);
         let mut report = ParsersReport { jobs: self.jobs.max(1), ..ParsersReport::default() };
         thread::scope(|scope| {
             let (told, results) = mpsc::sync_channel(RESULTS_MAX);
             for _ in 0..report.jobs {
-                let (told, next, over, samples) = (told.clone(), &next, &over, &samples);
+                let (told, next, samples) = (told.clone(), &next, &samples);
                 scope.spawn(move || {
-                    while !over.load(Ordering::Relaxed) && begun.elapsed() < self.lasts {
+                    while begun.elapsed() < self.lasts {
                         let turn = next.fetch_add(1, Ordering::Relaxed);
                         let Some(one) = self.turn(samples, turn) else { return };
                         if told.send(one).is_err() {
@@ -117,7 +119,6 @@ impl Search {
                 report.wall_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
                 progress(&report);
             }
-            over.store(true, Ordering::Relaxed);
         });
         report
     }
