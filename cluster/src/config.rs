@@ -387,7 +387,7 @@ impl Config {
     ///
     /// # Errors
     /// [`ConfigError::Malformed`] and [`ConfigError::Invalid`]. The text of an error is bounded, however long the file's
-    /// lines are, and has no character that terminals obey, except ends of lines.
+    /// lines are, and has no character that terminals obey, except ends of lines and tabs.
     pub fn from_toml(text: &str, path: &Path) -> Result<Self, ConfigError> {
         let malformed = |problem| ConfigError::Malformed { path: path.to_owned(), problem };
         if text.len() > CONFIG_BYTES_MAX {

@@ -91,7 +91,7 @@ fn problem_body(bytes: &[u8]) -> Result<Reading, String> {
 /// An answer. Why it cannot be read is serde's own text, which the client does not pass on as it is.
 fn answer<T: Serialize + DeserializeOwned + PartialEq>(bytes: &[u8]) -> Result<Reading, String> {
     let read = |bytes: &[u8]| serde_json::from_slice::<T>(bytes).map_err(|_| "it is no such answer");
-    reread(bytes, ANSWER, read, |value| json::to_vec(value))
+    reread(bytes, ANSWER, read, json::to_vec)
 }
 
 fn request_values() -> Vec<AuthorizeRequest> {

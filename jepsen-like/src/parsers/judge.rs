@@ -35,7 +35,7 @@ impl Growth {
     }
 }
 
-/// Whether the text of a refusal is bounded and can be shown. Ends of lines are good only if `in_lines`.
+/// Whether the text of a refusal is bounded and can be shown. Ends of lines and tabs are good only if `in_lines`.
 ///
 /// # Errors
 /// It is too long, or has a character that terminals obey.
@@ -44,7 +44,7 @@ pub fn check_text(text: &str, in_lines: bool) -> Result<(), String> {
         let bytes = text.len();
         return Err(format!("the refusal's text has `{bytes}` bytes, more than {ERROR_BYTES_MAX}"));
     }
-    match text.chars().find(|c| is_obeyed(*c) && !(in_lines && *c == '\n')) {
+    match text.chars().find(|c| is_obeyed(*c) && !(in_lines && matches!(c, '\n' | '\t'))) {
         Some(c) => Err(format!("the refusal's text has U+{:04X}: {text:?}", u32::from(c))),
         None => Ok(()),
     }
@@ -166,7 +166,7 @@ mod tests {
         for shown in ["\u{1b}[2J", "a\nb", "\u{202e}"] {
             assert!(refused(&shown).is_err(), "{shown:?}");
         }
-        assert_eq!(check_text("a\nb", true), Ok(()));
+        assert_eq!(check_text("a\n\tb", true), Ok(()));
         assert!(check_text("a\rb", true).is_err());
     }
 }

@@ -233,10 +233,10 @@ mod tests {
         let samples = [br#"{"a":[1,2]}"#.to_vec()];
         let some =
             |wanted: &dyn Fn(&[u8]) -> bool| (1..20_000).any(|seed| wanted(&input("a", &samples, seed)));
-        assert!(!some(&|bytes| bytes.len() > INPUT_BYTES_MAX));
-        assert!(some(&|bytes| bytes.len() > INPUT_BYTES_MAX / 2));
-        assert!(some(&|bytes| bytes.starts_with(&b"[".repeat(10_000))));
-        assert!(some(&|bytes| bytes.windows(4).any(|four| four == b"\xff\xff\xff\xff")));
+        assert!(!some(&|bytes: &[u8]| bytes.len() > INPUT_BYTES_MAX));
+        assert!(some(&|bytes: &[u8]| bytes.len() > INPUT_BYTES_MAX / 2));
+        assert!(some(&|bytes: &[u8]| bytes.starts_with(&b"[".repeat(10_000))));
+        assert!(some(&|bytes: &[u8]| bytes.windows(4).any(|four| four == b"\xff\xff\xff\xff")));
         assert!((0..100).any(|seed| !input("a", &[], seed).is_empty()));
     }
 }
