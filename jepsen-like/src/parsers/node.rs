@@ -21,9 +21,9 @@ pub(super) const PARSERS: &[Parser] = &[
     Parser { name: "config", check: configuration, samples: samples::configurations },
     Parser { name: "genesis", check: genesis, samples: samples::genesis },
     Parser { name: "command", check: command, samples: commands },
-    Parser { name: "snapshot_header", check: snapshot_header, samples: samples::snapshot_parts },
+    Parser { name: "snapshot_header", check: snapshot_header, samples: small_parts },
     Parser { name: "snapshot_chunk", check: snapshot_chunk, samples: snapshot_chunks },
-    Parser { name: "snapshot_summary", check: snapshot_summary, samples: samples::snapshot_parts },
+    Parser { name: "snapshot_summary", check: snapshot_summary, samples: small_parts },
 ];
 
 fn configuration(bytes: &[u8]) -> Result<Reading, String> {
@@ -86,12 +86,21 @@ fn snapshot_summary(bytes: &[u8]) -> Result<Reading, String> {
     reread_exactly(bytes, SnapshotSummary::decode, SnapshotSummary::encode)
 }
 
-/// Parts of a snapshot that an earlier build sent, and a small chunk: an input is mostly damaged in its rows otherwise.
-fn snapshot_chunks() -> Vec<Vec<u8>> {
+/// The header and the summary of a snapshot that an earlier build sent, and a small chunk. In its own chunks nearly all
+/// damage would be to the rows, which these parsers do not read.
+fn small_parts() -> Vec<Vec<u8>> {
     let rows = b"\x01\x00\x00\x00\x03key\x00\x00\x00\x05value".to_vec();
-    let small = SnapshotChunk { index: 3, rows, digest: [7; 32] };
+    let chunk = SnapshotChunk { index: 3, rows, digest: [7; 32] };
     let mut parts = samples::snapshot_parts();
-    parts.push(small.encode());
+    parts.retain(|part| part.len() < 1024);
+    parts.push(chunk.encode());
+    parts
+}
+
+/// The same, and a whole chunk.
+fn snapshot_chunks() -> Vec<Vec<u8>> {
+    let mut parts = small_parts();
+    parts.extend(samples::snapshot_parts().into_iter().find(|part| part.len() >= 1024));
     parts
 }
 
