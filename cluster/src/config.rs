@@ -10,11 +10,17 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use assent_api::{AddressError, MemberAddress, address_key};
+use assent_proof::text::{cut, lines, one_line};
 use assent_registry::RulesVersion;
 use assent_registry::limit::CLOCK_BOUND_MS;
 
 use crate::raft::types::{NodeId, check_founder_id, check_node_id};
 use crate::usecase::{DECISION_KIB, SLICE};
+
+/// The longest configuration file, in bytes. The largest that a node can need has some thousand lines.
+const CONFIG_BYTES_MAX: usize = 1024 * 1024;
+/// The longest part of an error of the TOML reader that is shown, in characters before some of them are escaped.
+const PROBLEM_CHARS_MAX: usize = 800;
 
 /// A node's configuration, field by field. A field that is not listed here is refused. A relative path is relative to
 /// the configuration file.
@@ -351,6 +357,13 @@ fn invalid(field: impl Into<String>, problem: impl Into<String>) -> ConfigError 
     ConfigError::Invalid { field: field.into(), problem: problem.into() }
 }
 
+/// The error with the place in the file. It quotes the line at fault, so if that is long, only the problem is told.
+fn shown(error: &toml::de::Error) -> String {
+    let whole = error.to_string();
+    let told = if whole.len() <= PROBLEM_CHARS_MAX { whole.as_str() } else { error.message() };
+    lines(&cut(told, PROBLEM_CHARS_MAX)).into_owned()
+}
+
 impl Config {
     /// A configuration with defaults for all fields that can have one. The node listens at the addresses that
     /// `voters` gives for it.
@@ -388,8 +401,23 @@ impl Config {
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-        let mut config: Config = toml::from_str(&text)
-            .map_err(|error| ConfigError::Malformed { path: path.to_owned(), problem: error.to_string() })?;
+        Self::from_toml(&text, path)
+    }
+
+    /// Reads and validates the text of the file at `path`, which is not opened.
+    ///
+    /// # Errors
+    /// [`ConfigError::Malformed`] and [`ConfigError::Invalid`]. The text of an error is bounded, however long the file's
+    /// lines are, and has no character that terminals obey, except ends of lines and tabs.
+    pub fn from_toml(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let malformed = |problem| ConfigError::Malformed { path: path.to_owned(), problem };
+        if text.len() > CONFIG_BYTES_MAX {
+            return Err(malformed(format!(
+                "it has `{}` bytes, and a configuration has at most {CONFIG_BYTES_MAX}: is it another file?",
+                text.len()
+            )));
+        }
+        let mut config: Config = toml::from_str(text).map_err(|error| malformed(shown(&error)))?;
         let folder = path.parent().unwrap_or(Path::new(""));
         let mut files = vec![&mut config.data_dir, &mut config.genesis, &mut config.node_key];
         if let Some(tls) = &mut config.peer_tls {
@@ -562,10 +590,10 @@ impl Config {
     fn validate_listen(&self, field: &str, address: &str, has_tls: bool) -> Result<(), ConfigError> {
         let parsed: SocketAddr = address
             .parse()
-            .map_err(|_| invalid(field, format!("`{address}` must be an IP address and a port")))?;
+            .map_err(|_| invalid(field, format!("`{}` must be an IP address and a port", told(address))))?;
         // If no advertised address is set, the node also announces this one.
         if parsed.to_string() != address {
-            let problem = format!("`{address}` is another spelling of `{parsed}`: write `{parsed}`");
+            let problem = format!("`{}` is another spelling of `{parsed}`: write `{parsed}`", told(address));
             return Err(invalid(field, problem));
         }
         let loopback = match parsed.ip() {
@@ -582,6 +610,14 @@ impl Config {
         let problem = format!("`{address}` is not loopback, and nobody proves there who it is: {remedy}");
         Err(invalid(field, problem))
     }
+}
+
+/// The longest part of a wrong address that an error repeats, in characters.
+const TOLD_CHARS_MAX: usize = 100;
+
+/// A text that is no address, for a message of one line.
+fn told(text: &str) -> String {
+    one_line(&cut(text, TOLD_CHARS_MAX)).into_owned()
 }
 
 fn validate_address(field: &str, address: &str) -> Result<(), ConfigError> {

@@ -39,6 +39,8 @@ mod liveness;
 mod message;
 mod moved;
 mod outbound;
+#[doc(hidden)]
+pub mod outside;
 mod serve;
 mod tls;
 mod trusted;
