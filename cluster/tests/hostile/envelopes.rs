@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use assent_fixtures::policy::open_policy;
 use assent_proof::{
-    Claims, Code, DomainName, Envelope, Role, STATEMENT_PAYLOAD_TYPE, Seconds, decode_base64, pae,
+    Claims, Code, DECISIONS_PAYLOAD_TYPE, DomainName, Envelope, Role, STATEMENT_PAYLOAD_TYPE, Seconds,
+    decode_base64, pae,
 };
 use serde_json::{Value, json};
 
@@ -108,7 +109,7 @@ async fn signatures_of_known_keys_that_do_not_hold_are_refused_each_with_its_cod
         ("a checkpoint's signature", instead(&|_| note.clone().into_bytes()), 400, Code::SignatureInvalid),
         (
             "a decision's signature",
-            instead(&|e| pae("application/vnd.egpep.decision.v1+json", &e.payload)),
+            instead(&|e| pae(DECISIONS_PAYLOAD_TYPE, &e.payload)),
             400,
             Code::SignatureInvalid,
         ),
