@@ -5,6 +5,7 @@
 //! and the same load generator reach when nothing is decided), `authorize` and `submit`. With `--only beside` it
 //! measures how long the authorizes of one caller take while other clients post batches. It checks that every answer
 //! is right. Results go to stdout, and messages to stderr; the exit code is 1 if any answer was wrong.
+#![forbid(unsafe_code)]
 
 mod args;
 mod beside;

@@ -3,6 +3,7 @@
 //! [`node::Node`] puts them together. This crate owns the running system. It never decides whether an action may
 //! execute, which `assent_registry` does. It touches sockets, files and clocks only through the
 //! [environment](mod@env).
+#![forbid(unsafe_code)]
 
 mod announced_addresses;
 pub mod config;

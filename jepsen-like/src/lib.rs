@@ -5,6 +5,7 @@
 //! kills, pauses and restarts nodes. [`Evidence`] signs what the tests submit. Every answer is an [`Answer`], which is
 //! read from the wire and not through the client under test. This crate owns the processes and the directory that it
 //! made, and ends only those. Nothing in the product imports it.
+#![forbid(unsafe_code)]
 #![deny(clippy::print_stdout, clippy::print_stderr)] // They panic when the reader is gone; `output` does not.
 
 mod answer;

@@ -1,4 +1,5 @@
 //! `assent-jepsen`: causes faults in real and simulated clusters, and reports what the clusters answered meanwhile.
+#![forbid(unsafe_code)]
 #![deny(clippy::print_stdout, clippy::print_stderr)] // They panic when the reader is gone; `output` does not.
 
 mod cli;

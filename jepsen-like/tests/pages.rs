@@ -15,7 +15,7 @@ fn root() -> PathBuf {
 /// The pages, as paths from the top of the repository.
 fn pages() -> Vec<String> {
     let mut found: Vec<String> =
-        ["README.md", "ARCHITECTURE.md", "jepsen-like/README.md"].map(str::to_owned).into();
+        ["README.md", "ARCHITECTURE.md", "SECURITY.md", "jepsen-like/README.md"].map(str::to_owned).into();
     for entry in fs::read_dir(root().join("docs")).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         if name.ends_with(".md") {

@@ -8,7 +8,7 @@ use axum::Router;
 use axum::body::{Body, HttpBody};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
-use http::{Request, Response};
+use http::{Request, Response, header};
 use hyper::body::Incoming;
 use hyper::service::Service;
 use tokio_util::sync::CancellationToken;
@@ -83,6 +83,10 @@ impl Service<Request<Incoming>> for Front {
             return ready(Ok(leaving(refusal, turn))).boxed();
         }
         request.extensions_mut().insert(HalfClosed(self.socket.half_closed()));
+        // Another reader on the way may see another end of this body than hyper does, so nothing that follows it is a
+        // request (RFC 9112 §6.1).
+        let in_doubt =
+            request.headers().contains_key(header::TRANSFER_ENCODING) && self.socket.has_sent_a_length();
         let ended = Arc::new(AtomicBool::new(request.body().is_end_stream()));
         let request = request.map(|body| Held::new(body, ReadFlag(ended.clone())));
         let (mut router, tasks) = (self.router.clone(), self.tasks.clone());
@@ -96,7 +100,8 @@ impl Service<Request<Incoming>> for Front {
             };
             // The rest of the body was not read, and the next request comes after it. The client must be told,
             // whatever the answer is. Otherwise it would send its next request on a connection that is being closed.
-            let answer = if ended.load(Ordering::Relaxed) { answer } else { closing(answer) };
+            let goes_on = ended.load(Ordering::Relaxed) && !in_doubt;
+            let answer = if goes_on { answer } else { closing(answer) };
             Ok(leaving(answer, turn))
         }
         .boxed()

@@ -1,4 +1,5 @@
-//! The checks of a request's head: its size, its `Host`, and the encoding of the body.
+//! The checks of a request's head: its size, its `Host`, and the encoding and the length of the body. Also what tells
+//! hyper's own answers to a head from the node's.
 
 use std::net::Ipv6Addr;
 
@@ -82,6 +83,56 @@ pub(super) fn is_encoded(headers: &HeaderMap) -> bool {
     is_other(header::CONTENT_ENCODING, "identity")
         || is_other(header::TRANSFER_ENCODING, "chunked")
         || codings > 1
+}
+
+/// The beginning of the header that gives a body's length, with the end of the line before it.
+const LENGTH_LINE: &[u8] = b"\ncontent-length:";
+
+/// Notices a `Content-Length` in the bytes of a connection, however they are cut.
+///
+/// If a request has a `Transfer-Encoding` too, hyper goes by that one and drops the `Content-Length`. Another reader on
+/// the way may have gone by the length, and taken for a body what hyper takes for the next request.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct LengthLine {
+    /// The number of bytes of [`LENGTH_LINE`] that came last.
+    matched: usize,
+    seen: bool,
+}
+
+impl LengthLine {
+    /// Notes bytes from the client.
+    pub(super) fn heard(&mut self, piece: &[u8]) {
+        for byte in piece {
+            if self.seen {
+                return;
+            }
+            let byte = byte.to_ascii_lowercase();
+            self.matched = if LENGTH_LINE.get(self.matched) == Some(&byte) {
+                self.matched.saturating_add(1)
+            } else {
+                usize::from(byte == b'\n')
+            };
+            self.seen = self.matched == LENGTH_LINE.len();
+        }
+    }
+
+    /// Whether there was one. It may have been in an earlier request, or in a body.
+    pub(super) fn seen(self) -> bool {
+        self.seen
+    }
+}
+
+/// Whether these bytes, which hyper writes, end with an answer that hyper itself gives to a head that it cannot read.
+/// It has no body, and no answer of the node's is a 4xx with an empty one.
+pub(super) fn ends_with_a_bare_refusal(bytes: &[u8]) -> bool {
+    if !bytes.ends_with(b"\r\n\r\n") {
+        return false;
+    }
+    let start = bytes.windows(9).rposition(|window| window == b"HTTP/1.1 ");
+    let Some(answer) = start.and_then(|start| bytes.get(start..)) else { return false };
+    let Ok(answer) = std::str::from_utf8(answer) else { return false };
+    let answer = answer.to_ascii_lowercase();
+    answer.starts_with("http/1.1 4") && answer.contains("\r\ncontent-length: 0\r\n")
 }
 
 #[cfg(test)]
@@ -173,5 +224,48 @@ mod tests {
         assert_eq!(of("/livez".to_owned(), String::new()), "GET/livezx: \r\n".len());
         assert!(of(format!("/{}", "a".repeat(40_000)), "y".repeat(40_000)) > HEAD_BYTES);
         assert!(of(format!("/{}", "a".repeat(30_000)), "y".repeat(30_000)) < HEAD_BYTES);
+    }
+
+    #[test]
+    fn a_length_is_noticed_however_its_line_is_written_and_cut() {
+        let seen = |pieces: &[&[u8]]| {
+            let mut line = LengthLine::default();
+            pieces.iter().for_each(|piece| line.heard(piece));
+            line.seen()
+        };
+        let with: [&[&[u8]]; 3] = [
+            &[b"POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\n"],
+            &[b"POST / HTTP/1.1\r\nhost: node\r\nCONTENT-LEN", b"GTH:3\r\n\r\n"],
+            &[b"POST / HTTP/1.1\n", b"\n", b"content-length", b":", b"3"],
+        ];
+        for pieces in with {
+            assert!(seen(pieces), "{pieces:?}");
+        }
+        let without: [&[&[u8]]; 3] = [
+            &[b"POST /content-length: HTTP/1.1\r\n"],
+            &[b"\r\nx-content-length: 3\r\ncontent-lengths: 3\r\ncontent-\nlength: 3\r\n"],
+            &[],
+        ];
+        for pieces in without {
+            assert!(!seen(pieces), "{pieces:?}");
+        }
+    }
+
+    #[test]
+    fn only_an_answer_of_hypers_own_is_a_refusal_without_a_body() {
+        let bare = "HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\ndate: x\r\n\r\n";
+        let whole = "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n";
+        assert!(ends_with_a_bare_refusal(bare.as_bytes()));
+        assert!(ends_with_a_bare_refusal(format!("{whole}ok\n{bare}").as_bytes()));
+        for other in [
+            whole.to_owned(),
+            format!("{whole}ok\n"),
+            format!("{bare}{whole}"),
+            bare.replace("content-length: 0", "content-length: 90"),
+            bare.replace("400 Bad Request", "200 OK"),
+            String::new(),
+        ] {
+            assert!(!ends_with_a_bare_refusal(other.as_bytes()), "{other}");
+        }
     }
 }

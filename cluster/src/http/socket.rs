@@ -27,6 +27,7 @@ use tokio::time::Instant;
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 
+use super::head::{LengthLine, ends_with_a_bare_refusal};
 use crate::env::BoxStream;
 use crate::locked::lock;
 
@@ -84,6 +85,8 @@ struct State {
     begun: bool,
     /// The last bytes that hyper was given.
     last: [u8; 3],
+    /// Whether hyper was given a `Content-Length`.
+    length: LengthLine,
     /// Whether the request that is being handled ends with an empty line.
     ends_empty: bool,
     /// The bytes that were read while hyper wanted none.
@@ -121,6 +124,7 @@ impl Socket {
             phase: Phase::Head { until: Instant::now() + timeouts.head },
             begun: false,
             last: [0; 3],
+            length: LengthLine::default(),
             ends_empty: false,
             ahead: BytesMut::new(),
             wanted: false,
@@ -163,6 +167,11 @@ impl Socket {
     /// Whether the client has ended its side.
     pub(super) fn has_ended(&self) -> bool {
         lock(&self.0).ended
+    }
+
+    /// Whether the client has sent a `Content-Length`, in this request or before it.
+    pub(super) fn has_sent_a_length(&self) -> bool {
+        lock(&self.0).length.seen()
     }
 
     /// The status with which hyper refused a head, if its answer was dropped.
@@ -234,6 +243,7 @@ impl State {
     /// Notes bytes from the client that hyper is given.
     fn heard(&mut self, piece: &[u8]) {
         self.begun = true;
+        self.length.heard(piece);
         for byte in piece.iter().skip(piece.len().saturating_sub(self.last.len())) {
             let [_, second, third] = self.last;
             self.last = [second, third, *byte];
@@ -265,13 +275,19 @@ impl State {
 
     /// Takes an answer that hyper writes by itself. Without a request, hyper writes nothing else. Returns whether it
     /// was one.
-    fn takes(&mut self, words: &[u8]) -> bool {
+    ///
+    /// If the answer before is not all written yet, hyper puts its own into the same bytes. It may stand between the
+    /// head and the body of that answer then, so the connection breaks instead.
+    fn takes(&mut self, words: &[u8]) -> io::Result<bool> {
         match self.phase {
             Phase::Head { .. } | Phase::Idle { .. } => {
                 self.refused = self.refused.or_else(|| status_in(words));
-                true
+                Ok(true)
             }
-            Phase::Asked | Phase::Answered | Phase::Over => false,
+            Phase::Answered if ends_with_a_bare_refusal(words) => {
+                Err(io::ErrorKind::ConnectionAborted.into())
+            }
+            Phase::Asked | Phase::Answered | Phase::Over => Ok(false),
         }
     }
 }
@@ -299,7 +315,7 @@ impl AsyncRead for Socket {
 impl AsyncWrite for Socket {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let mut state = lock(&self.0);
-        if state.takes(bytes) {
+        if state.takes(bytes)? {
             return Poll::Ready(Ok(bytes.len()));
         }
         state.stream.as_mut().poll_write(context, bytes)
@@ -311,7 +327,7 @@ impl AsyncWrite for Socket {
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let mut state = lock(&self.0);
-        if state.takes(pieces.first().map_or(&b""[..], |piece| &**piece)) {
+        if state.takes(pieces.first().map_or(&b""[..], |piece| &**piece))? {
             return Poll::Ready(Ok(pieces.iter().map(|piece| piece.len()).sum()));
         }
         state.stream.as_mut().poll_write_vectored(context, pieces)

@@ -10,6 +10,7 @@
 //! readers are strict.
 //!
 //! Names are camelCase. Times are integer milliseconds since 1970-01-01T00:00:00Z unless a field says otherwise.
+#![forbid(unsafe_code)]
 
 mod address;
 mod clock;

@@ -2,6 +2,7 @@
 //!
 //! It parses the command line, runs one subcommand and turns the outcome into an exit code. Each subcommand is in a
 //! file of its own under `command`.
+#![forbid(unsafe_code)]
 #![deny(clippy::print_stdout, clippy::print_stderr)] // They panic when the reader is gone; `Output` does not.
 
 mod args;

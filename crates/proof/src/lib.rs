@@ -34,6 +34,7 @@
 //! assert_eq!(verified.statement(), &statement);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+#![forbid(unsafe_code)]
 // A new variant of an enum must not be ignored by accident, so every match lists all variants.
 #![deny(clippy::wildcard_enum_match_arm, clippy::match_wildcard_for_single_variants)]
 

@@ -8,6 +8,7 @@
 //! resolution; §7, fail-closed proof enforcement). It never reads a clock, draws a random number, does IO,
 //! waits, or iterates over anything unordered: the same entries give the same rows on every node, and
 //! replaying the ledger gives them again.
+#![forbid(unsafe_code)]
 // A new variant of an enum must not be harmless by accident: every match says what it does with each.
 #![deny(clippy::wildcard_enum_match_arm, clippy::match_wildcard_for_single_variants)]
 

@@ -10,6 +10,7 @@
 //! This crate owns redb, the files and their formats. It knows nothing of Raft's rules, of openraft or of the
 //! meaning of a row. It never retries a failed write: after the first failure the store is poisoned for good
 //! ([`Health`]).
+#![forbid(unsafe_code)]
 
 mod blocking;
 mod bytes_codec;

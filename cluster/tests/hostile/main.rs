@@ -1,0 +1,34 @@
+//! Hostile input to real nodes over the wire: each is refused with a code or loses its connection, nothing changes, and an
+//! authorize beside it is answered in time. `docs/hostile-input.md` lists every line and its test.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
+#![allow(clippy::disallowed_methods, reason = "tests are no nodes: what they spawn they wait for")]
+
+#[path = "../cluster_support/mod.rs"]
+mod cluster_support;
+#[path = "../peer_support/mod.rs"]
+mod peer_support;
+
+mod beside;
+mod bodies;
+mod envelopes;
+mod framing;
+mod peers;
+mod slow;
+
+/// The calls that have a body.
+const CALLS: [&str; 8] = [
+    "/v1/envelopes",
+    "/v1/envelopes:batch",
+    "/v1/authorize",
+    "/v1/authorize:batch",
+    "/v1/permits",
+    "/v1/cluster/members",
+    "/v1/cluster/leader",
+    "/v1/clock/confirm",
+];
