@@ -22,7 +22,7 @@ const READ_AT_ONCE: usize = 16 * 1024;
 impl Service {
     /// The caller who has shown this. The time by which JSON web tokens are judged is this node's, if it is sure of
     /// it.
-    pub(crate) fn identify(&self, shown: Shown<'_>) -> Caller {
+    pub fn identify(&self, shown: Shown<'_>) -> Caller {
         let parts = self.parts();
         parts.access.identify(shown, parts.judged().ok())
     }
