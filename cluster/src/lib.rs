@@ -22,3 +22,4 @@ pub mod raft;
 pub mod recover;
 pub mod tasks;
 pub mod usecase;
+mod wall_time;

@@ -53,7 +53,8 @@ impl Peers {
             .map(|voter| PeerAddress { id: voter.id, addr: voter.peer.clone() })
             .collect();
         let (listen, limits) = (config.peer_listen.clone(), PeerLimits::default());
-        let hub = PeerHub::start(env, identity, listen, addresses, handler.clone(), limits, tasks.part());
+        let (handing, tls) = (handler.clone(), starting.peer_tls()?);
+        let hub = PeerHub::start(env, identity, listen, addresses, handing, limits, tls, tasks.part());
         let addr = &config.peer_listen;
         let unheard = |problem: String| NodeError::Peers { addr: addr.clone(), problem };
         let hub = hub.await.map_err(with_text(unheard))?;

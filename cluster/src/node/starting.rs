@@ -5,6 +5,7 @@ use super::own::OwnFiles;
 use crate::access::Access;
 use crate::config::Config;
 use crate::env::Environment;
+use crate::peer::PeerTls;
 use crate::tasks::Tasks;
 
 /// A node that is starting.
@@ -24,5 +25,13 @@ impl Starting {
         let tasks = Tasks::new();
         let env = Environment { blocking: tasks.counted(env.blocking.clone()), ..env };
         Ok(Self { config, own, access, env, tasks })
+    }
+
+    /// TLS between the nodes, if the configuration has it.
+    pub(super) fn peer_tls(&self) -> Result<Option<PeerTls>, NodeError> {
+        let Some(files) = self.config.peer_tls.clone() else { return Ok(None) };
+        let clock = self.env.clock.clone();
+        let tls = PeerTls::load(files, self.own.cluster_id.0, self.config.node_id, clock);
+        tls.map(Some).map_err(NodeError::PeerTls)
     }
 }

@@ -49,7 +49,7 @@ mod transport;
 mod trust;
 
 pub use allowed::Allowed;
-pub use answer_shape::{UnreadDeny, UnreadRefusal};
+pub use answer_shape::{Spoilt, UnreadDeny, UnreadRefusal};
 pub use assent_proof::{Cursor, History};
 pub use client::Client;
 pub use clock::{Clock, SystemClock};
