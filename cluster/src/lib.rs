@@ -5,6 +5,7 @@
 //! [environment](mod@env).
 #![forbid(unsafe_code)]
 
+pub mod access;
 mod announced_addresses;
 pub mod config;
 pub mod env;

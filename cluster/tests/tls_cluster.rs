@@ -42,11 +42,11 @@ fn secured(folder: &Path, ca: &TestCa) -> Vec<Config> {
 }
 
 fn store_id(node: &Node) -> [u8; 16] {
-    hex::decode(node.service().status(&Caller::Anonymous).node.store_id).unwrap().try_into().unwrap()
+    hex::decode(node.service().status(Caller::local()).node.store_id).unwrap().try_into().unwrap()
 }
 
 fn term(node: &Node) -> u64 {
-    node.service().status(&Caller::Anonymous).term
+    node.service().status(Caller::local()).term
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -105,13 +105,13 @@ async fn every_certificate_is_renewed_under_load_and_no_call_of_a_client_fails()
     let configs = secured(folder.path(), &ca);
     let nodes = start_all(&configs).await;
     let cluster = cluster_id(&configs);
-    let authorized = nodes[0].service().submit(&Caller::Anonymous, authorization().into()).await;
+    let authorized = nodes[0].service().submit(Caller::local(), authorization().into()).await;
     assert!(authorized.problem().is_none());
     let loads: Vec<Load> =
         nodes.iter().enumerate().map(|(at, node)| Load::on(node, &format!("load-{at}"))).collect();
     let began = Instant::now();
     sleep(Duration::from_secs(2)).await;
-    let ends = |node: &Node| node.service().status(&Caller::Anonymous).node.peer_certificate_end.unwrap().0;
+    let ends = |node: &Node| node.service().status(Caller::local()).node.peer_certificate_end.unwrap().0;
     let before: Vec<i64> = nodes.iter().map(ends).collect();
     for id in 1..=3 {
         let says = Says { until_s: 2 * 86_400, ..Says::node(cluster, id).serial(10 + id) };

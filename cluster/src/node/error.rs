@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::path::PathBuf;
 
+use crate::access::SettingError;
 use crate::config::ConfigError;
 use crate::peer::PeerTlsError;
 use crate::recover::EndedError;
@@ -13,6 +14,9 @@ pub enum NodeError {
     /// A value of the configuration cannot be used.
     #[error("checking the configuration: {0}")]
     Config(ConfigError),
+    /// A file that says who may call the node cannot be used.
+    #[error("reading who may call the node: {0}")]
+    Access(SettingError),
     /// The genesis file cannot be used.
     #[error("reading the genesis file `{path}`: {problem}")]
     Genesis {

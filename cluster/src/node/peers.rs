@@ -24,7 +24,7 @@ pub(super) struct Peers {
 impl Peers {
     /// Listens for peers and dials them.
     pub(super) async fn start(starting: &Starting, disk: &Disk) -> Result<Self, NodeError> {
-        let Starting { config, own, env, tasks } = starting;
+        let Starting { config, own, access: _, env, tasks } = starting;
         let store = &disk.store;
         let transfers = Transfers::default();
         let introductions = Introductions::default();

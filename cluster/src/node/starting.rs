@@ -2,6 +2,7 @@
 
 use super::error::NodeError;
 use super::own::OwnFiles;
+use crate::access::Access;
 use crate::config::Config;
 use crate::env::Environment;
 use crate::peer::PeerTls;
@@ -11,6 +12,7 @@ use crate::tasks::Tasks;
 pub(super) struct Starting {
     pub(super) config: Config,
     pub(super) own: OwnFiles,
+    pub(super) access: Access,
     pub(super) env: Environment,
     pub(super) tasks: Tasks,
 }
@@ -19,9 +21,10 @@ impl Starting {
     /// Checks the configuration and the files that it names, before the store is opened and before anything is bound.
     pub(super) fn check(config: Config, env: Environment) -> Result<Self, NodeError> {
         let own = OwnFiles::read(&config)?;
+        let access = Access::read(&config.access()).map_err(NodeError::Access)?;
         let tasks = Tasks::new();
         let env = Environment { blocking: tasks.counted(env.blocking.clone()), ..env };
-        Ok(Self { config, own, env, tasks })
+        Ok(Self { config, own, access, env, tasks })
     }
 
     /// TLS between the nodes, if the configuration has it.
