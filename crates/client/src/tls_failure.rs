@@ -4,9 +4,10 @@
 //! So this side learns that the node refused it only when it reads the answer to its first request: as an alert. The
 //! node has read nothing of that request.
 
+use assent_tls::{CertificateError, certificate_error};
 use std::error::Error;
 use std::io;
-use tokio_rustls::rustls::{AlertDescription, CertificateError, Error as TlsError};
+use tokio_rustls::rustls::{AlertDescription, Error as TlsError};
 
 /// Which side refused the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +48,7 @@ impl TlsFailure {
     /// The failure that an error of TLS is, during the handshake or after it.
     pub(crate) fn of(error: &TlsError) -> Self {
         match error {
-            TlsError::InvalidCertificate(why) => refused_by_caller(error, why),
+            TlsError::InvalidCertificate(_) | TlsError::NoCertificatesPresented => refused_by_caller(error),
             TlsError::AlertReceived(alert) => of_alert(*alert),
             TlsError::InvalidMessage(_) => TlsFailure::new(
                 Refusing::Neither,
@@ -88,31 +89,29 @@ fn tls_error<'a>(mut error: &'a (dyn Error + 'static)) -> Option<&'a TlsError> {
     error.downcast_ref()
 }
 
-fn refused_by_caller(error: &TlsError, why: &CertificateError) -> TlsFailure {
-    let remedy = match why {
-        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+fn refused_by_caller(error: &TlsError) -> TlsFailure {
+    let refused = certificate_error(error);
+    let remedy = match refused {
+        Some(CertificateError::UnknownIssuer { .. } | CertificateError::WrongSignature { .. }) => {
             "check that the file of the CA (`--ca`) is that of the CA that issued the node's certificate, and check who \
              answers at the endpoint"
         }
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            "write the endpoint with a name or address that the node's certificate has, or issue a certificate that \
-             has this one"
+        Some(CertificateError::WrongName { .. }) => {
+            "write the endpoint with a name or address that the node's certificate has, or issue one that has this name"
         }
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            "renew the node's certificate, and check this machine's clock"
+        Some(CertificateError::Expired { .. }) => {
+            "renew the node's certificate, and check the clock of this machine"
         }
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            "check this machine's clock, and that of the machine that issued the certificate"
+        Some(CertificateError::NotYetValid { .. }) => {
+            "check the clock of this machine, and of the one that issued the node's certificate"
         }
-        CertificateError::Revoked => {
-            "give the node a new certificate, and find out why the old one was revoked"
-        }
-        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
-            "give the node a certificate for a server; this one may be a caller's"
+        Some(CertificateError::WrongUsage { .. } | CertificateError::IsAuthority { .. }) => {
+            "give the node a certificate for a server"
         }
         _ => "check the node's certificate, and check who answers at the endpoint",
     };
-    TlsFailure::new(Refusing::Caller, format!("this side refused the node's certificate: {error}"), remedy)
+    let why = refused.map_or_else(|| error.to_string(), ToString::to_string);
+    TlsFailure::new(Refusing::Caller, format!("this side refused the node's certificate: {why}"), remedy)
 }
 
 fn of_alert(alert: AlertDescription) -> TlsFailure {
@@ -140,8 +139,9 @@ fn of_alert(alert: AlertDescription) -> TlsFailure {
         | AlertDescription::UnsupportedCertificate
         | AlertDescription::CertificateUnknown
         | AlertDescription::AccessDenied => by_node(
-            "it does not hold",
-            "check that it is a caller's certificate with one SPIFFE id, and see the node's log for the reason",
+            "it is not right",
+            "see the node's log for the reason, and check that the certificate is in its time, not revoked, of a CA that \
+             `client_tls` names, and has one SPIFFE id",
         ),
         AlertDescription::ProtocolVersion | AlertDescription::HandshakeFailure => TlsFailure::new(
             Refusing::Neither,
@@ -159,21 +159,38 @@ fn of_alert(alert: AlertDescription) -> TlsFailure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use assent_tls::Side;
+    use std::sync::Arc;
+    use tokio_rustls::rustls::{self, OtherError};
+
+    /// As the verifier of `assent_tls` gives it to rustls.
+    fn refused(error: CertificateError) -> TlsError {
+        TlsError::InvalidCertificate(rustls::CertificateError::Other(OtherError(Arc::new(error))))
+    }
 
     #[test]
     fn every_failure_names_the_side_that_refused_and_what_to_do() {
-        let (alert, refused) = (TlsError::AlertReceived, TlsError::InvalidCertificate);
+        let alert = TlsError::AlertReceived;
+        let certificate = || "the certificate of node 1".to_owned();
+        let unknown =
+            CertificateError::UnknownIssuer { certificate: certificate(), issuer: "CN=other".into() };
+        let name = CertificateError::WrongName {
+            certificate: certificate(),
+            expected: "node-1".into(),
+            presented: "node-2".into(),
+        };
+        let usage = CertificateError::WrongUsage { certificate: certificate(), presented_by: Side::Server };
         for (error, code, says) in [
-            (refused(CertificateError::UnknownIssuer), "node_certificate_refused", "--ca"),
-            (refused(CertificateError::NotValidForName), "node_certificate_refused", "name or address"),
-            (refused(CertificateError::Expired), "node_certificate_refused", "renew the node's"),
-            (refused(CertificateError::NotValidYet), "node_certificate_refused", "clock"),
-            (refused(CertificateError::Revoked), "node_certificate_refused", "new certificate"),
+            (refused(unknown), "node_certificate_refused", "--ca"),
+            (refused(name), "node_certificate_refused", "name or address"),
+            (refused(usage), "node_certificate_refused", "for a server"),
+            (refused(CertificateError::None), "node_certificate_refused", "who answers"),
+            (TlsError::NoCertificatesPresented, "node_certificate_refused", "who answers"),
             (alert(AlertDescription::CertificateRequired), "caller_certificate_refused", "--cert"),
             (alert(AlertDescription::CertificateExpired), "caller_certificate_refused", "renew the caller's"),
             (alert(AlertDescription::CertificateRevoked), "caller_certificate_refused", "issued"),
             (alert(AlertDescription::UnknownCA), "caller_certificate_refused", "client_tls.ca"),
-            (alert(AlertDescription::BadCertificate), "caller_certificate_refused", "SPIFFE"),
+            (alert(AlertDescription::CertificateUnknown), "caller_certificate_refused", "SPIFFE"),
             (alert(AlertDescription::ProtocolVersion), "tls_failed", "TLS 1.3"),
             (alert(AlertDescription::InternalError), "tls_failed", "log"),
             (TlsError::DecryptError, "tls_failed", "log"),
@@ -193,7 +210,7 @@ mod tests {
         for error in [held(), io::Error::other(held())] {
             assert_eq!(TlsFailure::refusal_in(&error).unwrap().code(), "caller_certificate_refused");
         }
-        let own = io::Error::other(TlsError::InvalidCertificate(CertificateError::Expired));
+        let own = io::Error::other(refused(CertificateError::None));
         assert_eq!(TlsFailure::refusal_in(&own), None);
         assert_eq!(TlsFailure::refusal_in(&io::Error::other("closed")), None);
     }
