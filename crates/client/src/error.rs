@@ -4,7 +4,7 @@ use assent_api::Problem;
 use assent_proof::{Cursor, History};
 
 use crate::answer_shape::{UnreadDeny, UnreadRefusal};
-use crate::tls_failure::TlsFailure;
+use crate::tls_failure::{Refusing, TlsFailure};
 
 /// Why a call did not do what was asked. No variant means that something may execute.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -86,7 +86,11 @@ impl ClientError {
         match self {
             ClientError::Config { .. } => "config_invalid",
             ClientError::Unavailable { .. } => "unavailable",
-            ClientError::Tls(failure) => failure.code(),
+            ClientError::Tls(failure) => match failure.refusing {
+                Refusing::Caller => "node_certificate_refused",
+                Refusing::Node => "caller_certificate_refused",
+                Refusing::Neither => "tls_failed",
+            },
             ClientError::Refused(problem) => problem.code.as_str(),
             ClientError::RefusalNotUnderstood(_) => "refusal_not_understood",
             ClientError::DenyNotUnderstood(_) => "deny_not_understood",

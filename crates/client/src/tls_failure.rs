@@ -36,15 +36,6 @@ impl TlsFailure {
         TlsFailure { refusing, detail: detail.into(), remedy: remedy.into() }
     }
 
-    /// The stable code.
-    pub fn code(&self) -> &'static str {
-        match self.refusing {
-            Refusing::Caller => "node_certificate_refused",
-            Refusing::Node => "caller_certificate_refused",
-            Refusing::Neither => "tls_failed",
-        }
-    }
-
     /// The failure that an error of TLS is, during the handshake or after it.
     pub(crate) fn of(error: &TlsError) -> Self {
         match error {
@@ -180,23 +171,23 @@ mod tests {
             presented: "node-2".into(),
         };
         let usage = CertificateError::WrongUsage { certificate: certificate(), presented_by: Side::Server };
-        for (error, code, says) in [
-            (refused(unknown), "node_certificate_refused", "--ca"),
-            (refused(name), "node_certificate_refused", "name or address"),
-            (refused(usage), "node_certificate_refused", "for a server"),
-            (refused(CertificateError::None), "node_certificate_refused", "who answers"),
-            (TlsError::NoCertificatesPresented, "node_certificate_refused", "who answers"),
-            (alert(AlertDescription::CertificateRequired), "caller_certificate_refused", "--cert"),
-            (alert(AlertDescription::CertificateExpired), "caller_certificate_refused", "renew the caller's"),
-            (alert(AlertDescription::CertificateRevoked), "caller_certificate_refused", "issued"),
-            (alert(AlertDescription::UnknownCA), "caller_certificate_refused", "client_tls.ca"),
-            (alert(AlertDescription::CertificateUnknown), "caller_certificate_refused", "SPIFFE"),
-            (alert(AlertDescription::ProtocolVersion), "tls_failed", "TLS 1.3"),
-            (alert(AlertDescription::InternalError), "tls_failed", "log"),
-            (TlsError::DecryptError, "tls_failed", "log"),
+        for (error, refusing, says) in [
+            (refused(unknown), Refusing::Caller, "--ca"),
+            (refused(name), Refusing::Caller, "name or address"),
+            (refused(usage), Refusing::Caller, "for a server"),
+            (refused(CertificateError::None), Refusing::Caller, "who answers"),
+            (TlsError::NoCertificatesPresented, Refusing::Caller, "who answers"),
+            (alert(AlertDescription::CertificateRequired), Refusing::Node, "--cert"),
+            (alert(AlertDescription::CertificateExpired), Refusing::Node, "renew the caller's"),
+            (alert(AlertDescription::CertificateRevoked), Refusing::Node, "issued"),
+            (alert(AlertDescription::UnknownCA), Refusing::Node, "client_tls.ca"),
+            (alert(AlertDescription::CertificateUnknown), Refusing::Node, "SPIFFE"),
+            (alert(AlertDescription::ProtocolVersion), Refusing::Neither, "TLS 1.3"),
+            (alert(AlertDescription::InternalError), Refusing::Neither, "log"),
+            (TlsError::DecryptError, Refusing::Neither, "log"),
         ] {
             let failure = TlsFailure::of(&error);
-            assert_eq!(failure.code(), code, "{error}");
+            assert_eq!(failure.refusing, refusing, "{error}");
             assert!(failure.remedy.contains(says), "{error}: {}", failure.remedy);
         }
     }
@@ -208,7 +199,7 @@ mod tests {
             io::Error::new(io::ErrorKind::InvalidData, refused)
         };
         for error in [held(), io::Error::other(held())] {
-            assert_eq!(TlsFailure::refusal_in(&error).unwrap().code(), "caller_certificate_refused");
+            assert_eq!(TlsFailure::refusal_in(&error).unwrap().refusing, Refusing::Node);
         }
         let own = io::Error::other(refused(CertificateError::None));
         assert_eq!(TlsFailure::refusal_in(&own), None);

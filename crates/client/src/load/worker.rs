@@ -17,6 +17,7 @@ use super::work::Call;
 use crate::client_tls::BearerToken;
 use crate::credentials::Credentials;
 use crate::endpoint::Endpoint;
+use crate::error::ClientError;
 use crate::link::{LinkError, secure};
 
 /// The pause before something is tried again.
@@ -127,7 +128,7 @@ impl Worker {
         let link = match secured {
             Ok(link) => link,
             Err(LinkError::Unreached(_)) => return End::Lost("connect failed"),
-            Err(LinkError::Tls(failure)) => return End::Lost(failure.code()),
+            Err(LinkError::Tls(failure)) => return End::Lost(ClientError::Tls(Box::new(failure)).code()),
         };
         let token = match &self.credentials {
             Some(credentials) => credentials.token().await,
