@@ -4,7 +4,7 @@
 //! This module owns the fields, their defaults and their bounds. It reads no file but the configuration's own.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -13,6 +13,7 @@ use assent_api::{AddressError, MemberAddress, address_key};
 use assent_registry::RulesVersion;
 use assent_registry::limit::CLOCK_BOUND_MS;
 
+use crate::access::{AccessConfig, CallerConfig, JwtIssuerConfig, SettingError};
 use crate::raft::types::{NodeId, check_founder_id, check_node_id};
 use crate::usecase::{DECISION_KIB, SLICE};
 
@@ -32,15 +33,28 @@ pub struct Config {
     /// key's public half the role `registry`.
     pub node_key: PathBuf,
     /// The address at which this node listens for clients, `host:port`. It must be a loopback address unless
-    /// `insecure_network` is set.
+    /// `client_tls` is set.
     pub client_listen: String,
     /// The address at which this node listens for peers, `host:port`. It must be a loopback address unless
     /// `insecure_network` is set.
     pub peer_listen: String,
-    /// Whether the node may serve an address that is not loopback, although it serves without TLS and authentication.
-    /// Without it such addresses are refused.
+    /// Whether the node may listen for peers at an address that is not loopback, although it does so without TLS and
+    /// authentication. Without it such addresses are refused. It says nothing about clients.
     #[serde(default)]
     pub insecure_network: bool,
+    /// Whether the node serves its clients plain HTTP, without TLS. Then every program on this machine may do
+    /// everything, so `client_listen` must be loopback, and `callers`, `jwt_issuers` and `public_read` are refused. It
+    /// must be set exactly if `client_tls` is not.
+    #[serde(default)]
+    pub plain_http: bool,
+    /// Whether a caller that shows no credential may read: the keys of the nodes and of root
+    /// (`GET /v1/authorities?domain=_root`), and nothing else beside `/livez` and `/readyz`, which are open to all.
+    #[serde(default)]
+    pub public_read: bool,
+    /// Whether the network of this node is simulated, so that no address of it is a real one. Only a simulation sets
+    /// it, and no file can.
+    #[serde(skip)]
+    pub simulated_network: bool,
     /// The address at which clients and other nodes reach this node's client port, `host:port`, if it is not
     /// `client_listen`. It is needed if `client_listen` stands for every address of the machine, as `0.0.0.0` does.
     ///
@@ -60,6 +74,16 @@ pub struct Config {
     /// name this node too, so that all nodes can have the same list.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub peers: Vec<PeerConfig>,
+    /// TLS of the client port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_tls: Option<ClientTlsConfig>,
+    /// Which callers may make which calls. `docs/callers.md` explains the roles. A caller that is not listed may do
+    /// nothing. At most 1024 entries.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub callers: Vec<CallerConfig>,
+    /// The issuers of JSON web tokens that `callers` names. At most 16 entries.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub jwt_issuers: Vec<JwtIssuerConfig>,
     /// The timing of Raft, and when it takes snapshots and purges its log.
     #[serde(default)]
     pub raft: RaftConfig,
@@ -81,6 +105,23 @@ pub struct Config {
     /// clock has leapt, and after a start if the clock is more than 10 minutes ahead of registry time.
     #[serde(default = "default_clock_settle_ms")]
     pub clock_settle_ms: u64,
+}
+
+/// TLS of the client port. The node reads the files again when they change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientTlsConfig {
+    /// The path of the node's certificate and the certificates between it and its authority, in PEM. It must name the
+    /// host or address at which clients reach the node.
+    pub cert: PathBuf,
+    /// The path of the certificate's private key, a PEM file that only the node may read.
+    pub key: PathBuf,
+    /// The path of the authorities of callers' certificates, in PEM. Without it no caller can show a certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<PathBuf>,
+    /// The path of their revocation lists, in PEM. It needs `ca`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crl: Option<PathBuf>,
 }
 
 /// A genesis voter.
@@ -332,8 +373,8 @@ fn invalid(field: impl Into<String>, problem: impl Into<String>) -> ConfigError 
 }
 
 impl Config {
-    /// A configuration with defaults for all fields that can have one. The node listens at the addresses that
-    /// `voters` gives for it.
+    /// A configuration with defaults for all fields that can have one, except that `plain_http` is set. The node
+    /// listens at the addresses that `voters` gives for it.
     pub fn new(
         node_id: NodeId,
         data_dir: PathBuf,
@@ -350,10 +391,16 @@ impl Config {
             client_listen: own.map(|voter| voter.client.clone()).unwrap_or_default(),
             peer_listen: own.map(|voter| voter.peer.clone()).unwrap_or_default(),
             insecure_network: false,
+            plain_http: true,
+            public_read: false,
+            simulated_network: false,
             client_advertise: None,
             peer_advertise: None,
             voters,
             peers: Vec::new(),
+            client_tls: None,
+            callers: Vec::new(),
+            jwt_issuers: Vec::new(),
             raft: RaftConfig::default(),
             deadlines: DeadlineConfig::default(),
             limits: LimitConfig::default(),
@@ -370,11 +417,32 @@ impl Config {
         let mut config: Config = toml::from_str(&text)
             .map_err(|error| ConfigError::Malformed { path: path.to_owned(), problem: error.to_string() })?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        for file in [&mut config.data_dir, &mut config.genesis, &mut config.node_key] {
+        for file in config.paths_mut() {
             *file = folder.join(&*file);
         }
         config.validate()?;
         Ok(config)
+    }
+
+    /// Every path.
+    fn paths_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        let own = [&mut self.data_dir, &mut self.genesis, &mut self.node_key];
+        let tls = self.client_tls.iter_mut().flat_map(|tls| {
+            [Some(&mut tls.cert), Some(&mut tls.key), tls.ca.as_mut(), tls.crl.as_mut()].into_iter().flatten()
+        });
+        let tokens = self.callers.iter_mut().filter_map(|caller| caller.tokens.as_mut());
+        let keys = self.jwt_issuers.iter_mut().map(|issuer| &mut issuer.jwks);
+        own.into_iter().chain(tls).chain(tokens).chain(keys)
+    }
+
+    /// How callers are told apart.
+    pub fn access(&self) -> AccessConfig<'_> {
+        AccessConfig {
+            plain_http: self.plain_http,
+            public_read: self.public_read,
+            callers: &self.callers,
+            jwt_issuers: &self.jwt_issuers,
+        }
     }
 
     /// The file's text.
@@ -386,8 +454,17 @@ impl Config {
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.validate_voters()?;
         self.validate_peers()?;
-        for (field, address) in [("client_listen", &self.client_listen), ("peer_listen", &self.peer_listen)] {
-            self.validate_listen(field, address)?;
+        self.validate_clients()?;
+        if !is_loopback("peer_listen", &self.peer_listen)?
+            && !self.insecure_network
+            && !self.simulated_network
+        {
+            let problem = format!(
+                "`{}` is not loopback, and there is no TLS between peers yet: set `insecure_network = true` if the \
+                 network itself is trusted",
+                self.peer_listen
+            );
+            return Err(invalid("peer_listen", problem));
         }
         let raft = &self.raft;
         at_least("raft.heartbeat_ms", raft.heartbeat_ms, 5)?;
@@ -534,28 +611,67 @@ impl Config {
         ))
     }
 
-    fn validate_listen(&self, field: &str, address: &str) -> Result<(), ConfigError> {
-        let parsed: SocketAddr = address
-            .parse()
-            .map_err(|_| invalid(field, format!("`{address}` must be an IP address and a port")))?;
-        // If no advertised address is set, the node also announces this one.
-        if parsed.to_string() != address {
-            let problem = format!("`{address}` is another spelling of `{parsed}`: write `{parsed}`");
-            return Err(invalid(field, problem));
+    /// Checks who may reach the client port, and how.
+    fn validate_clients(&self) -> Result<(), ConfigError> {
+        let loopback = is_loopback("client_listen", &self.client_listen)? || self.simulated_network;
+        match (&self.client_tls, self.plain_http) {
+            (Some(_), true) => {
+                let problem =
+                    "is set, and `client_tls` is too: the client port serves either plain HTTP or TLS";
+                return Err(invalid("plain_http", problem));
+            }
+            (Some(tls), false) if tls.crl.is_some() && tls.ca.is_none() => {
+                let problem =
+                    "is set without `client_tls.ca`, so there is no certificate that it could revoke";
+                return Err(invalid("client_tls.crl", problem));
+            }
+            (None, false) => {
+                let problem = "there is no TLS of the client port: set `client_tls`, or set `plain_http = true` to let \
+                               every program on this machine do everything";
+                return Err(invalid("client_tls", problem));
+            }
+            (None, true) if !loopback => {
+                let problem = format!(
+                    "`{}` is not loopback, and `plain_http` is only for loopback: set `client_tls`",
+                    self.client_listen
+                );
+                return Err(invalid("client_listen", problem));
+            }
+            (None, true) => self.validate_nobody_is_told_apart()?,
+            (Some(_), false) => {}
         }
-        let loopback = match parsed.ip() {
-            IpAddr::V4(ip) => ip.is_loopback(),
-            IpAddr::V6(ip) => ip.is_loopback(),
-        };
-        if loopback || self.insecure_network {
-            return Ok(());
-        }
-        let problem = format!(
-            "`{address}` is not loopback, and there is no TLS yet: set `insecure_network = true` if the network \
-             itself is trusted"
-        );
-        Err(invalid(field, problem))
+        self.access().validate().map_err(|SettingError { field, problem }| invalid(field, problem))
     }
+
+    /// With plain HTTP every program on this machine may do everything, so rules about callers would only seem to
+    /// hold.
+    fn validate_nobody_is_told_apart(&self) -> Result<(), ConfigError> {
+        for (field, is_set) in [
+            ("callers", !self.callers.is_empty()),
+            ("jwt_issuers", !self.jwt_issuers.is_empty()),
+            ("public_read", self.public_read),
+        ] {
+            if is_set {
+                let problem = "has no effect with `plain_http`, because every program on this machine has every role: \
+                               remove it, or set `client_tls` instead of `plain_http`";
+                return Err(invalid(field, problem));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether this address, at which a node is to listen, is loopback.
+fn is_loopback(field: &str, address: &str) -> Result<bool, ConfigError> {
+    let parsed: SocketAddr = address
+        .parse()
+        .map_err(|_| invalid(field, format!("`{address}` must be an IP address and a port")))?;
+    // If no advertised address is set, the node also announces this one.
+    if parsed.to_string() != address {
+        let problem = format!("`{address}` is another spelling of `{parsed}`: write `{parsed}`");
+        return Err(invalid(field, problem));
+    }
+    Ok(parsed.ip().is_loopback())
 }
 
 fn validate_address(field: &str, address: &str) -> Result<(), ConfigError> {

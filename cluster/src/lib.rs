@@ -4,6 +4,7 @@
 //! execute, which `assent_registry` does. It touches sockets, files and clocks only through the
 //! [environment](mod@env).
 
+pub mod access;
 mod announced_addresses;
 pub mod config;
 pub mod env;

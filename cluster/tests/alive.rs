@@ -149,7 +149,7 @@ async fn cluster(folder: &std::path::Path) -> (Vec<Config>, Vec<Node>, Vec<Mined
     for node in &nodes {
         ready(node).await;
     }
-    let accepted = nodes[0].service().submit(&Caller::Anonymous, Bytes::from(authorization())).await;
+    let accepted = nodes[0].service().submit(Caller::local(), Bytes::from(authorization())).await;
     assert!(matches!(accepted, Submitted::Accepted { .. }), "{accepted:?}");
     for node in &nodes {
         assert_eq!(status_of_authorize(node).await, 200);
@@ -158,7 +158,7 @@ async fn cluster(folder: &std::path::Path) -> (Vec<Config>, Vec<Node>, Vec<Mined
 }
 
 async fn status_of_authorize(node: &Node) -> u16 {
-    node.service().authorize(&Caller::Anonymous, vec![request()]).await[0].status
+    node.service().authorize(Caller::local(), vec![request()]).await[0].status
 }
 
 /// The node ends for this cause, allows nothing any more, and the others go on.
@@ -205,7 +205,7 @@ async fn a_panic_on_one_connection_is_counted_and_the_peer_is_dialed_again() {
     nets[0].write_peer.lay();
     eventually("the connection is written to", || nets[0].write_peer.has_gone_off()).await;
     let connected = |node: &Node| {
-        let status = node.service().status(&Caller::Anonymous);
+        let status = node.service().status(Caller::local());
         status.peers.iter().filter(|peer| peer.connected).count()
     };
     eventually("both peers are connected again", || connected(&nodes[0]) == 2).await;

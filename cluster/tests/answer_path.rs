@@ -45,7 +45,7 @@ fn one(folder: &Path) -> Config {
 async fn allowing(config: Config, env: Environment) -> Node {
     let node = Node::start(config, env).await.unwrap();
     ready(&node).await;
-    let answer = node.service().submit(&Caller::Anonymous, authorization().into()).await;
+    let answer = node.service().submit(Caller::local(), authorization().into()).await;
     assert!(matches!(answer, Submitted::Accepted { .. }), "{answer:?}");
     sleep(STORES_SETTLED).await;
     node
@@ -57,7 +57,7 @@ fn unauthorized() -> AuthorizeRequest {
 }
 
 async fn asked(service: Service, requests: Vec<AuthorizeRequest>) -> Vec<Answered> {
-    service.authorize(&Caller::Anonymous, requests).await
+    service.authorize(Caller::local(), requests).await
 }
 
 fn decision(bytes: &[u8]) -> DecisionBody {
@@ -248,7 +248,7 @@ async fn each_call_gets_the_answer_to_its_own_question_and_the_same_question_is_
     let again = asked(service.clone(), vec![request()]).await.remove(0);
     assert_eq!((first.status, again.status), (200, 200));
     assert_ne!(first.body, again.body);
-    let contained = service.submit(&Caller::Anonymous, quarantine("exec-1").into()).await;
+    let contained = service.submit(Caller::local(), quarantine("exec-1").into()).await;
     assert!(matches!(contained, Submitted::Accepted { .. }), "{contained:?}");
     let after = asked(service.clone(), vec![request()]).await.remove(0);
     assert_eq!((after.status, codes(&decision(&after.body))), (403, vec![Code::LineageQuarantined]));

@@ -19,13 +19,13 @@ async fn cluster(folder: &std::path::Path, change: impl Fn(&mut Config)) -> Vec<
     for node in &nodes {
         ready(node).await;
     }
-    let answer = nodes[0].service().submit(&Caller::Anonymous, authorization().into()).await;
+    let answer = nodes[0].service().submit(Caller::local(), authorization().into()).await;
     assert!(matches!(answer, Submitted::Accepted { .. }), "{answer:?}");
     nodes
 }
 
 async fn ask(node: &Node, requests: usize) -> Vec<Answered> {
-    node.service().authorize(&Caller::Anonymous, vec![request(); requests]).await
+    node.service().authorize(Caller::local(), vec![request(); requests]).await
 }
 
 fn says(answer: &Answered, code: &str) -> bool {

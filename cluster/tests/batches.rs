@@ -111,7 +111,7 @@ async fn a_batch_that_finds_the_lane_full_is_refused_unread_and_with_one_problem
     let service = node.service().clone();
     let first = tokio::spawn(async move {
         let garbage = vec![Bytes::from_static(b"{}"); MAX_BATCH];
-        service.submit_batch(&Caller::Anonymous, BatchMode::Each, garbage).await
+        service.submit_batch(Caller::local(), BatchMode::Each, garbage).await
     });
     eventually("the first batch is to be looked at", || held.count() > 0).await;
     let begun = held.count();
@@ -191,7 +191,7 @@ async fn an_accepted_batch_gets_its_receipts_while_others_have_every_turn() {
     let service = node.service().clone();
     let others = tokio::spawn(async move {
         let garbage = vec![Bytes::from_static(b"{}"); 500];
-        service.submit_batch(&Caller::Anonymous, BatchMode::Each, garbage).await
+        service.submit_batch(Caller::local(), BatchMode::Each, garbage).await
     });
     for what in ["it is read", "others have a turn", "its signatures are looked at"] {
         eventually(what, || held.count() == 1).await;

@@ -93,7 +93,7 @@ async fn a_client_does_not_retry_a_peer_checkpoint_that_does_not_extend_the_last
     let folder = tempfile::tempdir().unwrap();
     let nodes = start_all(&configs(folder.path())).await;
     let client = Client::new(config(None, &nodes, 10 * SECOND)).unwrap();
-    let chain = nodes.first().unwrap().service().read(&Caller::Anonymous, |rows, _| {
+    let chain = nodes.first().unwrap().service().read(Caller::local(), |rows, _| {
         assent_registry::query::governance_slot(rows, &"prod.eu".parse().unwrap())
     });
     let (slot, parent) = chain.await.unwrap();

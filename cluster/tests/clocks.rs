@@ -27,7 +27,7 @@ async fn cluster(folder: &std::path::Path) -> (Vec<Config>, Vec<Node>, Vec<Moved
     for node in &nodes {
         ready(node).await;
     }
-    match nodes[0].service().submit(&Caller::Anonymous, Bytes::from(authorization())).await {
+    match nodes[0].service().submit(Caller::local(), Bytes::from(authorization())).await {
         Submitted::Accepted { .. } => {}
         other => panic!("{other:?}"),
     }
@@ -35,7 +35,7 @@ async fn cluster(folder: &std::path::Path) -> (Vec<Config>, Vec<Node>, Vec<Moved
 }
 
 fn leader(nodes: &[Node]) -> usize {
-    let leader = nodes[0].service().status(&Caller::Anonymous).leader.unwrap();
+    let leader = nodes[0].service().status(Caller::local()).leader.unwrap();
     usize::try_from(leader).unwrap() - 1
 }
 
@@ -62,7 +62,7 @@ async fn a_clock_out_of_bounds_silences_its_node_and_no_other_until_it_is_right_
     until(&nodes[before], &[Code::ClockUncertain]).await;
     let others: Vec<usize> = (0..3).filter(|place| *place != before).collect();
     for _ in 0..400 {
-        let leads = nodes[others[0]].service().status(&Caller::Anonymous).leader;
+        let leads = nodes[others[0]].service().status(Caller::local()).leader;
         if leads.is_some_and(|leads| leads != before as u64 + 1) {
             break;
         }
@@ -71,7 +71,7 @@ async fn a_clock_out_of_bounds_silences_its_node_and_no_other_until_it_is_right_
     for place in others {
         until(&nodes[place], &[]).await;
         let bytes = Bytes::from(authorization_for(&format!("exec-{place}-again")));
-        match nodes[place].service().submit(&Caller::Anonymous, bytes).await {
+        match nodes[place].service().submit(Caller::local(), bytes).await {
             Submitted::Accepted { .. } => {}
             other => panic!("{other:?}"),
         }
@@ -97,7 +97,7 @@ async fn what_has_expired_stays_expired_whoever_leads() {
     }
     let mut last = None;
     for _ in 0..400 {
-        let outcome = nodes[0].service().submit(&Caller::Anonymous, Bytes::from(validation())).await;
+        let outcome = nodes[0].service().submit(Caller::local(), Bytes::from(validation())).await;
         let done = matches!(outcome, Submitted::Accepted { .. });
         last = Some(outcome);
         if done {

@@ -3,10 +3,36 @@
 
 use std::path::Path;
 
-use assent_cluster::config::{Config, ConfigError, PeerConfig};
+use assent_cluster::access::{JwtAlgorithm, JwtIssuerConfig};
+use assent_cluster::config::{ClientTlsConfig, Config, ConfigError, PeerConfig};
 
 fn example() -> Config {
     Config::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/three-nodes/node-1.toml")).unwrap()
+}
+
+/// The configuration as one of a node that serves plain HTTP on loopback.
+fn plain(config: &mut Config) -> &mut Config {
+    config.client_listen = "127.0.0.1:7400".into();
+    (config.client_tls, config.plain_http) = (None, true);
+    config.callers.clear();
+    config
+}
+
+/// The configuration's TLS of the client port, without authorities.
+fn tls(config: &mut Config) -> &mut ClientTlsConfig {
+    let tls = config.client_tls.as_mut().unwrap();
+    tls.ca = None;
+    tls
+}
+
+fn issuer() -> JwtIssuerConfig {
+    JwtIssuerConfig {
+        issuer: "https://issuer.example".into(),
+        audience: "assent".into(),
+        jwks: "jwks.json".into(),
+        algorithms: vec![JwtAlgorithm::ES256],
+        leeway_s: 30,
+    }
 }
 
 fn peer(id: u64, peer: &str) -> PeerConfig {
@@ -69,7 +95,25 @@ fn a_wrong_field_is_named() {
             },
             "voters[2].client",
         ),
-        (|c| c.insecure_network = false, "client_listen"),
+        (|c| c.insecure_network = false, "peer_listen"),
+        // Without TLS, clients are served on loopback only, and only if the configuration says so.
+        (|c| c.client_tls = None, "client_tls"),
+        (|c| c.plain_http = true, "plain_http"),
+        (|c| (c.client_tls, c.plain_http) = (None, true), "client_listen"),
+        (|c| plain(c).callers = example().callers, "callers"),
+        (|c| plain(c).jwt_issuers = vec![issuer()], "jwt_issuers"),
+        (|c| plain(c).public_read = true, "public_read"),
+        (|c| tls(c).crl = Some("crl.pem".into()), "client_tls.crl"),
+        (|c| c.callers[1].roles = vec![], "callers[1].roles"),
+        (|c| c.callers[1].domains = Some(vec![]), "callers[1].domains"),
+        (|c| c.callers[3].certificate = c.callers[0].certificate.clone(), "callers[3].certificate"),
+        (|c| c.callers[0].tokens = Some("x".into()), "callers[0]"),
+        (
+            |c| c.jwt_issuers = vec![JwtIssuerConfig { algorithms: vec![], ..issuer() }],
+            "jwt_issuers[0].algorithms",
+        ),
+        (|c| c.jwt_issuers = vec![JwtIssuerConfig { leeway_s: 301, ..issuer() }], "jwt_issuers[0].leeway_s"),
+        (|c| c.jwt_issuers = vec![issuer(), issuer()], "jwt_issuers[1].issuer"),
         (|c| c.peer_listen = "here".into(), "peer_listen"),
         (|c| c.raft.election_min_ms = 60, "raft.election_min_ms"),
         (|c| c.raft.election_max_ms = 150, "raft.election_max_ms"),
@@ -95,6 +139,40 @@ fn a_wrong_field_is_named() {
             Err(ConfigError::Invalid { field, .. }) => assert_eq!(field, expected),
             other => panic!("{expected}: {other:?}"),
         }
+    }
+}
+
+#[test]
+fn a_node_that_serves_plain_http_on_loopback_needs_no_callers() {
+    let mut config = example();
+    plain(&mut config).validate().unwrap();
+    config.client_listen = "[::1]:7400".into();
+    config.validate().unwrap();
+}
+
+#[test]
+fn a_relative_path_is_relative_to_the_configuration_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("node.toml");
+    let mut config = example();
+    let tls = config.client_tls.as_mut().unwrap();
+    (tls.cert, tls.key) = ("tls/cert.pem".into(), "tls/key.pem".into());
+    (tls.ca, tls.crl) = (Some("ca.pem".into()), Some("crl.pem".into()));
+    config.callers[1].tokens = Some("x.tokens".into());
+    config.jwt_issuers = vec![issuer()];
+    std::fs::write(&path, config.to_toml().unwrap()).unwrap();
+    let found = Config::load(&path).unwrap();
+    let tls = found.client_tls.unwrap();
+    let all = [
+        tls.cert,
+        tls.key,
+        tls.ca.unwrap(),
+        tls.crl.unwrap(),
+        found.callers[1].tokens.clone().unwrap(),
+        found.jwt_issuers[0].jwks.clone(),
+    ];
+    for file in all {
+        assert!(file.starts_with(folder.path()), "{}", file.display());
     }
 }
 

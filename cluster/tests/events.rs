@@ -47,7 +47,7 @@ async fn get(node: &Node, path: &str, headers: &str) -> (u16, String) {
 
 /// The history that the node is in.
 fn history(node: &Node) -> History {
-    node.service().status(&Caller::Anonymous).history
+    node.service().status(Caller::local()).history
 }
 
 /// What follows a revision of the node's history.
@@ -73,7 +73,7 @@ async fn open_feeds(node: &Node, feeds: usize) {
 }
 
 async fn accept(node: &Node, bytes: Vec<u8>) {
-    match node.service().submit(&Caller::Anonymous, Bytes::from(bytes)).await {
+    match node.service().submit(Caller::local(), Bytes::from(bytes)).await {
         Submitted::Accepted { .. } => {}
         other => panic!("{other:?}"),
     }
@@ -315,7 +315,7 @@ async fn who_reads_nothing_gets_the_end_and_what_came_before_it_is_whole() {
     // Its place comes free when it is ended, though it is still connected.
     while get(&node, "/v1/events", "").await.0 != 200 {
         assert!(batch < 15, "nobody ended the deaf client");
-        let accepted = node.service().submit_batch(&Caller::Anonymous, BatchMode::Each, many(batch)).await;
+        let accepted = node.service().submit_batch(Caller::local(), BatchMode::Each, many(batch)).await;
         let accepted = accepted.unwrap();
         assert!(accepted.iter().all(|one| matches!(one, Submitted::Accepted { .. })));
         batch += 1;

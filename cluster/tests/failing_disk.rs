@@ -95,16 +95,16 @@ async fn a_node_whose_disk_fails_never_allows_again_and_the_others_go_on() {
     for node in &nodes {
         ready(node).await;
     }
-    let caller = Caller::Anonymous;
-    let first = nodes[0].service().submit(&caller, Bytes::from(authorization())).await;
+    let caller = Caller::local();
+    let first = nodes[0].service().submit(caller, Bytes::from(authorization())).await;
     assert!(matches!(first, Submitted::Accepted { .. }), "{first:?}");
-    let leader = nodes[0].service().status(&caller).leader.unwrap();
+    let leader = nodes[0].service().status(caller).leader.unwrap();
     let bad = usize::try_from(leader - 1).unwrap();
-    assert_eq!(nodes[bad].service().authorize(&caller, vec![request()]).await[0].status, 200);
+    assert_eq!(nodes[bad].service().authorize(caller, vec![request()]).await[0].status, 200);
 
     switches[bad].store(true, Ordering::Relaxed);
     // Anything that has to be written finds out.
-    let lost = nodes[bad].service().submit(&caller, Bytes::from(authorization_for("exec-2"))).await;
+    let lost = nodes[bad].service().submit(caller, Bytes::from(authorization_for("exec-2"))).await;
     // The others may have accepted it; this node's own word is not worth anything any more.
     assert!(
         !matches!(&lost, Submitted::Accepted { fresh: true, .. }) || nodes[bad].service().live().is_err()
@@ -112,14 +112,14 @@ async fn a_node_whose_disk_fails_never_allows_again_and_the_others_go_on() {
     let cause = tokio::time::timeout(Duration::from_secs(20), nodes[bad].failed()).await.unwrap();
     assert!(cause.contains("EIO") || cause.contains("raft"), "{cause}");
     for _ in 0..20 {
-        let answer = nodes[bad].service().authorize(&caller, vec![request()]).await;
+        let answer = nodes[bad].service().authorize(caller, vec![request()]).await;
         assert_eq!(answer[0].status, 503, "{}", String::from_utf8_lossy(&answer[0].body));
     }
     assert!(nodes[bad].service().ready().await.is_err());
     for (place, node) in nodes.iter().enumerate() {
         if place != bad {
             ready(node).await;
-            assert_eq!(node.service().authorize(&caller, vec![request()]).await[0].status, 200);
+            assert_eq!(node.service().authorize(caller, vec![request()]).await[0].status, 200);
         }
     }
 }

@@ -61,6 +61,6 @@ async fn a_recovery_killed_after_any_step_is_completed_once_by_the_same_statemen
     drop(env);
     let node = start(config).await;
     ready(&node).await;
-    assert_eq!(node.service().status(&Caller::Anonymous).history.epoch(), 2);
+    assert_eq!(node.service().status(Caller::local()).history.epoch(), 2);
     node.shutdown().await;
 }

@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 const GENESIS: u64 = 6;
 
 fn history(node: &Node) -> History {
-    node.service().status(&Caller::Anonymous).history
+    node.service().status(Caller::local()).history
 }
 
 /// The history of the same cluster in another epoch.
@@ -37,7 +37,7 @@ fn in_epoch(history: History, epoch: u64) -> History {
 }
 
 async fn accept(node: &Node, bytes: Vec<u8>) -> ReceiptBody {
-    match node.service().submit(&Caller::Anonymous, Bytes::from(bytes)).await {
+    match node.service().submit(Caller::local(), Bytes::from(bytes)).await {
         Submitted::Accepted { receipt, .. } => receipt,
         other => panic!("{other:?}"),
     }
@@ -54,7 +54,7 @@ async fn poll(
 ) -> Result<(Vec<(u64, EvidenceKind)>, Cursor), Box<Problem>> {
     let wishes = PollAsk { limit: 1000, wait: Duration::ZERO, confirmed: false };
     let (stop, half_closed) = (CancellationToken::new(), CancellationToken::new());
-    let polled = node.service().poll_events(&Caller::Anonymous, ask(after), wishes, &stop, &half_closed);
+    let polled = node.service().poll_events(Caller::local(), ask(after), wishes, &stop, &half_closed);
     let bytes = polled.await?;
     let mut events = Vec::new();
     for line in std::str::from_utf8(&bytes).unwrap().lines() {
@@ -73,7 +73,7 @@ async fn poll(
 /// What a poll and a stream are both refused with.
 async fn refused(node: &Node, after: Cursor) -> Box<Problem> {
     let problem = poll(node, Some(after)).await.unwrap_err();
-    let stream = node.service().stream_events(&Caller::Anonymous, ask(Some(after)), CancellationToken::new());
+    let stream = node.service().stream_events(Caller::local(), ask(Some(after)), CancellationToken::new());
     let streamed = stream.await.expect_err("a stream is refused too");
     assert_eq!((streamed.code, streamed.status), (problem.code, problem.status));
     problem
@@ -148,7 +148,7 @@ async fn a_follower_that_resumes_after_a_recovery_gets_a_resume_point_and_misses
 
     // A revision and a receipt of the ended history are not taken for ones of this.
     let asked = request().not_before(lost.cursor());
-    let answer = node.service().authorize(&Caller::Anonymous, vec![asked]).await.remove(0);
+    let answer = node.service().authorize(Caller::local(), vec![asked]).await.remove(0);
     let body: DecisionBody = serde_json::from_slice(&answer.body).unwrap();
     let codes: Vec<Code> = body.reasons.iter().map(|reason| reason.code).collect();
     assert_eq!((answer.status, codes), (403, vec![Code::HistoryMismatch]));
@@ -159,7 +159,7 @@ async fn a_follower_that_resumes_after_a_recovery_gets_a_resume_point_and_misses
     // The same for the page of a lineage.
     let page = |history| {
         let read =
-            node.service().read_on(&Caller::Anonymous, Some(Cursor { history, revision: 1 }), |rows, _| {
+            node.service().read_on(Caller::local(), Some(Cursor { history, revision: 1 }), |rows, _| {
                 query::lineage(
                     rows,
                     &DomainName::root(),
@@ -224,8 +224,7 @@ async fn a_cursor_beyond_the_ledger_is_an_error_once_a_quorum_has_confirmed_it_a
     assert_eq!((problem.code, problem.status), (Code::CursorBeyondLedger, 409));
     assert_eq!((problem.history, problem.ledger_revision), (Some(history(&node)), Some(GENESIS)));
     assert_eq!(poll(&node, Some(at(GENESIS))).await.unwrap(), (vec![], at(GENESIS)));
-    let beyond =
-        node.service().read_on(&Caller::Anonymous, Some(at(u64::MAX)), |rows, _| query::history(rows));
+    let beyond = node.service().read_on(Caller::local(), Some(at(u64::MAX)), |rows, _| query::history(rows));
     assert_eq!(beyond.await.unwrap_err().code, Code::CursorBeyondLedger);
     node.shutdown().await;
 }

@@ -105,7 +105,7 @@ async fn envelopes_that_are_costly_to_verify_are_left_once_nobody_waits_for_them
     config.deadlines.submit_ms = 20;
     let node = start(&config).await;
     let batch: Vec<Bytes> = (0..100).map(costly).collect();
-    let last = match node.service().submit_batch(&Caller::Anonymous, BatchMode::Each, batch).await {
+    let last = match node.service().submit_batch(Caller::local(), BatchMode::Each, batch).await {
         Ok(mut results) => {
             assert_eq!(results.len(), 100);
             results.pop().unwrap()

@@ -42,7 +42,7 @@ async fn cluster(folder: &Path, change: impl Fn(&mut Config)) -> (Vec<Node>, Arc
     for node in &nodes {
         ready(node).await;
     }
-    let answer = nodes[0].service().submit(&Caller::Anonymous, authorization().into()).await;
+    let answer = nodes[0].service().submit(Caller::local(), authorization().into()).await;
     assert!(matches!(answer, Submitted::Accepted { .. }), "{answer:?}");
     sleep(STORES_SETTLED).await;
     assert_eq!(ask(nodes[0].service().clone(), 1).await[0].status, 200);
@@ -56,7 +56,7 @@ async fn stop(nodes: Vec<Node>) {
 }
 
 async fn ask(service: Service, requests: usize) -> Vec<Answered> {
-    service.authorize(&Caller::Anonymous, vec![request(); requests]).await
+    service.authorize(Caller::local(), vec![request(); requests]).await
 }
 
 fn says(answer: &Answered, code: &str) -> bool {

@@ -76,7 +76,7 @@ async fn all_allow(nodes: &[Node]) {
 async fn accepted(node: &Node, lineage: &str) {
     let mut last = None;
     for _ in 0..400 {
-        let outcome = node.service().submit(&Caller::Anonymous, forever(lineage)).await;
+        let outcome = node.service().submit(Caller::local(), forever(lineage)).await;
         if matches!(outcome, Submitted::Accepted { .. }) {
             return;
         }
@@ -90,7 +90,7 @@ async fn accepted(node: &Node, lineage: &str) {
 async fn refused(node: &Node, lineage: &str) -> (String, String) {
     let mut last = None;
     for _ in 0..400 {
-        match node.service().submit(&Caller::Anonymous, forever(lineage)).await {
+        match node.service().submit(Caller::local(), forever(lineage)).await {
             Submitted::NotTaken(problem) if problem.code == Code::ClockUncertain => {
                 return (problem.detail, problem.remedy);
             }
@@ -110,7 +110,7 @@ async fn stop(nodes: Vec<Node>) {
 
 fn confirm(node: &Node, clock: &Moved) -> Result<assent_api::ClockBody, Code> {
     let time = Clock::now(clock).to_seconds();
-    node.service().confirm_clock(&Caller::Anonymous, time).map_err(|problem| problem.code)
+    node.service().confirm_clock(Caller::local(), time).map_err(|problem| problem.code)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -163,7 +163,7 @@ async fn hosts_that_were_paused_while_no_boot_time_went_on_allow_again_unaided()
 async fn clocks_eleven_years_ahead_stamp_nothing_and_everything_works_once_they_are_corrected() {
     let folder = tempfile::tempdir().unwrap();
     let (configs, nodes, clocks) = allowing(folder.path(), SETTLE_MS).await;
-    let before = nodes[0].service().status(&Caller::Anonymous);
+    let before = nodes[0].service().status(Caller::local());
     stop(nodes).await;
     for clock in &clocks {
         clock.set(11 * YEAR_MS);
@@ -189,12 +189,12 @@ async fn clocks_eleven_years_ahead_stamp_nothing_and_everything_works_once_they_
             store_id: "0f".repeat(16),
             key: key(14).public(),
         };
-        let refused = node.service().add_member(&Caller::Anonymous, new).await.unwrap_err();
+        let refused = node.service().add_member(Caller::local(), new).await.unwrap_err();
         assert_eq!((refused.code, refused.status), (Code::ClockUncertain, 503), "{refused:?}");
         assert_eq!(refused.remedy, remedy);
         assert!(refused.detail.ends_with("an operator must confirm it"), "{refused:?}");
     }
-    let after = nodes[0].service().status(&Caller::Anonymous);
+    let after = nodes[0].service().status(Caller::local());
     assert_eq!((after.revision, after.clock.registry_time), (before.revision, before.clock.registry_time));
     for clock in &clocks {
         clock.set(0);

@@ -41,7 +41,7 @@ async fn until(node: &Node, name: &str, value: u64) {
 
 /// A long poll for what comes after the genesis file. Its wait is the longest that there is, and no test waits for a place so long.
 fn poll(node: &Node) -> Vec<u8> {
-    let status = node.service().status(&Caller::Anonymous);
+    let status = node.service().status(Caller::local());
     let path = format!("/v1/events?history={}&after={}&waitMs=30000", status.history, 6);
     format!("GET {path} HTTP/1.1\r\nhost: node\r\n\r\n").into_bytes()
 }

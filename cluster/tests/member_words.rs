@@ -149,7 +149,7 @@ async fn a_false_claim_of_removal_is_only_shown_and_only_while_no_quorum_is_conn
     let mut nodes = ready_all(&configs).await;
     nodes.remove(1).shutdown().await;
     let second = says_removed(&configs[1].peer_listen).await;
-    let status = |node: &Node| node.service().status(&Caller::Anonymous);
+    let status = |node: &Node| node.service().status(Caller::local());
     // With a quorum it is not even shown.
     for _ in 0..20 {
         ready(&nodes[0]).await;
@@ -165,7 +165,7 @@ async fn a_false_claim_of_removal_is_only_shown_and_only_while_no_quorum_is_conn
     assert!(cut_off.removed.is_some() && cut_off.member, "{cut_off:?}");
     assert_eq!(cut_off.voters, [1, 2, 3]);
     assert!(nodes[0].service().live().is_ok() && nodes[0].service().alive().is_ok());
-    let refused = nodes[0].service().submit(&Caller::Anonymous, authorization_for("cut-off").into()).await;
+    let refused = nodes[0].service().submit(Caller::local(), authorization_for("cut-off").into()).await;
     assert!(!matches!(refused, assent_cluster::usecase::Submitted::Accepted { .. }), "{refused:?}");
     // The members themselves are back: it goes on as one of them, of its own accord.
     end(second).await;

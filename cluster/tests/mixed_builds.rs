@@ -63,7 +63,7 @@ impl Cluster {
         for place in 0..3 {
             ready(cluster.node(place)).await;
         }
-        let answer = cluster.node(0).service().submit(&Caller::Anonymous, Bytes::from(authorization())).await;
+        let answer = cluster.node(0).service().submit(Caller::local(), Bytes::from(authorization())).await;
         assert!(matches!(answer, Submitted::Accepted { .. }), "{answer:?}");
         cluster
     }
@@ -73,7 +73,7 @@ impl Cluster {
     }
 
     fn status(&self, place: usize) -> StatusBody {
-        self.node(place).service().status(&Caller::Anonymous)
+        self.node(place).service().status(Caller::local())
     }
 
     async fn stop(&mut self, place: usize) {
@@ -157,7 +157,7 @@ impl Cluster {
         for number in 0_u32.. {
             let envelope = authorization_for(&format!("behind-{number}"));
             // An envelope that is not accepted, since another node leads now, makes no difference.
-            let _ = self.node(others[0]).service().submit(&Caller::Anonymous, envelope.into()).await;
+            let _ = self.node(others[0]).service().submit(Caller::local(), envelope.into()).await;
             if others.iter().all(|other| self.status(*other).log.first > Some(last + 1)) {
                 return;
             }
@@ -170,13 +170,13 @@ impl Cluster {
         for place in 0..3 {
             ready(self.node(place)).await;
             let node = self.node(place);
-            let mut answer = node.service().authorize(&Caller::Anonymous, vec![request()]).await.remove(0);
+            let mut answer = node.service().authorize(Caller::local(), vec![request()]).await.remove(0);
             for _ in 0..50 {
                 if answer.status == 200 {
                     break;
                 }
                 sleep(Duration::from_millis(50)).await;
-                answer = node.service().authorize(&Caller::Anonymous, vec![request()]).await.remove(0);
+                answer = node.service().authorize(Caller::local(), vec![request()]).await.remove(0);
             }
             assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
         }
@@ -186,7 +186,7 @@ impl Cluster {
         .await;
         let mut digests = Vec::new();
         for place in 0..3 {
-            digests.push(self.node(place).service().digest(&Caller::Anonymous).await.unwrap().digest);
+            digests.push(self.node(place).service().digest(Caller::local()).await.unwrap().digest);
         }
         assert!(digests.iter().all(|digest| *digest == digests[0]), "{digests:?}");
     }

@@ -134,7 +134,7 @@ impl ReachProbe {
 }
 
 fn all_follow(nodes: &[Node], rules: u32) -> bool {
-    nodes.iter().all(|node| node.service().status(&Caller::Anonymous).rules == rules)
+    nodes.iter().all(|node| node.service().status(Caller::local()).rules == rules)
 }
 
 /// With no load on them, all nodes come to hold the same.
@@ -142,12 +142,12 @@ async fn are_equal(nodes: &[Node]) {
     for node in nodes {
         ready(node).await;
     }
-    let applied = |node: &Node| node.service().status(&Caller::Anonymous).applied;
+    let applied = |node: &Node| node.service().status(Caller::local()).applied;
     let first = || applied(&nodes[0]);
     eventually("all have applied the same", || nodes.iter().all(|node| applied(node) == first())).await;
     let mut digests = Vec::new();
     for node in nodes {
-        digests.push(node.service().digest(&Caller::Anonymous).await.unwrap().digest);
+        digests.push(node.service().digest(Caller::local()).await.unwrap().digest);
     }
     assert!(digests.iter().all(|digest| *digest == digests[0]), "{digests:?}");
 }
@@ -170,7 +170,7 @@ async fn commands_and_leaves_change_version_with_the_raise_under_load_and_an_old
     for node in &nodes {
         ready(node).await;
     }
-    let answer = nodes[0].service().submit(&Caller::Anonymous, Bytes::from(authorization())).await;
+    let answer = nodes[0].service().submit(Caller::local(), Bytes::from(authorization())).await;
     assert!(matches!(answer, Submitted::Accepted { .. }), "{answer:?}");
 
     // Two of three builds know the next rules.
@@ -192,7 +192,7 @@ async fn commands_and_leaves_change_version_with_the_raise_under_load_and_an_old
     eventually("all follow the new rules", || all_follow(&nodes, next)).await;
     let raised = Instant::now();
     sleep(A_WHILE).await;
-    let last = |node: &Node| node.service().status(&Caller::Anonymous).log.last;
+    let last = |node: &Node| node.service().status(Caller::local()).log.last;
     let settled = nodes.iter().filter_map(last).max().unwrap();
     sleep(A_WHILE).await;
     served_after(raised, loads).await;

@@ -77,7 +77,7 @@ async fn a_members_addresses_can_be_changed_and_no_two_members_have_one() {
     let update = async |id, peer: Option<&str>, client: Option<&str>| {
         let read = |text: &str| text.parse().unwrap();
         let to = MemberAddresses { peer: peer.map(read), client: client.map(read) };
-        nodes[0].service().update_member(&Caller::Anonymous, id, to).await
+        nodes[0].service().update_member(Caller::local(), id, to).await
     };
     let taken = &configs[0].client_listen;
     for (peer, client) in [(Some(taken.as_str()), None), (None, Some(taken.as_str()))] {
@@ -197,7 +197,7 @@ async fn two_founders_with_one_key_found_no_cluster_and_say_so() {
     for node in &nodes {
         let problem = ready_says(node, Code::MemberExists).await;
         assert!(problem.detail.contains("nodes 1 and 3 have the same key"), "{problem:?}");
-        assert!(node.service().status(&Caller::Anonymous).voters.is_empty());
+        assert!(node.service().status(Caller::local()).voters.is_empty());
     }
     // With a key of its own the cluster is founded.
     nodes.remove(2).shutdown().await;
@@ -245,7 +245,7 @@ async fn no_cluster_is_founded_with_respelled_voters_and_the_error_names_the_spe
     let node = start(&config).await;
     let problem = ready_says(&node, Code::Malformed).await;
     assert!(problem.detail.contains(&format!("write `{listens}`")), "{problem:?}");
-    assert!(node.service().status(&Caller::Anonymous).voters.is_empty());
+    assert!(node.service().status(Caller::local()).voters.is_empty());
     node.shutdown().await;
     // In its one spelling it is founded.
     config.voters[0].client = listens;
@@ -263,7 +263,7 @@ async fn no_leaders_name_brings_a_member_in_whose_id_would_end_growth() {
     nodes.remove(2).shutdown().await;
     ready(&nodes[0]).await;
     let peer = member_of(&configs, 3, store_id, &[1]).await;
-    let status = nodes[0].service().status(&Caller::Anonymous);
+    let status = nodes[0].service().status(Caller::local());
     let last = status.last_log.unwrap();
     let term = status.term + 1;
     let at = |index: u64, term: u64| openraft::LogId::new(CommittedLeaderId::new(term), index);
@@ -291,6 +291,6 @@ async fn no_leaders_name_brings_a_member_in_whose_id_would_end_growth() {
     let introduced = Introduce { members: vec![((1 << 63) - 1, PeerNode::default())] };
     assert!(matches!(asked(&peer, 1, &introduced).await, Err(PeerError::Lost(_))));
     peer.hub.shutdown().await;
-    assert_eq!(nodes[0].service().members(&Caller::Anonymous).await.next_id, 4);
+    assert_eq!(nodes[0].service().members(Caller::local()).await.next_id, 4);
     stop(nodes).await;
 }

@@ -66,13 +66,13 @@ fn alone(folder: &Path, genesis: &[u8]) -> Config {
 }
 
 fn status(node: &Node) -> StatusBody {
-    node.service().status(&Caller::Anonymous)
+    node.service().status(Caller::local())
 }
 
 /// What a node decides, once it can.
 async fn decided(node: &Node, request: &AuthorizeRequest) -> Value {
     for _ in 0..40 {
-        let answer = node.service().authorize(&Caller::Anonymous, vec![request.clone()]).await.remove(0);
+        let answer = node.service().authorize(Caller::local(), vec![request.clone()]).await.remove(0);
         if answer.status != 503 {
             let body: DecisionBody = serde_json::from_slice(&answer.body).unwrap();
             let codes: Vec<Code> = body.reasons.iter().map(|reason| reason.code).collect();
@@ -86,7 +86,7 @@ async fn decided(node: &Node, request: &AuthorizeRequest) -> Value {
 /// What a node answers to a request for a permit.
 async fn permitted(node: &Node, request: &AuthorizeRequest) -> Value {
     for _ in 0..40 {
-        let answer = node.service().permit(&Caller::Anonymous, request.clone()).await.unwrap();
+        let answer = node.service().permit(Caller::local(), request.clone()).await.unwrap();
         if answer.status != 503 {
             let body: DecisionBody = serde_json::from_slice(&answer.body).unwrap();
             let mut receipt = json!(body.permit);
@@ -103,7 +103,7 @@ async fn permitted(node: &Node, request: &AuthorizeRequest) -> Value {
 
 /// Of what a node holds, everything that another build has to find too.
 async fn state(node: &Node) -> Value {
-    let digest = node.service().digest(&Caller::Anonymous).await.unwrap();
+    let digest = node.service().digest(Caller::local()).await.unwrap();
     json!({
         "revision": digest.revision,
         "rows": digest.rows,

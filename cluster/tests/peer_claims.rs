@@ -77,7 +77,7 @@ impl Stage {
         }
         let genesis = GenesisFile::parse(&std::fs::read(&configs[0].genesis).unwrap()).unwrap();
         let stores = nodes.iter().map(|node| {
-            let status = node.service().status(&Caller::Anonymous);
+            let status = node.service().status(Caller::local());
             let store_id: [u8; 16] = hex::decode(status.node.store_id).unwrap().try_into().unwrap();
             store_id
         });
@@ -90,12 +90,12 @@ impl Stage {
     }
 
     fn node(&self, id: u64) -> &Node {
-        let is = |node: &&Node| node.service().status(&Caller::Anonymous).node_id == id;
+        let is = |node: &&Node| node.service().status(Caller::local()).node_id == id;
         self.nodes.iter().find(is).unwrap()
     }
 
     fn leader(&self) -> Option<u64> {
-        self.nodes[0].service().status(&Caller::Anonymous).leader
+        self.nodes[0].service().status(Caller::local()).leader
     }
 
     /// A peer that claims to be node `id`, with its store and with more than it ever acknowledged, and dials `to`.
@@ -123,8 +123,7 @@ impl Stage {
         for node in &self.nodes {
             ready(node).await;
         }
-        let answer =
-            self.nodes[0].service().submit(&Caller::Anonymous, authorization_for(lineage).into()).await;
+        let answer = self.nodes[0].service().submit(Caller::local(), authorization_for(lineage).into()).await;
         assert!(matches!(answer, Submitted::Accepted { .. }), "{answer:?}");
     }
 }
@@ -140,7 +139,7 @@ async fn a_vote_for_the_last_term_there_is_changes_nobodys_term() {
         request.leadership_transfer = true;
         let lost = asked(&third, to, &Vote(request)).await;
         assert!(matches!(lost, Err(PeerError::Lost(_))), "{lost:?}");
-        let term = stage.node(to).service().status(&Caller::Anonymous).term;
+        let term = stage.node(to).service().status(Caller::local()).term;
         assert!(term < 1 << 20, "node {to} is in term {term}");
     }
     third.hub.shutdown().await;
@@ -174,7 +173,7 @@ async fn a_node_whose_log_was_written_in_the_leaders_name_ends_before_it_answers
     let stage = Stage::of_three(1).await;
     let leader = stage.leader().unwrap();
     let follower = (1..=3).find(|id| *id != leader).unwrap();
-    let of = |id: u64| stage.node(id).service().status(&Caller::Anonymous);
+    let of = |id: u64| stage.node(id).service().status(Caller::local());
     let (term, last) = (of(follower).term, of(follower).log.last.unwrap());
     let at = |index: u64| openraft::LogId::new(CommittedLeaderId::new(term), index);
     // With the leader's store id, which everybody can read, and at the follower only.
@@ -191,11 +190,11 @@ async fn a_node_whose_log_was_written_in_the_leaders_name_ends_before_it_answers
     second.hub.shutdown().await;
     // The leader's own next entry has the same term and index.
     let envelope = authorization_for("exec-1");
-    let answer = stage.node(leader).service().submit(&Caller::Anonymous, envelope.into()).await;
+    let answer = stage.node(leader).service().submit(Caller::local(), envelope.into()).await;
     assert!(matches!(answer, Submitted::Accepted { .. }), "{answer:?}");
     let why = tokio::time::timeout(SOON * 4, stage.node(follower).failed()).await.unwrap();
     assert!(why.contains("in a leader's name"), "{why}");
-    let refused = stage.node(follower).service().authorize(&Caller::Anonymous, vec![request()]).await;
+    let refused = stage.node(follower).service().authorize(Caller::local(), vec![request()]).await;
     assert_eq!(refused[0].status, 503, "{}", String::from_utf8_lossy(&refused[0].body));
 }
 
@@ -274,7 +273,7 @@ async fn a_node_signs_for_a_peer_only_that_its_build_knows_the_next_rules_and_ke
     third.hub.shutdown().await;
 
     // Nothing was raised, but it may yet be: a build that does not know these rules does not start on that disk.
-    assert_eq!(stage.node(1).service().status(&Caller::Anonymous).rules, 1);
+    assert_eq!(stage.node(1).service().status(Caller::local()).rules, 1);
     stage.nodes.remove(0).shutdown().await;
     let old = Config { rules_known: 1, ..stage.configs[0].clone() };
     let error = Node::start(old.clone(), environment(&old).await).await.err().unwrap().to_string();
@@ -353,7 +352,7 @@ async fn a_recovery_ends_a_node_only_if_its_voter_shows_it_and_it_begins_the_nex
     let stage = Stage::new().await;
     let reading = stage.nodes[0]
         .service()
-        .read(&Caller::Anonymous, |rows, _| query::governance_slot(rows, &DomainName::root()));
+        .read(Caller::local(), |rows, _| query::governance_slot(rows, &DomainName::root()));
     let (sequence, parent) = reading.await.unwrap();
     let recovery = |epoch: u64, voter: u8| {
         let draft = in_root().draft(&claims::recovery(epoch, &[key(voter).public()]));
@@ -381,7 +380,7 @@ async fn a_peer_that_says_hello_as_the_leader_is_asked_for_no_read_index() {
     let service = stage.node(follower).service();
     for _ in 0..20 {
         // Whatever it is answered: it is not answered on the false leader's word.
-        service.authorize(&Caller::Anonymous, vec![request()]).await;
+        service.authorize(Caller::local(), vec![request()]).await;
     }
     assert_eq!(false_leader.script.reads.load(Ordering::SeqCst), 0);
     false_leader.hub.shutdown().await;

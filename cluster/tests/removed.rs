@@ -34,13 +34,13 @@ async fn a_removed_node_says_that_it_was_removed_whether_its_log_says_so_or_its_
     let folder = tempfile::tempdir().unwrap();
     let configs = configs(folder.path());
     let mut nodes = ready_all(&configs).await;
-    assert_eq!(nodes[2].service().status(&Caller::Anonymous).removed, None);
+    assert_eq!(nodes[2].service().status(Caller::local()).removed, None);
     // It is down when it is removed, and never gets the entry that says so.
     nodes.remove(2).shutdown().await;
     ready(&nodes[0]).await;
     let removed = async |nodes: &[Node], id| {
         for _ in 0..100 {
-            if nodes[0].service().remove_member(&Caller::Anonymous, id).await.is_ok() {
+            if nodes[0].service().remove_member(Caller::local(), id).await.is_ok() {
                 return;
             }
             sleep(Duration::from_millis(100)).await;
@@ -53,7 +53,7 @@ async fn a_removed_node_says_that_it_was_removed_whether_its_log_says_so_or_its_
     assert_eq!(problem.status, 503);
     assert!(problem.detail.contains("members that refuse it say so"), "{problem:?}");
     assert!(problem.remedy.contains("new member"), "{problem:?}");
-    let status = third.service().status(&Caller::Anonymous);
+    let status = third.service().status(Caller::local());
     assert!(status.member, "by its own log it is one");
     assert!(!status.removed.unwrap().said_by.is_empty());
     // It writes that down at once, which takes an fsync.
@@ -63,21 +63,21 @@ async fn a_removed_node_says_that_it_was_removed_whether_its_log_says_so_or_its_
     removed(&nodes, 2).await;
     let second = nodes.remove(1);
     ready_says(&second, Code::MemberRemoved).await;
-    assert!(second.service().status(&Caller::Anonymous).removed.is_some());
+    assert!(second.service().status(Caller::local()).removed.is_some());
     second.shutdown().await;
     let second = start(&configs[1]).await;
     ready_says(&second, Code::MemberRemoved).await;
     sleep(Duration::from_secs(1)).await;
     second.shutdown().await;
     ready(&nodes[0]).await;
-    assert_eq!(nodes[0].service().status(&Caller::Anonymous).removed, None);
+    assert_eq!(nodes[0].service().status(Caller::local()).removed, None);
     stop(nodes).await;
     // Started again while the whole cluster is down, either still says it.
     for config in &configs[1..] {
         let alone = start(config).await;
         let problem = ready_says(&alone, Code::MemberRemoved).await;
         assert!(problem.remedy.contains("new member"), "{problem:?}");
-        assert!(alone.service().status(&Caller::Anonymous).removed.is_some());
+        assert!(alone.service().status(Caller::local()).removed.is_some());
         alone.shutdown().await;
     }
 }
@@ -87,7 +87,7 @@ async fn says_so_by_its_own_log(node: &Node) {
     let problem = ready_says(node, Code::MemberRemoved).await;
     assert_eq!(problem.status, 503);
     assert!(problem.detail.contains("as its own log says"), "{problem:?}");
-    let status = node.service().status(&Caller::Anonymous);
+    let status = node.service().status(Caller::local());
     assert!(!status.member, "{status:?}");
     assert_eq!(status.removed.unwrap().said_by, Vec::<u64>::new());
 }
@@ -105,11 +105,11 @@ async fn a_node_whose_own_log_says_that_it_was_removed_needs_nobody_to_tell_it()
     // A leader in the place of node 1, which refuses nobody, sends the entry that leaves node 3 out.
     let leader = member_of(&configs, 1, store_id, &[3]).await;
     for _ in 0..50 {
-        let status = third.service().status(&Caller::Anonymous);
+        let status = third.service().status(Caller::local());
         if status.removed.is_some() {
             break;
         }
-        let applied = third.service().digest(&Caller::Anonymous).await.unwrap().applied.unwrap();
+        let applied = third.service().digest(Caller::local()).await.unwrap().applied.unwrap();
         let at = |index: u64, term: u64| openraft::LogId::new(CommittedLeaderId::new(term), index);
         let (next, term) = (applied.index + 1, status.term + 1);
         let members = BTreeMap::from([

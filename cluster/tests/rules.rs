@@ -22,7 +22,7 @@ fn event(lineage: &str, authorization: &[u8], detail: Option<&str>) -> Bytes {
 }
 
 async fn submit(node: &Node, envelope: impl Into<Bytes>) -> Result<(), String> {
-    match node.service().submit(&Caller::Anonymous, envelope.into()).await.problem() {
+    match node.service().submit(Caller::local(), envelope.into()).await.problem() {
         None => Ok(()),
         Some(problem) => Err(format!("{}: {}", problem.code, problem.detail)),
     }
@@ -36,12 +36,12 @@ async fn report(node: &Node, lineage: &str) -> Result<(), String> {
 }
 
 fn rules(node: &Node) -> u32 {
-    node.service().status(&Caller::Anonymous).rules
+    node.service().status(Caller::local()).rules
 }
 
 /// How many keys have signed the `rules` statement in the ledger.
 async fn signers(node: &Node) -> usize {
-    let found = node.service().read(&Caller::Anonymous, |rows, _| {
+    let found = node.service().read(Caller::local(), |rows, _| {
         use assent_registry::query;
         let leaves = (0..query::revision(rows)?).filter_map(|index| query::leaf(rows, index).transpose());
         for leaf in leaves {
@@ -100,14 +100,14 @@ async fn a_voter_whose_key_was_revoked_holds_the_raise_up_until_it_is_removed() 
     nodes.remove(0).shutdown().await;
     nodes.insert(0, start(&new[0]).await);
     ready(&nodes[0]).await;
-    let log = |node: &Node| node.service().status(&Caller::Anonymous).log.last;
+    let log = |node: &Node| node.service().status(Caller::local()).log.last;
     tokio::time::sleep(Duration::from_millis(2_500)).await;
     let before = log(&nodes[0]);
     tokio::time::sleep(Duration::from_millis(2_500)).await;
     assert!(nodes.iter().all(|node| rules(node) == 1), "raised with the signature of a revoked key");
     assert_eq!(log(&nodes[0]), before, "what would be refused is not proposed again and again");
     let until = tokio::time::Instant::now() + Duration::from_secs(15);
-    while let Err(problem) = nodes[0].service().remove_member(&Caller::Anonymous, 3).await {
+    while let Err(problem) = nodes[0].service().remove_member(Caller::local(), 3).await {
         assert!(tokio::time::Instant::now() < until, "{problem:?}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -128,7 +128,7 @@ async fn the_rules_are_raised_once_every_voter_knows_them_and_replicas_stay_equa
     for node in &nodes {
         ready(node).await;
     }
-    let chain = nodes[0].service().read(&Caller::Anonymous, |rows, _| {
+    let chain = nodes[0].service().read(Caller::local(), |rows, _| {
         assent_registry::query::governance_slot(rows, &"prod.eu".parse().unwrap())
     });
     let (sequence, parent) = chain.await.unwrap();
@@ -159,7 +159,7 @@ async fn the_rules_are_raised_once_every_voter_knows_them_and_replicas_stay_equa
         submit(&nodes[place], event(lineage, &authorization, Some("why"))).await.unwrap();
     }
     // What was accepted under the old rules stands.
-    let answer = nodes[1].service().submit(&Caller::Anonymous, kept).await;
+    let answer = nodes[1].service().submit(Caller::local(), kept).await;
     assert!(matches!(answer, Submitted::Accepted { fresh: false, .. }), "{answer:?}");
 
     // A build that does not know them stops instead of guessing, and harms nobody.
@@ -171,8 +171,8 @@ async fn the_rules_are_raised_once_every_voter_knows_them_and_replicas_stay_equa
     nodes.push(start(&new[2]).await);
     ready(&nodes[2]).await;
 
-    let revision = nodes[0].service().status(&Caller::Anonymous).revision;
-    let equal = || nodes.iter().all(|node| node.service().status(&Caller::Anonymous).revision == revision);
+    let revision = nodes[0].service().status(Caller::local()).revision;
+    let equal = || nodes.iter().all(|node| node.service().status(Caller::local()).revision == revision);
     eventually("all have applied the same", equal).await;
     for node in nodes {
         node.shutdown().await;

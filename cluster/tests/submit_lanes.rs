@@ -57,19 +57,19 @@ async fn stop(nodes: Vec<Node>) {
 /// The place of the node that leads.
 fn leader(nodes: &[Node]) -> usize {
     let leads = |node: &Node| {
-        let status = node.service().status(&Caller::Anonymous);
+        let status = node.service().status(Caller::local());
         status.leader == Some(status.node_id)
     };
     nodes.iter().position(leads).unwrap()
 }
 
 async fn submit(node: &Node, envelope: impl Into<Bytes>) -> Submitted {
-    node.service().submit(&Caller::Anonymous, envelope.into()).await
+    node.service().submit(Caller::local(), envelope.into()).await
 }
 
 async fn submit_batch(service: Service, mode: BatchMode, envelopes: Vec<Bytes>) -> Vec<Submitted> {
     let count = envelopes.len();
-    match service.submit_batch(&Caller::Anonymous, mode, envelopes).await {
+    match service.submit_batch(Caller::local(), mode, envelopes).await {
         Ok(answers) => answers,
         Err(problem) => vec![Submitted::NotTaken(problem); count],
     }
@@ -125,7 +125,7 @@ fn forged_batch(name: &str) -> Vec<Bytes> {
 /// A grant in the domain's next slot.
 async fn granted(node: &Node, new: &SigningKey, role: Role) -> Vec<u8> {
     let domain = "prod.eu".parse().unwrap();
-    let read = node.service().read(&Caller::Anonymous, move |rows, _| query::governance_slot(rows, &domain));
+    let read = node.service().read(Caller::local(), move |rows, _| query::governance_slot(rows, &domain));
     let (sequence, parent) = read.await.unwrap();
     grant(new.public(), role).slot(sequence, parent).sign(&[&key(3), new])
 }
@@ -140,7 +140,7 @@ async fn envelopes_by_unknown_issuers_cost_no_node_a_signature_and_get_the_code_
         assert_eq!(refused(&answer), (Code::AuthorityUnknown, 403));
         // Who delivers into one history only has to hear that it is another one.
         let Submitted::Refused(problem) = answer else { panic!("it was not judged") };
-        assert_eq!(problem.history, Some(node.service().status(&Caller::Anonymous).history));
+        assert_eq!(problem.history, Some(node.service().status(Caller::local()).history));
         for mode in [BatchMode::Each, BatchMode::All] {
             let batch = (0..16).map(by_six_strangers).collect();
             for answer in submit_batch(node.service().clone(), mode, batch).await {
@@ -225,7 +225,7 @@ async fn revocations_by_unknown_keys_hold_no_place_of_restrictions_while_they_wa
     let strangers: Vec<JoinHandle<Submitted>> = (0..255u8)
         .map(|number| {
             let (service, envelope) = (service.clone(), by_strangers(number, 1));
-            tokio::spawn(async move { service.submit(&Caller::Anonymous, envelope).await })
+            tokio::spawn(async move { service.submit(Caller::local(), envelope).await })
         })
         .collect();
     // As many wait as there are places for restrictions. The others are shed.
@@ -279,8 +279,8 @@ async fn single_envelopes_and_quarantines_are_accepted_while_garbage_batches_fil
         let (service, done) = (nodes[at].service().clone(), done.clone());
         async move {
             let (quarantined, authorized) = tokio::join!(
-                service.submit(&Caller::Anonymous, quarantine("exec-1").into()),
-                service.submit(&Caller::Anonymous, authorization_for("exec-2").into()),
+                service.submit(Caller::local(), quarantine("exec-1").into()),
+                service.submit(Caller::local(), authorization_for("exec-2").into()),
             );
             done.store(true, Ordering::SeqCst);
             (quarantined, authorized)
@@ -312,7 +312,7 @@ async fn a_forwarded_quarantine_is_accepted_while_garbage_batches_fill_the_leade
     let single = tokio::spawn({
         let (service, done) = (nodes[(at + 1) % 3].service().clone(), done.clone());
         async move {
-            let answer = service.submit(&Caller::Anonymous, quarantine("exec-1").into()).await;
+            let answer = service.submit(Caller::local(), quarantine("exec-1").into()).await;
             done.store(true, Ordering::SeqCst);
             answer
         }
@@ -338,7 +338,7 @@ async fn a_batch_without_places_is_shed_at_once_and_costs_no_signature() {
     // Nothing that blocks runs by itself now: it is answered without.
     let (service, batch) = (nodes[at].service(), forged_batch("shed"));
     let from = Instant::now();
-    let shed = service.submit_batch(&Caller::Anonymous, BatchMode::Each, batch).await;
+    let shed = service.submit_batch(Caller::local(), BatchMode::Each, batch).await;
     // The deadline is 8 s.
     assert!(from.elapsed() < Duration::from_secs(2), "it waited: {:?}", from.elapsed());
     let problem = shed.expect_err("it has one problem, and not one an envelope");

@@ -18,16 +18,16 @@ async fn a_node_that_decides_on_a_row_of_the_next_version_denies_and_stops_with_
     let folder = tempfile::tempdir().unwrap();
     let configs = configs(folder.path());
     let mut nodes = start_all(&configs).await;
-    let caller = Caller::Anonymous;
-    let first = nodes[0].service().submit(&caller, Bytes::from(authorization())).await;
+    let caller = Caller::local();
+    let first = nodes[0].service().submit(caller, Bytes::from(authorization())).await;
     assert!(matches!(first, Submitted::Accepted { .. }), "{first:?}");
-    assert_eq!(nodes[0].service().authorize(&caller, vec![request()]).await[0].status, 200);
+    assert_eq!(nodes[0].service().authorize(caller, vec![request()]).await[0].status, 200);
 
     nodes.remove(0).shutdown().await;
     raise_rows(&configs[0], Table::Policies, "", 1).await;
     nodes.insert(0, start(&configs[0]).await);
     ready(&nodes[0]).await;
-    assert_ne!(nodes[0].service().authorize(&caller, vec![request()]).await[0].status, 200);
+    assert_ne!(nodes[0].service().authorize(caller, vec![request()]).await[0].status, 200);
     let cause = tokio::time::timeout(Duration::from_secs(20), nodes[0].failed()).await.unwrap();
     assert_eq!(
         cause,
@@ -35,11 +35,11 @@ async fn a_node_that_decides_on_a_row_of_the_next_version_denies_and_stops_with_
          with a newer build"
     );
     for _ in 0..5 {
-        assert_ne!(nodes[0].service().authorize(&caller, vec![request()]).await[0].status, 200);
+        assert_ne!(nodes[0].service().authorize(caller, vec![request()]).await[0].status, 200);
     }
     for node in &nodes[1..] {
         ready(node).await;
-        assert_eq!(node.service().authorize(&caller, vec![request()]).await[0].status, 200);
+        assert_eq!(node.service().authorize(caller, vec![request()]).await[0].status, 200);
     }
 }
 
@@ -49,21 +49,21 @@ async fn no_allow_is_signed_beside_or_after_a_question_that_met_a_row_of_the_nex
     let folder = tempfile::tempdir().unwrap();
     let configs = configs(folder.path());
     let mut nodes = start_all(&configs).await;
-    let caller = Caller::Anonymous;
+    let caller = Caller::local();
     for envelope in [authorization(), authorization_for("unread")] {
-        let accepted = nodes[0].service().submit(&caller, Bytes::from(envelope)).await;
+        let accepted = nodes[0].service().submit(caller, Bytes::from(envelope)).await;
         assert!(matches!(accepted, Submitted::Accepted { .. }), "{accepted:?}");
     }
     nodes.remove(0).shutdown().await;
     raise_rows(&configs[0], Table::Lineages, "unread", 1).await;
     nodes.insert(0, start(&configs[0]).await);
     ready(&nodes[0]).await;
-    assert_eq!(nodes[0].service().authorize(&caller, vec![request()]).await[0].status, 200);
+    assert_eq!(nodes[0].service().authorize(caller, vec![request()]).await[0].status, 200);
     // A long batch, of several slices: the one that cannot be read lies in the middle of the first.
     let unread = AuthorizeRequest { lineage: Some("unread".parse().unwrap()), ..request() };
     let mut batch = vec![request(); 200];
     batch[30] = unread;
-    let answers = nodes[0].service().authorize(&caller, batch).await;
+    let answers = nodes[0].service().authorize(caller, batch).await;
     let allowed = answers.iter().filter(|answer| answer.status == 200).count();
     assert_eq!(allowed, 0, "of {}", answers.len());
     let cause = tokio::time::timeout(Duration::from_secs(20), nodes[0].failed()).await.unwrap();

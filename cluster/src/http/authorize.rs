@@ -26,7 +26,7 @@ pub(super) async fn one(State(service): State<Service>, request: Body) -> Respon
         Err(answer) => return answer,
     };
     let deciding = async {
-        let mut decided = service.authorize(&Caller::Anonymous, vec![request.clone()]).await;
+        let mut decided = service.authorize(Caller::local(), vec![request.clone()]).await;
         Ok::<_, Refusal>(decided.pop())
     };
     decided(service.decided_or_denied(&request, deciding).await)
@@ -38,7 +38,7 @@ pub(super) async fn permit(State(service): State<Service>, request: Body) -> Res
         Ok(request) => request,
         Err(answer) => return answer,
     };
-    let deciding = async { service.permit(&Caller::Anonymous, request.clone()).await.map(Some) };
+    let deciding = async { service.permit(Caller::local(), request.clone()).await.map(Some) };
     decided(service.decided_or_denied(&request, deciding).await)
 }
 
@@ -67,7 +67,7 @@ pub(super) async fn batch(State(service): State<Service>, request: Body) -> Resp
         Err(NoBatch::Refused(why)) => return refusal(&why, Call::Authorize),
         Err(NoBatch::Shed(why)) => return shed(&why),
     };
-    let decisions = match service.authorize_batch(&Caller::Anonymous, batch).await {
+    let decisions = match service.authorize_batch(Caller::local(), batch).await {
         Ok(decisions) => decisions,
         Err(why) => return shed(&why),
     };

@@ -21,7 +21,7 @@ pub(super) async fn submit(State(service): State<Service>, request: Body) -> Res
         Ok(body) => body.bytes,
         Err(answer) => return answer,
     };
-    match service.submit(&Caller::Anonymous, envelope).await {
+    match service.submit(Caller::local(), envelope).await {
         Submitted::Accepted { receipt, fresh } => json(if fresh { 201 } else { 200 }, &receipt),
         Submitted::Refused(problem) | Submitted::NotTaken(problem) | Submitted::Unknown(problem) => {
             problem_body(&problem)
@@ -50,7 +50,7 @@ pub(super) async fn submit_batch(State(service): State<Service>, request: Body) 
         Err(NoBatch::Refused(why)) => return refusal(&why, Call::Submission),
         Err(NoBatch::Shed(why)) => return problem_body(&why.problem(Call::Submission)),
     };
-    let BatchResults { results, room } = match service.submit_read(&Caller::Anonymous, batch).await {
+    let BatchResults { results, room } = match service.submit_read(Caller::local(), batch).await {
         Ok(results) => results,
         Err(problem) => return problem_body(&problem),
     };

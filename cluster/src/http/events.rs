@@ -44,12 +44,12 @@ pub(super) async fn events(
         Err(why) => return refusal(&why, Call::Read),
     };
     if streamed {
-        return match service.stream_events(&Caller::Anonymous, ask, stop).await {
+        return match service.stream_events(Caller::local(), ask, stop).await {
             Ok(chunks) => stream(chunks),
             Err(why) => problem_body(&why),
         };
     }
-    match service.poll_events(&Caller::Anonymous, ask, poll, &stop, &half_closed).await {
+    match service.poll_events(Caller::local(), ask, poll, &stop, &half_closed).await {
         Ok(lines) => uncached(reply(200, NDJSON_CONTENT_TYPE, lines)),
         Err(why) => problem_body(&why),
     }

@@ -29,7 +29,7 @@ fn member_id(text: &str) -> Result<u64, Response> {
 
 /// Lists the members.
 pub(super) async fn list(State(service): State<Service>) -> Response {
-    json(200, &service.members(&Caller::Anonymous).await)
+    json(200, &service.members(Caller::local()).await)
 }
 
 /// Adds a learner.
@@ -39,7 +39,7 @@ pub(super) async fn add(State(service): State<Service>, request: Body) -> Respon
         Err(answer) => return answer,
     };
     match NewMember::parse(&bytes) {
-        Ok(new) => answered(service.add_member(&Caller::Anonymous, new).await),
+        Ok(new) => answered(service.add_member(Caller::local(), new).await),
         Err(why) => refusal(&why, Call::Manage),
     }
 }
@@ -47,7 +47,7 @@ pub(super) async fn add(State(service): State<Service>, request: Body) -> Respon
 /// Makes a learner a voter.
 pub(super) async fn promote(State(service): State<Service>, Path(id): Path<String>) -> Response {
     match member_id(&id) {
-        Ok(id) => answered(service.promote_member(&Caller::Anonymous, id).await),
+        Ok(id) => answered(service.promote_member(Caller::local(), id).await),
         Err(answer) => answer,
     }
 }
@@ -67,7 +67,7 @@ pub(super) async fn update(
         Err(answer) => return answer,
     };
     match MemberAddresses::parse(&bytes) {
-        Ok(to) => answered(service.update_member(&Caller::Anonymous, id, to).await),
+        Ok(to) => answered(service.update_member(Caller::local(), id, to).await),
         Err(why) => refusal(&why, Call::Manage),
     }
 }
@@ -75,7 +75,7 @@ pub(super) async fn update(
 /// Removes a member.
 pub(super) async fn remove(State(service): State<Service>, Path(id): Path<String>) -> Response {
     match member_id(&id) {
-        Ok(id) => answered(service.remove_member(&Caller::Anonymous, id).await),
+        Ok(id) => answered(service.remove_member(Caller::local(), id).await),
         Err(answer) => answer,
     }
 }
@@ -87,7 +87,7 @@ pub(super) async fn transfer(State(service): State<Service>, request: Body) -> R
         Err(answer) => return answer,
     };
     match parse_transfer(&bytes) {
-        Ok(to) => answered(service.transfer_leader(&Caller::Anonymous, to).await),
+        Ok(to) => answered(service.transfer_leader(Caller::local(), to).await),
         Err(why) => refusal(&why, Call::Manage),
     }
 }
@@ -99,7 +99,7 @@ pub(super) async fn confirm_clock(State(service): State<Service>, request: Body)
         Err(answer) => return answer,
     };
     let confirmed = match ConfirmClock::parse(&bytes) {
-        Ok(ConfirmClock { time }) => service.confirm_clock(&Caller::Anonymous, time),
+        Ok(ConfirmClock { time }) => service.confirm_clock(Caller::local(), time),
         Err(why) => return refusal(&why, Call::Manage),
     };
     match confirmed {

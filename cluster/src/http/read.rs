@@ -71,7 +71,7 @@ macro_rules! given {
 /// An envelope's bytes, as they were submitted.
 pub(super) async fn envelope(State(service): State<Service>, Path(id): Path<String>) -> Response {
     let id: EvidenceId = given!(parse("evidenceId", &id));
-    match service.read(&Caller::Anonymous, move |rows, _| query::envelope(rows, &id)).await {
+    match service.read(Caller::local(), move |rows, _| query::envelope(rows, &id)).await {
         Ok(Some(bytes)) => reply(200, JSON_CONTENT_TYPE, bytes),
         Ok(None) => not_found(Code::EvidenceMissing, format!("there is no evidence `{id}`")),
         Err(why) => problem_body(&why),
@@ -101,7 +101,7 @@ pub(super) async fn lineage(
     let cursor = history.map(|history| Cursor { history, revision: seen });
     let (d, l) = (domain.clone(), lineage.clone());
     let found = service
-        .read_on(&Caller::Anonymous, cursor, move |rows, _| query::lineage(rows, &d, &l, after, limit))
+        .read_on(Caller::local(), cursor, move |rows, _| query::lineage(rows, &d, &l, after, limit))
         .await;
     match found {
         Ok(Some(found)) => json(200, &lineage_body(domain, lineage, found)),
@@ -161,7 +161,7 @@ fn lineage_body(domain: DomainName, lineage: LineageName, found: query::LineageP
 pub(super) async fn domains(State(service): State<Service>, parameters: Parameters) -> Response {
     let (after, limit) = given!(page::<DomainName>(&parameters, &[]));
     let found =
-        service.read(&Caller::Anonymous, move |rows, _| query::domains(rows, after.as_ref(), limit)).await;
+        service.read(Caller::local(), move |rows, _| query::domains(rows, after.as_ref(), limit)).await;
     match found {
         Ok((found, more)) => {
             let next = found.last().filter(|_| more).map(|last| last.domain.clone());
@@ -193,9 +193,7 @@ pub(super) async fn authorities(State(service): State<Service>, parameters: Para
     };
     let domain: DomainName = given!(parse("domain", domain));
     let found = service
-        .read(&Caller::Anonymous, move |rows, now| {
-            query::authorities(rows, &domain, after.as_ref(), limit, now)
-        })
+        .read(Caller::local(), move |rows, now| query::authorities(rows, &domain, after.as_ref(), limit, now))
         .await;
     match found {
         Ok((found, more)) => {
@@ -209,7 +207,7 @@ pub(super) async fn authorities(State(service): State<Service>, parameters: Para
 /// One authority.
 pub(super) async fn authority(State(service): State<Service>, Path(id): Path<String>) -> Response {
     let key: PublicKey = given!(parse("id", &id));
-    match service.read(&Caller::Anonymous, move |rows, now| query::authority(rows, &key, now)).await {
+    match service.read(Caller::local(), move |rows, now| query::authority(rows, &key, now)).await {
         Ok(Some(found)) => json(200, &authority_body(found)),
         Ok(None) => not_found(Code::AuthorityUnknown, format!("there is no authority `{key}`")),
         Err(why) => problem_body(&why),
@@ -235,7 +233,7 @@ fn authority_body(entry: query::AuthorityEntry) -> AuthorityBody {
 pub(super) async fn policy(State(service): State<Service>, Path(domain): Path<String>) -> Response {
     let domain: DomainName = given!(parse("domain", &domain));
     let asked = domain.clone();
-    match service.read(&Caller::Anonymous, move |rows, _| query::policy(rows, &asked)).await {
+    match service.read(Caller::local(), move |rows, _| query::policy(rows, &asked)).await {
         Ok(Some((evidence_id, policy))) => {
             let unchecked = JudgedByBody::new(evidence_id, &policy.unchecked()).unchecked;
             json(200, &PolicyBodyView { domain, evidence_id, policy: policy.to_json(), unchecked })
@@ -247,12 +245,12 @@ pub(super) async fn policy(State(service): State<Service>, Path(domain): Path<St
 
 /// How this node sees the cluster.
 pub(super) async fn status(State(service): State<Service>) -> Response {
-    json(200, &service.status(&Caller::Anonymous))
+    json(200, &service.status(Caller::local()))
 }
 
 /// A digest of all that this node has applied.
 pub(super) async fn digest(State(service): State<Service>) -> Response {
-    match service.digest(&Caller::Anonymous).await {
+    match service.digest(Caller::local()).await {
         Ok(digest) => json(200, &digest),
         Err(why) => problem_body(&why),
     }

@@ -158,10 +158,10 @@ impl Service {
         match parts.with_anchor(|anchor| anchor.confirm(&observation)) {
             Ok(Some(confirmed)) => {
                 let ahead_ms = confirmed.ahead_ms;
-                tracing::warn!(?caller, %time, ahead_ms, "an operator has confirmed this node's clock");
+                tracing::warn!(%caller, %time, ahead_ms, "an operator has confirmed this node's clock");
             }
             Ok(None) => {
-                tracing::info!(?caller, %time, "an operator has confirmed a clock that is trusted already")
+                tracing::info!(%caller, %time, "an operator has confirmed a clock that is trusted already")
             }
             Err(unsure) => return Err(unsure.problem(Call::Manage)),
         }

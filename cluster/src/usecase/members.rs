@@ -111,7 +111,7 @@ impl Service {
                         && refusal.code == Code::MemberUnknown
                         && matches!(manage, Manage::Remove(_)) =>
                 {
-                    return Ok(self.members(&Caller::Anonymous).await);
+                    return Ok(self.members(Caller::local()).await);
                 }
                 Err(ManageError::Refused(refusal)) => return Err(MembershipError::Refused(refusal)),
                 Err(ManageError::NotLeader { .. }) => {}

@@ -10,7 +10,7 @@ impl Service {
         let parts = self.parts();
         let key_ends = self.inner.key_ends.known(parts).await;
         let now = Now {
-            status: &self.status(&Caller::Anonymous),
+            status: &self.status(Caller::node()),
             config: &parts.config,
             healthy: self.live().is_ok(),
             late: parts.tasks.late().is_some(),

@@ -54,12 +54,12 @@ pub async fn start_by(config: &Config, clock: &Moved) -> Node {
 
 /// How a node stands with its clock.
 pub fn clock_of(node: &Node) -> ClockBody {
-    node.service().status(&Caller::Anonymous).clock
+    node.service().status(Caller::local()).clock
 }
 
 /// Whether `exec-1` may run: the reasons why not, each with its detail and its remedy.
 pub async fn reasons(node: &Node) -> Vec<(Code, String)> {
-    let answer = node.service().authorize(&Caller::Anonymous, vec![request()]).await.remove(0);
+    let answer = node.service().authorize(Caller::local(), vec![request()]).await.remove(0);
     let body: DecisionBody = serde_json::from_slice(&answer.body).unwrap();
     let told = |ReasonBody { code, detail, remedy, .. }| (code, format!("{detail}: {remedy}"));
     body.reasons.into_iter().map(told).collect()

@@ -99,7 +99,7 @@ async fn ask(service: Service, ended: Arc<AtomicBool>) -> Vec<Answer> {
     let mut answers = Vec::new();
     while !ended.load(Ordering::SeqCst) {
         let began = Instant::now();
-        let answer = service.authorize(&Caller::Anonymous, vec![request()]).await.remove(0);
+        let answer = service.authorize(Caller::local(), vec![request()]).await.remove(0);
         answers.push(Answer { began, yes: answer.status == 200, said: answer.status.to_string() });
         sleep(PAUSE).await;
     }
@@ -111,7 +111,7 @@ async fn submit(service: Service, name: String, ended: Arc<AtomicBool>) -> Vec<A
     while !ended.load(Ordering::SeqCst) {
         let envelope = authorization_for(&format!("{name}-{}", answers.len()));
         let began = Instant::now();
-        let submitted = service.submit(&Caller::Anonymous, envelope.into()).await;
+        let submitted = service.submit(Caller::local(), envelope.into()).await;
         let (yes, said) = match submitted.problem() {
             None => (true, "accepted".to_owned()),
             Some(problem) => (false, format!("{}: {}", problem.code, problem.detail)),

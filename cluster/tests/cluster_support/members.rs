@@ -23,7 +23,7 @@ pub fn moves(config: &mut Config) {
 }
 
 pub async fn member(node: &Node, id: u64) -> MemberBody {
-    node.service().members(&Caller::Anonymous).await.member(id).unwrap().clone()
+    node.service().members(Caller::local()).await.member(id).unwrap().clone()
 }
 
 /// Waits until every node sees every member where its configuration has it.
@@ -67,5 +67,5 @@ pub async fn ready_says(node: &Node, code: Code) -> Box<Problem> {
 }
 
 pub async fn store_of(node: &Node) -> [u8; 16] {
-    hex::decode(node.service().status(&Caller::Anonymous).node.store_id).unwrap().try_into().unwrap()
+    hex::decode(node.service().status(Caller::local()).node.store_id).unwrap().try_into().unwrap()
 }

@@ -86,12 +86,12 @@ pub async fn start(config: &Config) -> Node {
 pub async fn start_confirmed(config: &Config) -> Node {
     let node = start(config).await;
     for _ in 0..400 {
-        if node.service().confirm_clock(&Caller::Anonymous, now()).is_ok() {
+        if node.service().confirm_clock(Caller::local(), now()).is_ok() {
             return node;
         }
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
-    panic!("{:?}", node.service().confirm_clock(&Caller::Anonymous, now()));
+    panic!("{:?}", node.service().confirm_clock(Caller::local(), now()));
 }
 
 /// A cluster of one, as `spoil` has configured it, once it is ready. Its deadlines are long, for machines that are busy.
@@ -149,7 +149,7 @@ pub async fn ready(node: &Node) {
         }
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
-    panic!("not ready: {:?} {:?}", node.service().ready().await, node.service().status(&Caller::Anonymous));
+    panic!("not ready: {:?} {:?}", node.service().ready().await, node.service().status(Caller::local()));
 }
 
 pub async fn eventually(what: &str, done: impl Fn() -> bool) {

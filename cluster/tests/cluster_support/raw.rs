@@ -82,5 +82,5 @@ pub fn problem(answer: &str) -> (String, Problem) {
 
 /// How many client connections hold a place. It takes none to ask.
 pub fn connections(node: &Node) -> u64 {
-    node.service().status(&Caller::Anonymous).process.unwrap().connections
+    node.service().status(Caller::local()).process.unwrap().connections
 }

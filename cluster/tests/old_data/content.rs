@@ -52,7 +52,7 @@ fn attester() -> SigningKey {
 }
 
 async fn accepted(node: &Node, envelope: Vec<u8>) -> EvidenceId {
-    match node.service().submit(&Caller::Anonymous, Bytes::from(envelope)).await {
+    match node.service().submit(Caller::local(), Bytes::from(envelope)).await {
         Submitted::Accepted { receipt, .. } => receipt.evidence_id,
         other => panic!("{other:?}"),
     }
@@ -62,7 +62,7 @@ async fn accepted(node: &Node, envelope: Vec<u8>) -> EvidenceId {
 async fn governed(node: &Node, draft: Draft, keys: &[&SigningKey]) -> EvidenceId {
     let domain = draft.0.domain.clone();
     let slot =
-        node.service().read(&Caller::Anonymous, move |rows, _| query::governance_slot(rows, &domain)).await;
+        node.service().read(Caller::local(), move |rows, _| query::governance_slot(rows, &domain)).await;
     let (sequence, parent) = slot.unwrap();
     accepted(node, draft.slot(sequence, parent).sign(keys)).await
 }
@@ -134,7 +134,7 @@ async fn release(node: &Node, domain: &DomainName, containment: EvidenceId, gove
 /// A second statement for the first slot of the attester; it is kept as proof.
 async fn equivocate(node: &Node, lineage: &str) -> EvidenceId {
     let second = attestation(&prod(), lineage, "m2", &attester());
-    match node.service().submit(&Caller::Anonymous, Bytes::from(second.clone())).await {
+    match node.service().submit(Caller::local(), Bytes::from(second.clone())).await {
         Submitted::Refused(problem) if problem.code == Code::AuthorityInconsistent => {}
         other => panic!("{other:?}"),
     }

@@ -118,19 +118,19 @@ impl Machine {
 
     /// The rules that the registry follows here, if the node runs.
     pub fn rules_followed(&self) -> Option<u32> {
-        self.state.service.borrow().as_ref().map(|service| service.status(&Caller::Anonymous).rules)
+        self.state.service.borrow().as_ref().map(|service| service.status(Caller::local()).rules)
     }
 
     /// Registry time as the node has applied it, if it runs.
     pub fn registry_time(&self) -> Option<Millis> {
         let service = self.state.service.borrow();
-        service.as_ref().and_then(|service| service.status(&Caller::Anonymous).clock.registry_time)
+        service.as_ref().and_then(|service| service.status(Caller::local()).clock.registry_time)
     }
 
     /// Whether the node runs, and its wall clock agrees with the anchor that it trusts.
     pub fn is_anchored(&self) -> bool {
         let service = self.state.service.borrow();
-        service.as_ref().is_some_and(|service| service.status(&Caller::Anonymous).clock.anchored)
+        service.as_ref().is_some_and(|service| service.status(Caller::local()).clock.anchored)
     }
 
     /// Where peers reach the node from its next start on.

@@ -106,7 +106,8 @@ impl SimSetup {
         config.peer_listen = format!("0.0.0.0:{PEER_PORT}");
         config.client_advertise = Some(format!("{}:{CLIENT_PORT}", node_name(id)));
         config.peer_advertise = Some(format!("{}:{PEER_PORT}", node_name(id)));
-        config.insecure_network = true;
+        // A simulated host listens on all of its addresses, and none of them is a real one.
+        config.simulated_network = true;
         config.rules_known = RulesVersion::GENESIS.0;
         config
     }
