@@ -6,6 +6,7 @@
 
 pub mod access;
 mod announced_addresses;
+mod client_port;
 pub mod config;
 pub mod env;
 mod handler;

@@ -3,15 +3,17 @@
 //! If the input is malformed, the answer is 400 with the field at fault. An authorize request that could be read is
 //! always answered with a decision. hyper serves the connections, with bounds on connections, heads and bodies.
 //!
-//! A request passes through `server` (a place), `connection` and `socket` (bytes and deadlines), and `front` (the
-//! checks of every request; `head` has them) to its route.
+//! A request passes through `server` (a place), `handshake` (TLS), `connection` and `socket` (bytes and deadlines), and
+//! `front` (the checks of every request; `head` has them, and `caller` says who makes it) to its route.
 
 mod authorize;
 mod body;
+mod caller;
 mod connection;
 mod envelopes;
 mod events;
 mod front;
+mod handshake;
 mod head;
 mod held;
 mod members;
@@ -30,6 +32,7 @@ use assent_proof::Code;
 use crate::usecase::Service;
 use reply::refused_by_http;
 
+pub(crate) use caller::SureNow;
 pub(crate) use server::{Serving, serve};
 
 /// Every endpoint: its path, and the handlers of its methods.

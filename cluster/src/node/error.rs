@@ -28,6 +28,9 @@ pub enum NodeError {
         /// What is wrong with it, and what to do.
         problem: String,
     },
+    /// A file by which the node knows its callers cannot be used.
+    #[error("reading the files of callers: {0}")]
+    Callers(String),
     /// The store cannot be opened.
     #[error("opening the store in `{data_dir}`: {problem}")]
     Store {

@@ -3,6 +3,7 @@
 //! The watches over the membership are in this folder. Those over the clock, the registry, the log, the rules and the
 //! founding are use cases, and the one over the epoch is in the recovery.
 
+mod callers;
 mod members;
 mod unfinished;
 mod voters;
@@ -14,8 +15,10 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use self::callers::{RELOAD_WAITS, follow_callers};
 use self::members::follow_members;
 use self::voters::remember_voters;
+use crate::client_port::ClientPort;
 use crate::handler::PeerHandler;
 use crate::recover::follow_epoch;
 use crate::usecase::{
@@ -26,6 +29,7 @@ use crate::usecase::{
 pub(super) fn start_watches(
     service: &Service,
     handler: &Arc<PeerHandler>,
+    port: &ClientPort,
     recovery: watch::Sender<Option<Bytes>>,
 ) -> Vec<JoinHandle<()>> {
     let parts = service.parts();
@@ -39,7 +43,7 @@ pub(super) fn start_watches(
     // A leader completes a change of the membership that was left incomplete, which may take this long.
     let remembers = late_after(Duration::from_millis(config.deadlines.membership_ms));
     let keeps = late_after(KEEP_LOG_WAITS);
-    vec![
+    let mut watches = vec![
         tasks.ticking("clock", late, |heartbeat| supervise_clock(of(), heartbeat)),
         tasks.ticking("flush the registry", flushes, |heartbeat| flush_registry(of(), heartbeat)),
         tasks.finite("form the cluster", form(of(), store_id, move || watching.started())),
@@ -48,5 +52,13 @@ pub(super) fn start_watches(
         tasks.ticking("keep the log", keeps, |heartbeat| keep_log(of(), heartbeat)),
         tasks.ticking("raise the rules", raises, |heartbeat| raise_rules(of(), heartbeat)),
         tasks.lasting("follow the epoch", follow_epoch(of(), recovery)),
-    ]
+    ];
+    // With plain HTTP, no file says who a caller is.
+    if port.tls().is_some() {
+        let (port, reads) = (port.clone(), late_after(RELOAD_WAITS));
+        watches.push(
+            tasks.ticking("follow the callers", reads, |heartbeat| follow_callers(of(), port, heartbeat)),
+        );
+    }
+    watches
 }
