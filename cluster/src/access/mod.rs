@@ -129,6 +129,11 @@ impl Access {
         Ok(Self { plain_http: config.plain_http, public, table, files: RwLock::new(Arc::new(files)) })
     }
 
+    /// Whether the table names files, which may change.
+    pub fn has_files(&self) -> bool {
+        !self.table.token_files.is_empty() || read(&self.files).issuers.files().next().is_some()
+    }
+
     /// Reads the files again. A file that cannot be used leaves what was read from it before in force, and that is
     /// logged once. This blocks the thread.
     pub fn reload(&self) {

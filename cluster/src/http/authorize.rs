@@ -5,45 +5,61 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use axum::Extension;
 use axum::body::{Body, HttpBody};
 use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 
-use assent_api::{Call, JSON_CONTENT_TYPE, MAX_AUTHORIZE_BYTES, MAX_BATCH_BYTES};
+use assent_api::{Call, JSON_CONTENT_TYPE};
 use assent_proof::{AuthorizeRequest, Refusal};
 
 use super::body;
 use super::held::Held;
+use super::judged::Judged;
 use super::reply::{refusal, reply, shed};
-use crate::usecase::{Answered, Caller, NoBatch, Service, Shed};
+use crate::usecase::{Answered, NoBatch, Service, Shed};
 
 /// One request. A request that could be read is always answered with a decision.
-pub(super) async fn one(State(service): State<Service>, request: Body) -> Response {
-    let request = match read(&service, request).await {
+pub(super) async fn one(
+    State(service): State<Service>,
+    Extension(by): Extension<Judged>,
+    request: Body,
+) -> Response {
+    let request = match read(&service, &by, request).await {
         Ok(request) => request,
         Err(answer) => return answer,
     };
+    if let Some(denial) = &by.denial {
+        return decided(Ok(service.deny_caller(&request, denial)));
+    }
     let deciding = async {
-        let mut decided = service.authorize(Caller::local(), vec![request.clone()]).await;
+        let mut decided = service.authorize(&by.caller, vec![request.clone()]).await;
         Ok::<_, Refusal>(decided.pop())
     };
     decided(service.decided_or_denied(&request, deciding).await)
 }
 
 /// One request whose allow is recorded in the ledger before it is answered.
-pub(super) async fn permit(State(service): State<Service>, request: Body) -> Response {
-    let request = match read(&service, request).await {
+pub(super) async fn permit(
+    State(service): State<Service>,
+    Extension(by): Extension<Judged>,
+    request: Body,
+) -> Response {
+    let request = match read(&service, &by, request).await {
         Ok(request) => request,
         Err(answer) => return answer,
     };
-    let deciding = async { service.permit(Caller::local(), request.clone()).await.map(Some) };
+    if let Some(denial) = &by.denial {
+        return decided(Ok(service.deny_caller(&request, denial)));
+    }
+    let deciding = async { service.permit(&by.caller, request.clone()).await.map(Some) };
     decided(service.decided_or_denied(&request, deciding).await)
 }
 
-async fn read(service: &Service, request: Body) -> Result<AuthorizeRequest, Response> {
-    let body = body::read(service, request, MAX_AUTHORIZE_BYTES).await?;
+async fn read(service: &Service, by: &Judged, request: Body) -> Result<AuthorizeRequest, Response> {
+    let body = body::read(service, request, by.body_max).await?;
     AuthorizeRequest::parse(&body.bytes).map_err(|why| refusal(&why, Call::Authorize))
 }
 
@@ -56,9 +72,13 @@ fn decided(decided: Result<Answered, Refusal>) -> Response {
 
 /// Up to 1000 requests under one barrier. The status is 200, and each decision has its own result. If nothing of a
 /// batch was evaluated, it is refused as a whole.
-pub(super) async fn batch(State(service): State<Service>, request: Body) -> Response {
+pub(super) async fn batch(
+    State(service): State<Service>,
+    Extension(by): Extension<Judged>,
+    request: Body,
+) -> Response {
     // The room is held until the answer is written.
-    let body = match body::read(&service, request, MAX_BATCH_BYTES).await {
+    let body = match body::read(&service, request, by.body_max).await {
         Ok(body) => body,
         Err(answer) => return answer,
     };
@@ -67,7 +87,7 @@ pub(super) async fn batch(State(service): State<Service>, request: Body) -> Resp
         Err(NoBatch::Refused(why)) => return refusal(&why, Call::Authorize),
         Err(NoBatch::Shed(why)) => return shed(&why),
     };
-    let decisions = match service.authorize_batch(Caller::local(), batch).await {
+    let decisions = match service.authorize_batch(&by.caller, batch).await {
         Ok(decisions) => decisions,
         Err(why) => return shed(&why),
     };

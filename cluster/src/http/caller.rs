@@ -5,25 +5,20 @@ use std::sync::Arc;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
-use assent_proof::Millis;
 use assent_tls::SpiffeId;
 
 use crate::access::{Caller, Shown};
-use crate::client_port::ClientPort;
-
-/// The time, if the node is sure of its clock.
-pub(crate) type SureNow = Arc<dyn Fn() -> Option<Millis> + Send + Sync>;
+use crate::usecase::Service;
 
 /// The remote address of a request's connection, for people.
 #[derive(Debug, Clone)]
 #[expect(dead_code, reason = "the audit trail reads it from a request's extensions")]
-pub(crate) struct RemoteAddr(pub(crate) Arc<str>);
+pub(super) struct RemoteAddr(pub(super) Arc<str>);
 
 /// The caller's side of one connection.
-#[derive(Clone)]
 pub(super) struct Visitor {
-    pub(super) port: ClientPort,
-    pub(super) sure_now: SureNow,
+    /// It says who a caller is.
+    pub(super) service: Service,
     pub(super) remote: Arc<str>,
     /// The SPIFFE id of the certificate that was shown.
     pub(super) certificate: Option<SpiffeId>,
@@ -34,7 +29,7 @@ impl Visitor {
     /// can print it.
     pub(super) fn identify(&self, headers: &mut HeaderMap) -> Caller {
         let shown = Shown { certificate: self.certificate.clone(), bearer: bearer(headers) };
-        let caller = self.port.identify(shown, || (self.sure_now)());
+        let caller = self.service.identify(shown);
         headers.remove(AUTHORIZATION);
         caller
     }

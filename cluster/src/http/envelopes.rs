@@ -1,27 +1,32 @@
 //! `POST /v1/envelopes` and `POST /v1/envelopes:batch`.
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 
-use assent_api::{BatchResponse, BatchResult, Call, JSON_CONTENT_TYPE, MAX_BATCH_BYTES};
-use assent_proof::MAX_ENVELOPE_BYTES;
+use assent_api::{BatchResponse, BatchResult, Call, JSON_CONTENT_TYPE};
 
 use super::body;
+use super::judged::Judged;
 use super::reply::{fault, json, problem_body, refusal, reply_in};
-use crate::usecase::{BatchResults, Caller, NoBatch, Service, Submitted};
+use crate::usecase::{BatchResults, NoBatch, Service, Submitted};
 
 /// Up to this many results of a batch are written on the async thread. More would take milliseconds, which would hold
 /// it up.
 const WRITTEN_AT_ONCE: usize = 16;
 
 /// Submits one envelope, byte for byte.
-pub(super) async fn submit(State(service): State<Service>, request: Body) -> Response {
-    let envelope = match body::read(&service, request, MAX_ENVELOPE_BYTES).await {
+pub(super) async fn submit(
+    State(service): State<Service>,
+    Extension(by): Extension<Judged>,
+    request: Body,
+) -> Response {
+    let envelope = match body::read(&service, request, by.body_max).await {
         Ok(body) => body.bytes,
         Err(answer) => return answer,
     };
-    match service.submit(Caller::local(), envelope).await {
+    match service.submit(&by.caller, envelope).await {
         Submitted::Accepted { receipt, fresh } => json(if fresh { 201 } else { 200 }, &receipt),
         Submitted::Refused(problem) | Submitted::NotTaken(problem) | Submitted::Unknown(problem) => {
             problem_body(&problem)
@@ -31,9 +36,13 @@ pub(super) async fn submit(State(service): State<Service>, request: Body) -> Res
 
 /// Submits up to 1000 envelopes, each on its own or all together. If a batch is shed as a whole, it has one problem,
 /// and the answer has that problem's status.
-pub(super) async fn submit_batch(State(service): State<Service>, request: Body) -> Response {
+pub(super) async fn submit_batch(
+    State(service): State<Service>,
+    Extension(by): Extension<Judged>,
+    request: Body,
+) -> Response {
     // A larger body is refused for its size.
-    let announced = body::announced(&request).filter(|bytes| *bytes <= MAX_BATCH_BYTES);
+    let announced = body::announced(&request).filter(|bytes| *bytes <= by.body_max);
     if let Some(bytes) = announced
         && let Err(why) = service.expects_envelopes(bytes)
     {
@@ -41,7 +50,7 @@ pub(super) async fn submit_batch(State(service): State<Service>, request: Body) 
     }
     // The room is held until the answer is written.
     let no_room = |bytes| service.envelopes_without_room(bytes);
-    let body = match body::read_or(&service, request, MAX_BATCH_BYTES, no_room).await {
+    let body = match body::read_or(&service, request, by.body_max, no_room).await {
         Ok(body) => body,
         Err(answer) => return answer,
     };
@@ -50,7 +59,7 @@ pub(super) async fn submit_batch(State(service): State<Service>, request: Body) 
         Err(NoBatch::Refused(why)) => return refusal(&why, Call::Submission),
         Err(NoBatch::Shed(why)) => return problem_body(&why.problem(Call::Submission)),
     };
-    let BatchResults { results, room } = match service.submit_read(Caller::local(), batch).await {
+    let BatchResults { results, room } = match service.submit_read(&by.caller, batch).await {
         Ok(results) => results,
         Err(problem) => return problem_body(&problem),
     };

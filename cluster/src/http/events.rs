@@ -21,10 +21,11 @@ use assent_api::{
 use assent_proof::{Code, Cursor, History, Refusal};
 
 use super::front::HalfClosed;
+use super::judged::Judged;
 use super::read::Parameters;
 use super::reply::{problem_body, refusal, reply};
 use super::server::Stopping;
-use crate::usecase::{Caller, EventsAsk, PollAsk, Service};
+use crate::usecase::{EventsAsk, PollAsk, Service};
 
 /// The header in which a browser sends the last event that it has seen.
 const LAST_EVENT_ID: &str = "last-event-id";
@@ -34,6 +35,7 @@ pub(super) async fn events(
     State(service): State<Service>,
     Extension(Stopping(stop)): Extension<Stopping>,
     Extension(HalfClosed(half_closed)): Extension<HalfClosed>,
+    Extension(by): Extension<Judged>,
     headers: HeaderMap,
     parameters: Parameters,
 ) -> Response {
@@ -44,12 +46,12 @@ pub(super) async fn events(
         Err(why) => return refusal(&why, Call::Read),
     };
     if streamed {
-        return match service.stream_events(Caller::local(), ask, stop).await {
+        return match service.stream_events(&by.caller, ask, stop).await {
             Ok(chunks) => stream(chunks),
             Err(why) => problem_body(&why),
         };
     }
-    match service.poll_events(Caller::local(), ask, poll, &stop, &half_closed).await {
+    match service.poll_events(&by.caller, ask, poll, &stop, &half_closed).await {
         Ok(lines) => uncached(reply(200, NDJSON_CONTENT_TYPE, lines)),
         Err(why) => problem_body(&why),
     }

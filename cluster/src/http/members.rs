@@ -1,18 +1,19 @@
 //! The endpoints for operators: `/v1/cluster/members`, `/v1/cluster/leader` and `/v1/clock/confirm`.
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
 
 use assent_api::{
-    Call, ConfirmClock, MAX_CLOCK_BYTES, MAX_MEMBER_BYTES, MemberAddresses, MembersBody, NewMember, Problem,
-    parse_node_id, parse_transfer,
+    Call, ConfirmClock, MemberAddresses, MembersBody, NewMember, Problem, parse_node_id, parse_transfer,
 };
 use assent_proof::{Code, Refusal};
 
 use super::body;
+use super::judged::Judged;
 use super::reply::{json, problem_body, refusal};
-use crate::usecase::{Caller, Service};
+use crate::usecase::Service;
 
 fn answered(changed: Result<MembersBody, Box<Problem>>) -> Response {
     match changed {
@@ -28,26 +29,34 @@ fn member_id(text: &str) -> Result<u64, Response> {
 }
 
 /// Lists the members.
-pub(super) async fn list(State(service): State<Service>) -> Response {
-    json(200, &service.members(Caller::local()).await)
+pub(super) async fn list(State(service): State<Service>, Extension(by): Extension<Judged>) -> Response {
+    json(200, &service.members(&by.caller).await)
 }
 
 /// Adds a learner.
-pub(super) async fn add(State(service): State<Service>, request: Body) -> Response {
-    let bytes = match body::read(&service, request, MAX_MEMBER_BYTES).await {
+pub(super) async fn add(
+    State(service): State<Service>,
+    Extension(by): Extension<Judged>,
+    request: Body,
+) -> Response {
+    let bytes = match body::read(&service, request, by.body_max).await {
         Ok(body) => body.bytes,
         Err(answer) => return answer,
     };
     match NewMember::parse(&bytes) {
-        Ok(new) => answered(service.add_member(Caller::local(), new).await),
+        Ok(new) => answered(service.add_member(&by.caller, new).await),
         Err(why) => refusal(&why, Call::Manage),
     }
 }
 
 /// Makes a learner a voter.
-pub(super) async fn promote(State(service): State<Service>, Path(id): Path<String>) -> Response {
+pub(super) async fn promote(
+    State(service): State<Service>,
+    Extension(by): Extension<Judged>,
+    Path(id): Path<String>,
+) -> Response {
     match member_id(&id) {
-        Ok(id) => answered(service.promote_member(Caller::local(), id).await),
+        Ok(id) => answered(service.promote_member(&by.caller, id).await),
         Err(answer) => answer,
     }
 }
@@ -55,6 +64,7 @@ pub(super) async fn promote(State(service): State<Service>, Path(id): Path<Strin
 /// Changes the addresses of a member.
 pub(super) async fn update(
     State(service): State<Service>,
+    Extension(by): Extension<Judged>,
     Path(id): Path<String>,
     request: Body,
 ) -> Response {
@@ -62,44 +72,56 @@ pub(super) async fn update(
         Ok(id) => id,
         Err(answer) => return answer,
     };
-    let bytes = match body::read(&service, request, MAX_MEMBER_BYTES).await {
+    let bytes = match body::read(&service, request, by.body_max).await {
         Ok(body) => body.bytes,
         Err(answer) => return answer,
     };
     match MemberAddresses::parse(&bytes) {
-        Ok(to) => answered(service.update_member(Caller::local(), id, to).await),
+        Ok(to) => answered(service.update_member(&by.caller, id, to).await),
         Err(why) => refusal(&why, Call::Manage),
     }
 }
 
 /// Removes a member.
-pub(super) async fn remove(State(service): State<Service>, Path(id): Path<String>) -> Response {
+pub(super) async fn remove(
+    State(service): State<Service>,
+    Extension(by): Extension<Judged>,
+    Path(id): Path<String>,
+) -> Response {
     match member_id(&id) {
-        Ok(id) => answered(service.remove_member(Caller::local(), id).await),
+        Ok(id) => answered(service.remove_member(&by.caller, id).await),
         Err(answer) => answer,
     }
 }
 
 /// Transfers leadership.
-pub(super) async fn transfer(State(service): State<Service>, request: Body) -> Response {
-    let bytes = match body::read(&service, request, MAX_MEMBER_BYTES).await {
+pub(super) async fn transfer(
+    State(service): State<Service>,
+    Extension(by): Extension<Judged>,
+    request: Body,
+) -> Response {
+    let bytes = match body::read(&service, request, by.body_max).await {
         Ok(body) => body.bytes,
         Err(answer) => return answer,
     };
     match parse_transfer(&bytes) {
-        Ok(to) => answered(service.transfer_leader(Caller::local(), to).await),
+        Ok(to) => answered(service.transfer_leader(&by.caller, to).await),
         Err(why) => refusal(&why, Call::Manage),
     }
 }
 
 /// Takes an operator's confirmation of this node's clock.
-pub(super) async fn confirm_clock(State(service): State<Service>, request: Body) -> Response {
-    let bytes = match body::read(&service, request, MAX_CLOCK_BYTES).await {
+pub(super) async fn confirm_clock(
+    State(service): State<Service>,
+    Extension(by): Extension<Judged>,
+    request: Body,
+) -> Response {
+    let bytes = match body::read(&service, request, by.body_max).await {
         Ok(body) => body.bytes,
         Err(answer) => return answer,
     };
     let confirmed = match ConfirmClock::parse(&bytes) {
-        Ok(ConfirmClock { time }) => service.confirm_clock(Caller::local(), time),
+        Ok(ConfirmClock { time }) => service.confirm_clock(&by.caller, time),
         Err(why) => return refusal(&why, Call::Manage),
     };
     match confirmed {

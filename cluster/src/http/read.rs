@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::str::FromStr;
 
+use axum::Extension;
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use http::{HeaderMap, HeaderValue, header};
@@ -11,12 +12,16 @@ use assent_api::{
     AuthoritiesBody, AuthorityBody, Call, ConflictBody, DEFAULT_PAGE, DomainBody, DomainsBody, IssuerBody,
     JSON_CONTENT_TYPE, JudgedByBody, LineageBody, LineageEntryBody, MAX_PAGE, PolicyBodyView,
 };
-use assent_proof::{Code, Cursor, DomainName, EvidenceId, History, LineageName, PublicKey, Refusal};
-use assent_registry::query;
+use assent_proof::{
+    Code, Cursor, DomainName, Envelope, EvidenceId, History, LineageName, PublicKey, Refusal, Statement,
+};
+use assent_registry::{RowError, Rows, query};
 
-use super::reply::{json, not_found, problem_body, refusal, reply};
+use super::judged::Judged;
+use super::reply::{fault, json, not_found, problem_body, refusal, reply};
+use crate::access::{Caller, Domains};
 use crate::metrics::Format;
-use crate::usecase::{Caller, Service};
+use crate::usecase::Service;
 
 pub(super) type Parameters = Query<Vec<(String, String)>>;
 
@@ -69,10 +74,23 @@ macro_rules! given {
 }
 
 /// An envelope's bytes, as they were submitted.
-pub(super) async fn envelope(State(service): State<Service>, Path(id): Path<String>) -> Response {
+pub(super) async fn envelope(
+    State(service): State<Service>,
+    Extension(by): Extension<Judged>,
+    Path(id): Path<String>,
+) -> Response {
     let id: EvidenceId = given!(parse("evidenceId", &id));
-    match service.read(Caller::local(), move |rows, _| query::envelope(rows, &id)).await {
-        Ok(Some(bytes)) => reply(200, JSON_CONTENT_TYPE, bytes),
+    match service.read(&by.caller, move |rows, _| query::envelope(rows, &id)).await {
+        Ok(Some(bytes)) => {
+            if let Domains::Only(_) = by.caller.domains() {
+                // What was stored was parsed when it was accepted, and is parsed in the same way here.
+                let statement =
+                    Envelope::parse(&bytes).and_then(|envelope| Statement::parse_stored(&envelope.payload));
+                let statement = given!(statement.map_err(|why| fault(&why.to_string())));
+                given!(by.permitted_in(&statement.domain));
+            }
+            reply(200, JSON_CONTENT_TYPE, bytes)
+        }
         Ok(None) => not_found(Code::EvidenceMissing, format!("there is no evidence `{id}`")),
         Err(why) => problem_body(&why),
     }
@@ -81,10 +99,12 @@ pub(super) async fn envelope(State(service): State<Service>, Path(id): Path<Stri
 /// A lineage with a page of its entries.
 pub(super) async fn lineage(
     State(service): State<Service>,
+    Extension(by): Extension<Judged>,
     Path((domain, lineage)): Path<(String, String)>,
     parameters: Parameters,
 ) -> Response {
     let domain: DomainName = given!(parse("domain", &domain));
+    given!(by.permitted_in(&domain));
     let lineage: LineageName = given!(parse("lineage", &lineage));
     let (after, limit) = given!(page::<u64>(&parameters, &["history"]));
     let history: Option<History> = match value(&parameters, "history") {
@@ -100,9 +120,8 @@ pub(super) async fn lineage(
     let seen = after.map_or(0, |after| after.saturating_add(1));
     let cursor = history.map(|history| Cursor { history, revision: seen });
     let (d, l) = (domain.clone(), lineage.clone());
-    let found = service
-        .read_on(Caller::local(), cursor, move |rows, _| query::lineage(rows, &d, &l, after, limit))
-        .await;
+    let found =
+        service.read_on(&by.caller, cursor, move |rows, _| query::lineage(rows, &d, &l, after, limit)).await;
     match found {
         Ok(Some(found)) => json(200, &lineage_body(domain, lineage, found)),
         Ok(None) => {
@@ -158,10 +177,14 @@ fn lineage_body(domain: DomainName, lineage: LineageName, found: query::LineageP
 }
 
 /// The domains, by name.
-pub(super) async fn domains(State(service): State<Service>, parameters: Parameters) -> Response {
+pub(super) async fn domains(
+    State(service): State<Service>,
+    Extension(by): Extension<Judged>,
+    parameters: Parameters,
+) -> Response {
     let (after, limit) = given!(page::<DomainName>(&parameters, &[]));
-    let found =
-        service.read(Caller::local(), move |rows, _| query::domains(rows, after.as_ref(), limit)).await;
+    let caller = by.caller.clone();
+    let found = service.read(&by.caller, move |rows, _| domains_of(&caller, rows, after, limit)).await;
     match found {
         Ok((found, more)) => {
             let next = found.last().filter(|_| more).map(|last| last.domain.clone());
@@ -184,16 +207,51 @@ pub(super) async fn domains(State(service): State<Service>, parameters: Paramete
     }
 }
 
+/// A page of the domains in which the caller may act, and whether there may be more. The other domains are passed over,
+/// so a narrowed caller learns no name of theirs. A registry has as many domains as its root keys have made, so this
+/// ends soon.
+fn domains_of(
+    caller: &Caller,
+    rows: &dyn Rows,
+    mut after: Option<DomainName>,
+    limit: usize,
+) -> Result<(Vec<query::DomainEntry>, bool), RowError> {
+    let mut found = Vec::new();
+    loop {
+        let (page, more) = query::domains(rows, after.as_ref(), limit)?;
+        after = page.last().map(|last| last.domain.clone());
+        for entry in page {
+            if caller.permitted_in(&entry.domain).is_ok() {
+                if found.len() == limit {
+                    return Ok((found, true));
+                }
+                found.push(entry);
+            }
+        }
+        if !more || after.is_none() {
+            return Ok((found, false));
+        }
+        if found.len() == limit && caller.narrowed().is_none() {
+            return Ok((found, true));
+        }
+    }
+}
+
 /// The authorities of a domain, by key.
-pub(super) async fn authorities(State(service): State<Service>, parameters: Parameters) -> Response {
+pub(super) async fn authorities(
+    State(service): State<Service>,
+    Extension(by): Extension<Judged>,
+    parameters: Parameters,
+) -> Response {
     let (after, limit) = given!(page::<PublicKey>(&parameters, &["domain"]));
     let Some(domain) = value(&parameters, "domain") else {
         let why = Refusal::at(Code::Malformed, "domain", "the query must name a domain");
         return refusal(&why, Call::Read);
     };
     let domain: DomainName = given!(parse("domain", domain));
+    given!(by.permitted_in(&domain));
     let found = service
-        .read(Caller::local(), move |rows, now| query::authorities(rows, &domain, after.as_ref(), limit, now))
+        .read(&by.caller, move |rows, now| query::authorities(rows, &domain, after.as_ref(), limit, now))
         .await;
     match found {
         Ok((found, more)) => {
@@ -205,10 +263,17 @@ pub(super) async fn authorities(State(service): State<Service>, parameters: Para
 }
 
 /// One authority.
-pub(super) async fn authority(State(service): State<Service>, Path(id): Path<String>) -> Response {
+pub(super) async fn authority(
+    State(service): State<Service>,
+    Extension(by): Extension<Judged>,
+    Path(id): Path<String>,
+) -> Response {
     let key: PublicKey = given!(parse("id", &id));
-    match service.read(Caller::local(), move |rows, now| query::authority(rows, &key, now)).await {
-        Ok(Some(found)) => json(200, &authority_body(found)),
+    match service.read(&by.caller, move |rows, now| query::authority(rows, &key, now)).await {
+        Ok(Some(found)) => {
+            given!(by.permitted_in(&found.domain));
+            json(200, &authority_body(found))
+        }
         Ok(None) => not_found(Code::AuthorityUnknown, format!("there is no authority `{key}`")),
         Err(why) => problem_body(&why),
     }
@@ -230,10 +295,15 @@ fn authority_body(entry: query::AuthorityEntry) -> AuthorityBody {
 }
 
 /// A domain's policy.
-pub(super) async fn policy(State(service): State<Service>, Path(domain): Path<String>) -> Response {
+pub(super) async fn policy(
+    State(service): State<Service>,
+    Extension(by): Extension<Judged>,
+    Path(domain): Path<String>,
+) -> Response {
     let domain: DomainName = given!(parse("domain", &domain));
+    given!(by.permitted_in(&domain));
     let asked = domain.clone();
-    match service.read(Caller::local(), move |rows, _| query::policy(rows, &asked)).await {
+    match service.read(&by.caller, move |rows, _| query::policy(rows, &asked)).await {
         Ok(Some((evidence_id, policy))) => {
             let unchecked = JudgedByBody::new(evidence_id, &policy.unchecked()).unchecked;
             json(200, &PolicyBodyView { domain, evidence_id, policy: policy.to_json(), unchecked })
@@ -244,13 +314,13 @@ pub(super) async fn policy(State(service): State<Service>, Path(domain): Path<St
 }
 
 /// How this node sees the cluster.
-pub(super) async fn status(State(service): State<Service>) -> Response {
-    json(200, &service.status(Caller::local()))
+pub(super) async fn status(State(service): State<Service>, Extension(by): Extension<Judged>) -> Response {
+    json(200, &service.status(&by.caller))
 }
 
 /// A digest of all that this node has applied.
-pub(super) async fn digest(State(service): State<Service>) -> Response {
-    match service.digest(Caller::local()).await {
+pub(super) async fn digest(State(service): State<Service>, Extension(by): Extension<Judged>) -> Response {
+    match service.digest(&by.caller).await {
         Ok(digest) => json(200, &digest),
         Err(why) => problem_body(&why),
     }

@@ -100,10 +100,13 @@ pub(super) async fn as_problem(response: Response) -> Response {
     refused_by_http(Code::Malformed, 400, "the path or the query cannot be read")
 }
 
-/// Completes an answer: 429 and 503 say when to ask again.
+/// Completes an answer: 429 and 503 say when to ask again, and 401 says what to show.
 pub(super) fn finished(mut answer: Response) -> Response {
     if let StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE = answer.status() {
         answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S));
+    }
+    if answer.status() == StatusCode::UNAUTHORIZED {
+        answer.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
     answer
 }

@@ -10,16 +10,17 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::caller::{SureNow, Visitor};
+use super::caller::Visitor;
 use super::connection::{self, Terms};
 use super::handshake::handshake;
 use super::socket::ClientTimeouts;
-use crate::client_port::{Accepted, ClientPort};
+use crate::client_tls::{Accepted, ClientTls};
 use crate::config::Config;
 use crate::env::{BoxStream, Listener, Net, PROBE_CONNECTIONS};
 use crate::log_throttle::LogThrottle;
 use crate::metrics::Metrics;
 use crate::tasks::{Tasks, Why};
+use crate::usecase::Service;
 
 /// The pause after the listener failed to accept, for example for lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -49,7 +50,7 @@ pub(crate) struct Serving {
 pub(crate) async fn serve(
     net: &Arc<dyn Net>,
     config: &Config,
-    (port, sure_now): (ClientPort, SureNow),
+    (service, tls): (Service, Option<Arc<ClientTls>>),
     router: Router,
     metrics: Arc<Metrics>,
     tasks: &Tasks,
@@ -66,8 +67,8 @@ pub(crate) async fn serve(
     let acceptor = Acceptor {
         router: router.layer(Extension(Stopping(stop.clone()))),
         metrics,
-        port,
-        sure_now,
+        service,
+        tls,
         trouble: Arc::default(),
         room: Arc::new(Semaphore::new(config.limits.connections)),
         terms: Terms { timeouts, linger: LINGER, beyond: None },
@@ -101,8 +102,10 @@ impl Serving {
 struct Acceptor {
     router: Router,
     metrics: Arc<Metrics>,
-    port: ClientPort,
-    sure_now: SureNow,
+    /// It says who a caller is.
+    service: Service,
+    /// `None` for plain HTTP.
+    tls: Option<Arc<ClientTls>>,
     /// Limits what the log says of handshakes.
     trouble: Arc<Mutex<LogThrottle>>,
     room: Arc<Semaphore>,
@@ -167,16 +170,16 @@ impl Acceptor {
     /// Serves a connection, which holds its place until it is over.
     fn serve(&self, stream: BoxStream, remote: String, terms: Terms, place: impl Send + 'static) {
         let (router, metrics, stop) = (self.router.clone(), self.metrics.clone(), self.stop.clone());
-        let (port, sure_now, trouble) = (self.port.clone(), self.sure_now.clone(), self.trouble.clone());
+        let (service, tls, trouble) = (self.service.clone(), self.tls.clone(), self.trouble.clone());
         let tasks = self.connections.clone();
         self.connections.passing("connection of a client", async move {
             let _place = place;
             let head_until = Instant::now() + terms.timeouts.head;
             let times = (head_until, terms.linger);
-            let accepted = handshake(stream, &port, times, &remote, &trouble, &stop).await;
+            let accepted = handshake(stream, tls.as_deref(), times, &remote, &trouble, &stop).await;
             let Some(Accepted { stream, caller }) = accepted else { return };
             let certificate = caller.as_ref().map(|caller| caller.id().clone());
-            let visitor = Visitor { port, sure_now, remote: remote.into(), certificate };
+            let visitor = Visitor { service, remote: remote.into(), certificate };
             // It ends this connection alone.
             let stop = stop.child_token();
             let serving =

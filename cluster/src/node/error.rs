@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::path::PathBuf;
 
+use crate::access::SettingError;
 use crate::config::ConfigError;
 use crate::recover::EndedError;
 
@@ -12,6 +13,9 @@ pub enum NodeError {
     /// A value of the configuration cannot be used.
     #[error("checking the configuration: {0}")]
     Config(ConfigError),
+    /// A file that says who may call the node cannot be used.
+    #[error("reading who may call the node: {0}")]
+    Access(SettingError),
     /// The genesis file cannot be used.
     #[error("reading the genesis file `{path}`: {problem}")]
     Genesis {
@@ -28,9 +32,9 @@ pub enum NodeError {
         /// What is wrong with it, and what to do.
         problem: String,
     },
-    /// A file by which the node knows its callers cannot be used.
-    #[error("reading the files of callers: {0}")]
-    Callers(String),
+    /// A file of TLS of the client port cannot be used.
+    #[error("reading the files of `client_tls`: {0}")]
+    ClientTls(String),
     /// The store cannot be opened.
     #[error("opening the store in `{data_dir}`: {problem}")]
     Store {

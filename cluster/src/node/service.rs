@@ -22,12 +22,13 @@ pub(super) fn start_service(
     peers: &Peers,
     raft: Core,
 ) -> (Service, watch::Sender<Option<Bytes>>) {
-    let Starting { config, own, env, tasks, client_port: _ } = starting;
+    let Starting { config, own, access, env, tasks, client_tls: _ } = starting;
     let OwnFiles { genesis, cluster_id, key, known: _ } = own;
     let store = &disk.store;
     let (recovery, shown) = watch::channel(None);
     let parts = Parts {
         env,
+        access: Arc::new(access),
         raft,
         hub: peers.hub.clone(),
         verifier: disk.verifier.clone(),

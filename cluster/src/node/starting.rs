@@ -1,8 +1,11 @@
 //! What the steps of a start share: the configuration, the node's files, its environment and its tasks.
 
+use std::sync::Arc;
+
 use super::error::NodeError;
 use super::own::OwnFiles;
-use crate::client_port::ClientPort;
+use crate::access::Access;
+use crate::client_tls::ClientTls;
 use crate::config::Config;
 use crate::env::Environment;
 use crate::tasks::Tasks;
@@ -11,19 +14,27 @@ use crate::tasks::Tasks;
 pub(super) struct Starting {
     pub(super) config: Config,
     pub(super) own: OwnFiles,
+    pub(super) access: Access,
     pub(super) env: Environment,
     pub(super) tasks: Tasks,
-    /// How the node knows its callers.
-    pub(super) client_port: ClientPort,
+    /// TLS of the client port. `None` for plain HTTP.
+    pub(super) client_tls: Option<Arc<ClientTls>>,
 }
 
 impl Starting {
     /// Checks the configuration and the files that it names, before the store is opened and before anything is bound.
     pub(super) fn check(config: Config, env: Environment) -> Result<Self, NodeError> {
         let own = OwnFiles::read(&config)?;
-        let client_port = ClientPort::read(&config, env.clock.clone()).map_err(NodeError::Callers)?;
+        let access = Access::read(&config.access()).map_err(NodeError::Access)?;
+        let client_tls = match &config.client_tls {
+            Some(paths) => {
+                let read = ClientTls::read(paths.clone(), env.clock.clone()).map_err(NodeError::ClientTls)?;
+                Some(Arc::new(read))
+            }
+            None => None,
+        };
         let tasks = Tasks::new();
         let env = Environment { blocking: tasks.counted(env.blocking.clone()), ..env };
-        Ok(Self { config, own, env, tasks, client_port })
+        Ok(Self { config, own, access, env, tasks, client_tls })
     }
 }

@@ -4,6 +4,7 @@
 //! founding are use cases, and the one over the epoch is in the recovery.
 
 mod callers;
+mod client_tls;
 mod members;
 mod unfinished;
 mod voters;
@@ -15,10 +16,11 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use self::callers::{RELOAD_WAITS, follow_callers};
+use self::callers::{RELOAD_EVERY, reload_callers};
+use self::client_tls::{FOLLOW_WAITS, follow_client_tls};
 use self::members::follow_members;
 use self::voters::remember_voters;
-use crate::client_port::ClientPort;
+use crate::client_tls::ClientTls;
 use crate::handler::PeerHandler;
 use crate::recover::follow_epoch;
 use crate::usecase::{
@@ -29,7 +31,7 @@ use crate::usecase::{
 pub(super) fn start_watches(
     service: &Service,
     handler: &Arc<PeerHandler>,
-    port: &ClientPort,
+    tls: Option<&Arc<ClientTls>>,
     recovery: watch::Sender<Option<Bytes>>,
 ) -> Vec<JoinHandle<()>> {
     let parts = service.parts();
@@ -53,11 +55,17 @@ pub(super) fn start_watches(
         tasks.ticking("raise the rules", raises, |heartbeat| raise_rules(of(), heartbeat)),
         tasks.lasting("follow the epoch", follow_epoch(of(), recovery)),
     ];
-    // With plain HTTP, no file says who a caller is.
-    if port.tls().is_some() {
-        let (port, reads) = (port.clone(), late_after(RELOAD_WAITS));
+    if parts.access.has_files() {
+        let reloads = late_after(RELOAD_EVERY);
+        watches
+            .push(tasks.ticking("reload the callers", reloads, |heartbeat| reload_callers(of(), heartbeat)));
+    }
+    if let Some(tls) = tls {
+        let (tls, follows) = (tls.clone(), late_after(FOLLOW_WAITS));
         watches.push(
-            tasks.ticking("follow the callers", reads, |heartbeat| follow_callers(of(), port, heartbeat)),
+            tasks.ticking("follow TLS of clients", follows, |heartbeat| {
+                follow_client_tls(of(), tls, heartbeat)
+            }),
         );
     }
     watches

@@ -17,6 +17,7 @@ use super::joined::{Ask, Joined, Question};
 use super::lane::SHORT;
 use super::shed::Shed;
 use super::{Answered, Caller, Parts, Service, within};
+use crate::access::Denial;
 use crate::env::blocking;
 use crate::tasks::Panicked;
 
@@ -26,9 +27,44 @@ const GRACE: Duration = Duration::from_millis(150);
 
 impl Service {
     /// Decides the requests on one view that a quorum has confirmed after they arrived. Always answers, with one
-    /// decision for each request, in order.
-    pub async fn authorize(&self, _caller: &Caller, requests: Vec<AuthorizeRequest>) -> Vec<Answered> {
-        self.ask(Question::Read, requests).await
+    /// decision for each request, in order. A request in a domain in which the caller may not act is denied.
+    pub async fn authorize(&self, caller: &Caller, requests: Vec<AuthorizeRequest>) -> Vec<Answered> {
+        let requests = Arc::new(requests);
+        let until = within(self.parts().config.deadlines.authorize_ms);
+        match self.try_ask_as(caller, &requests, until).await {
+            Ok(answers) => answers,
+            Err(shed) => self.parts().denied_unsigned(&requests, &shed),
+        }
+    }
+
+    /// Decides by `until` those of the requests that the caller may ask, and denies the others without an evaluation.
+    ///
+    /// # Errors
+    /// Why none of those that it may ask was evaluated.
+    pub(super) async fn try_ask_as(
+        &self,
+        caller: &Caller,
+        requests: &Arc<Vec<AuthorizeRequest>>,
+        until: Instant,
+    ) -> Result<Vec<Answered>, Shed> {
+        let denials: Vec<Option<Denial>> =
+            requests.iter().map(|request| caller.permitted_in(&request.domain).err()).collect();
+        if denials.iter().all(Option::is_none) {
+            return self.try_ask(Question::Read, requests, until).await;
+        }
+        let permitted = requests.iter().zip(&denials).filter(|(_, denial)| denial.is_none());
+        let permitted: Vec<AuthorizeRequest> = permitted.map(|(request, _)| request.clone()).collect();
+        let mut answers = match permitted.is_empty() {
+            true => Vec::new(),
+            false => self.try_ask(Question::Read, &Arc::new(permitted), until).await?,
+        }
+        .into_iter();
+        let parts = self.parts();
+        let answered = requests.iter().zip(denials).map(|(request, denial)| match denial {
+            Some(denial) => parts.not_permitted(request, &denial),
+            None => answers.next().unwrap_or_else(|| parts.denied_one(request, &Shed::Lost)),
+        });
+        Ok(answered.collect())
     }
 
     /// Reserves room for the answer to a batch while it is written, including denies that were made without an

@@ -17,7 +17,6 @@ use assent_api::{BatchMode, Call, MAX_BATCH, MAX_RESULT_BYTES, Problem, parse_au
 use assent_proof::{AuthorizeRequest, Refusal};
 
 use super::check::Sender;
-use super::joined::Question;
 use super::shed::Shed;
 use super::submit::Uncounted;
 use super::submitted::Submitted;
@@ -110,13 +109,9 @@ impl Service {
     ///
     /// # Errors
     /// Why none of the requests was evaluated.
-    pub(crate) async fn authorize_batch(
-        &self,
-        _caller: &Caller,
-        batch: Batch,
-    ) -> Result<Vec<Answered>, Shed> {
+    pub(crate) async fn authorize_batch(&self, caller: &Caller, batch: Batch) -> Result<Vec<Answered>, Shed> {
         let Batch { requests, until, place } = batch;
-        let answers = self.try_ask(Question::Read, &Arc::new(requests), until).await;
+        let answers = self.try_ask_as(caller, &Arc::new(requests), until).await;
         // A caller that takes its answer slowly holds memory, but no place.
         drop(place);
         answers
@@ -201,10 +196,11 @@ impl Service {
     /// The one problem of all of them.
     pub(crate) async fn submit_read(
         &self,
-        _caller: &Caller,
+        caller: &Caller,
         batch: EnvelopeBatch<'_>,
     ) -> Result<BatchResults, Box<Problem>> {
         let EnvelopeBatch { mode, envelopes, until, room, answer } = batch;
+        self.permitted_envelopes(caller, &envelopes).await?;
         let results = self.submit_as(Sender::Client, mode, envelopes, room, until).await?;
         Ok(BatchResults { results, room: answer })
     }

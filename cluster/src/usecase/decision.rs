@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::answer_budget::ReservedMemory;
 use super::shed::Shed;
 use super::{Answered, Parts};
+use crate::access::Denial;
 
 /// The number of random bytes in each leaf. They keep callers from guessing the other leaves of a tree.
 const SALT: usize = 16;
@@ -64,6 +65,15 @@ impl Parts {
     /// an answer without a signature is a deny.
     pub(super) fn denied_one(&self, request: &AuthorizeRequest, shed: &Shed) -> Answered {
         self.unsigned(request, &Decision::deny(shed.code(), shed.detail(), self.env.clock.now()))
+    }
+
+    /// Denies the request of a caller that may not ask it, without a signature.
+    ///
+    /// Rule R54 (RFC-EG-033 §6, deterministic exchange hashes): What was evaluated is signed by the node, and
+    /// an answer without a signature is a deny.
+    pub(super) fn not_permitted(&self, request: &AuthorizeRequest, denial: &Denial) -> Answered {
+        let now = self.env.clock.now();
+        self.unsigned(request, &Decision::deny(Code::CallerNotPermitted, denial.detail.as_str(), now))
     }
 
     /// One decision without a signature, only for denies. A caller that verifies accepts no allow without a

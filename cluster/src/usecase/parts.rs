@@ -17,6 +17,7 @@ use assent_registry::{ClusterId, RowError, query, rules_in_force};
 use assent_store::{Health, LogStore, RegistryStore, StoreError};
 
 use super::anchor::Anchor;
+use crate::access::Access;
 use crate::announced_addresses::AnnouncedAddresses;
 use crate::config::Config;
 use crate::env::Environment;
@@ -41,6 +42,8 @@ pub(super) type CoreMetrics = RaftMetrics<TypeConfig>;
 pub(crate) struct Parts {
     pub(crate) config: Config,
     pub(crate) env: Environment,
+    /// Who may call this node.
+    pub(crate) access: Arc<Access>,
     pub(crate) raft: Core,
     pub(crate) hub: PeerHub,
     pub(crate) verifier: Arc<Verifier>,

@@ -27,7 +27,10 @@ impl Service {
     ///
     /// # Errors
     /// `malformed` for a request without a nonce or a lineage.
-    pub async fn permit(&self, _caller: &Caller, request: AuthorizeRequest) -> Result<Answered, Refusal> {
+    pub async fn permit(&self, caller: &Caller, request: AuthorizeRequest) -> Result<Answered, Refusal> {
+        if let Err(denial) = caller.permitted_in(&request.domain) {
+            return Ok(self.deny_caller(&request, &denial));
+        }
         // A retry must find what the first attempt recorded, even if a lineage was opened or closed in between.
         for (field, given) in [("nonce", request.nonce.is_some()), ("lineage", request.lineage.is_some())] {
             if !given {

@@ -14,6 +14,7 @@ use super::barrier::BarrierError;
 use super::pending::Failure;
 use super::shed::Shed;
 use super::silenced::Silenced;
+use crate::access::Denial;
 
 /// A problem of this code in this kind of call.
 pub(super) fn problem(code: Code, call: Call, detail: impl Into<String>) -> Box<Problem> {
@@ -23,6 +24,14 @@ pub(super) fn problem(code: Code, call: Call, detail: impl Into<String>) -> Box<
 /// A refusal as the answer to a call of this kind.
 pub(crate) fn of_refusal(refusal: &Refusal, call: Call) -> Box<Problem> {
     Box::new(Problem::from_refusal(refusal, status_of(refusal.code, call)))
+}
+
+/// Why a caller may not make a call. The status is 401 if the node does not know the caller, because other credentials
+/// would help, and otherwise that of the code.
+pub(crate) fn not_permitted(denial: &Denial, call: Call) -> Box<Problem> {
+    let code = Code::CallerNotPermitted;
+    let status = if denial.unknown { 401 } else { status_of(code, call) };
+    Box::new(Problem::new(code, status, denial.detail.as_str()))
 }
 
 /// Why this node is not ready. Another node may be ready, so the status is 503, whatever status the code has

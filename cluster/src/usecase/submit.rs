@@ -36,10 +36,11 @@ impl Service {
     /// The one problem of all of them, if nothing was proposed and none of them was judged.
     pub async fn submit_batch(
         &self,
-        _caller: &Caller,
+        caller: &Caller,
         mode: BatchMode,
         envelopes: Vec<Bytes>,
     ) -> Result<Vec<Submitted>, Box<Problem>> {
+        self.permitted_envelopes(caller, &envelopes).await?;
         self.submit_as(Sender::Client, mode, envelopes, None, self.submissions_end()).await
     }
 

@@ -23,6 +23,7 @@ use assent_proof::{Code, Cursor};
 use assent_registry::RowError;
 use assent_registry::query::{self, EventFilter, EventPage};
 
+use super::permitted::permitted_events;
 use super::problem::{CursorError, ReadError, problem};
 use super::{Caller, Service, Shed, within};
 use crate::env::blocking;
@@ -94,17 +95,18 @@ impl Service {
     /// because the caller may have left, and feeds have few places.
     ///
     /// # Errors
-    /// `overloaded` if no place for a feed is free; `no_quorum` if the call asks for a barrier and none is passed, or
+    /// `caller_not_permitted` if the caller may not act in a domain that it asks for; `overloaded` if no place for a feed is free; `no_quorum` if the call asks for a barrier and none is passed, or
     /// if the node cannot go on; `history_mismatch` and `cursor_beyond_ledger` if the cursor is not in this ledger;
     /// `evidence_mutated` if the registry cannot be read.
     pub async fn poll_events(
         &self,
-        _caller: &Caller,
+        caller: &Caller,
         ask: EventsAsk,
         poll: PollAsk,
         stop: &CancellationToken,
         half_closed: &CancellationToken,
     ) -> Result<Bytes, Box<Problem>> {
+        let ask = EventsAsk { filter: permitted_events(caller, ask.filter)?, ..ask };
         let _place = self.place()?;
         if poll.confirmed {
             self.confirmed().await?;
@@ -120,14 +122,15 @@ impl Service {
     /// Server-sent events, chunk by chunk, until the receiver is dropped or falls behind, or until `stop`.
     ///
     /// # Errors
-    /// `overloaded` if no place for a feed is free; `no_quorum` if the node cannot go on; `history_mismatch` and
+    /// `caller_not_permitted` if the caller may not act in a domain that it asks for; `overloaded` if no place for a feed is free; `no_quorum` if the node cannot go on; `history_mismatch` and
     /// `cursor_beyond_ledger` if the cursor is not in this ledger; `evidence_mutated` if the registry cannot be read.
     pub async fn stream_events(
         &self,
-        _caller: &Caller,
+        caller: &Caller,
         ask: EventsAsk,
         stop: CancellationToken,
     ) -> Result<mpsc::Receiver<Bytes>, Box<Problem>> {
+        let ask = EventsAsk { filter: permitted_events(caller, ask.filter)?, ..ask };
         let place = self.place()?;
         self.live()?;
         let feed = self.feed(ask).await?;

@@ -1,16 +1,22 @@
-//! TLS of the client port: the handshake with a caller, and its files.
+//! TLS of the client port: the handshake with a caller, and the files that it needs.
+//!
+//! The files are read before anything is bound, and again while the node runs. This module says who a caller is by its
+//! certificate. It never decides what a caller may do, and it opens no socket.
+
+mod live;
 
 use std::fmt::{self, Debug, Formatter};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use assent_tls::{
-    Authorities, CertificateError, OwnCertificate, ServerConfig, Side, TimeProvider, UnixTime, explain,
+    Authorities, CertificateDer, CertificateError, OwnCertificate, ServerConfig, Side, SpiffeId,
+    TimeProvider, UnixTime, explain,
 };
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
-use super::live::{LiveCaller, LiveConnections};
+use self::live::{LiveCaller, LiveConnections};
 use crate::config::ClientTlsConfig;
 use crate::env::{BoxStream, Clock};
 use crate::locked::{lock, read, write};
@@ -78,7 +84,7 @@ impl ClientTls {
     ///
     /// # Errors
     /// The first file that cannot be used, and why.
-    pub(super) fn read(paths: ClientTlsConfig, clock: Arc<dyn Clock>) -> Result<Self, String> {
+    pub(crate) fn read(paths: ClientTlsConfig, clock: Arc<dyn Clock>) -> Result<Self, String> {
         let time: Arc<dyn TimeProvider> = Arc::new(WallTime(clock));
         let current = Current::read(&paths, &time)?;
         Ok(Self {
@@ -111,7 +117,7 @@ impl ClientTls {
     }
 
     /// Reads the files again. If they cannot be used, those that were read before stay in force.
-    pub(super) fn reload(&self) {
+    pub(crate) fn reload(&self) {
         let read = Current::read(&self.paths, &self.time);
         let mut problem = lock(&self.problem);
         match read {
@@ -132,7 +138,7 @@ impl ClientTls {
 
     /// Ends the connections whose certificate does not hold any more: it has expired, it was revoked, or its authority
     /// was removed.
-    pub(super) fn end_withdrawn(&self) {
+    pub(crate) fn end_withdrawn(&self) {
         let current = read(&self.current).clone();
         self.live.end_withdrawn(|chain| match &current.callers {
             Some(callers) => self.check(callers, chain),
@@ -144,8 +150,8 @@ impl ClientTls {
     fn check(
         &self,
         callers: &Authorities,
-        chain: &[assent_tls::CertificateDer<'static>],
-    ) -> Result<assent_tls::SpiffeId, CertificateError> {
+        chain: &[CertificateDer<'static>],
+    ) -> Result<SpiffeId, CertificateError> {
         // Without a time, nothing has begun to be valid.
         let now = self.time.current_time().unwrap_or_else(|| UnixTime::since_unix_epoch(Duration::ZERO));
         callers.check(chain, Side::Client, now)
