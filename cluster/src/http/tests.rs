@@ -1,0 +1,335 @@
+//! Every call by every role, through the real router of a real node, with the caller in the request's extensions.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use assent_fixtures::policy::open_policy;
+use assent_fixtures::{Chain, Genesis, Place, claims, key};
+use assent_proof::{Claims, DomainName, Seconds};
+use axum::Extension;
+use axum::body::{Body, to_bytes};
+use http::{Request, StatusCode};
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+use super::front::HalfClosed;
+use super::routes::{Open, ROUTES, Row, Scope};
+use super::server::Stopping;
+use super::*;
+use crate::access::{Caller, Credential, Domains, Role, RoleSet, Unknown};
+use crate::config::{Config, VoterConfig};
+use crate::env::Environment;
+use crate::node::Node;
+
+/// Who may make which call. It is written down here once more, so that a change of the table must be meant.
+const PINNED: [(&str, &str); 24] = [
+    ("POST /v1/envelopes", "submitter peer"),
+    ("POST /v1/envelopes:batch", "submitter peer"),
+    ("GET /v1/envelopes/{evidence_id}", "scheduler gateway auditor submitter operator peer"),
+    ("POST /v1/authorize", "scheduler gateway"),
+    ("POST /v1/authorize:batch", "scheduler gateway"),
+    ("POST /v1/permits", "scheduler gateway"),
+    ("GET /v1/lineages/{domain}/{lineage}", "scheduler gateway auditor submitter operator peer"),
+    ("GET /v1/domains", "scheduler gateway auditor submitter operator peer"),
+    ("GET /v1/authorities", "scheduler gateway auditor submitter operator peer public"),
+    ("GET /v1/authorities/{id}", "scheduler gateway auditor submitter operator peer"),
+    ("GET /v1/policies/{domain}", "scheduler gateway auditor submitter operator peer"),
+    ("GET /v1/events", "scheduler gateway auditor submitter operator peer"),
+    ("GET /v1/cluster/status", "scheduler gateway auditor submitter operator peer"),
+    ("GET /v1/cluster/digest", "auditor operator"),
+    ("GET /v1/cluster/members", "auditor operator"),
+    ("POST /v1/cluster/members", "operator"),
+    ("DELETE /v1/cluster/members/{id}", "operator"),
+    ("PATCH /v1/cluster/members/{id}", "operator"),
+    ("POST /v1/cluster/members/{id}/promote", "operator"),
+    ("POST /v1/cluster/leader", "operator"),
+    ("POST /v1/clock/confirm", "operator"),
+    ("GET /livez", "scheduler gateway auditor submitter operator peer public and all others"),
+    ("GET /readyz", "scheduler gateway auditor submitter operator peer public and all others"),
+    ("GET /metrics", "auditor operator"),
+];
+
+const ORIGIN: &str = "registry.test/routes";
+const DOMAIN: &str = "prod.eu";
+
+#[expect(clippy::disallowed_methods, reason = "a genesis file is made with the present time")]
+fn now() -> Seconds {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    Seconds(i64::try_from(since.as_secs()).unwrap())
+}
+
+fn place_in(domain: &str) -> Place {
+    Place::new(ORIGIN, domain.parse().unwrap(), now()).about("program")
+}
+
+/// A cluster of one, with the domain `prod.eu`. It serves plain HTTP unless `spoil` says otherwise.
+async fn node(folder: &Path, spoil: impl FnOnce(&mut Config)) -> Node {
+    let mut genesis = Genesis::new(ORIGIN, now(), &[key(1)], 1, &key(2));
+    let grant = claims::grant(
+        key(11).public(),
+        assent_proof::Role::Registry,
+        Seconds(now().0 - 60),
+        Seconds(now().0 + 3600),
+    );
+    genesis.node(&key(11), place_in("_root").draft(&grant));
+    genesis.domain(&DOMAIN.parse().unwrap(), &[key(3)], 1);
+    let policy = place_in(DOMAIN).draft(&Claims::Policy(open_policy()));
+    genesis.govern(&Chain::new().sign(policy, &[&key(3)]));
+    let (path, node_key) = (folder.join("genesis.json"), folder.join("node.pem"));
+    std::fs::write(&path, genesis.bytes()).unwrap();
+    std::fs::write(&node_key, key(11).to_pem()).unwrap();
+    std::fs::set_permissions(&node_key, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let voter = VoterConfig { id: 1, peer: "127.0.0.1:1".into(), client: "127.0.0.1:2".into() };
+    let mut config = Config::new(1, folder.join("data"), path, node_key, vec![voter]);
+    (config.peer_listen, config.client_listen) = ("127.0.0.1:0".into(), "127.0.0.1:0".into());
+    config.deadlines.authorize_ms = 1_000;
+    spoil(&mut config);
+    let env = Environment::real(&config.data_dir).unwrap();
+    let node = Node::start(config, env).await.unwrap();
+    for _ in 0..1_200 {
+        if node.service().ready().await.is_ok() {
+            return node;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    panic!("not ready: {:?}", node.service().ready().await);
+}
+
+/// The router, as a connection reaches it.
+fn routes_of(node: &Node) -> Router {
+    router(node.service().clone())
+        .layer(Extension(Stopping(CancellationToken::new())))
+        .layer(Extension(HalfClosed(CancellationToken::new())))
+}
+
+fn of(role: Role) -> Caller {
+    match role {
+        Role::Public => Caller::public(),
+        Role::Scheduler | Role::Gateway | Role::Auditor | Role::Submitter | Role::Operator | Role::Peer => {
+            Caller::named("x".into(), Credential::Token, RoleSet::NONE.with(role), Domains::All)
+        }
+    }
+}
+
+/// A request that changes nothing, whoever makes it.
+fn harmless(method: &str, path: &str, domain: &str) -> Request<Body> {
+    let asks = matches!(path, "/v1/authorize" | "/v1/permits");
+    let query = if path == "/v1/authorities" { "?domain=_root" } else { "" };
+    let path = path
+        .replace("{domain}", domain)
+        .replace("{lineage}", "exec-1")
+        .replace("{evidence_id}", "x")
+        .replace("{id}", "x");
+    let body = if asks { Body::from(question(domain)) } else { Body::empty() };
+    Request::builder().method(method).uri(format!("{path}{query}")).body(body).unwrap()
+}
+
+fn question(domain: &str) -> Vec<u8> {
+    place_in(domain).request("run").to_json().to_vec()
+}
+
+/// The status and the body of the answer to this caller, or to a request without one.
+async fn answer(routes: &Router, caller: Option<Caller>, mut request: Request<Body>) -> (StatusCode, Value) {
+    if let Some(caller) = caller {
+        request.extensions_mut().insert(caller);
+    }
+    let answer = routes.clone().oneshot(request).await.unwrap();
+    let status = answer.status();
+    let bytes = to_bytes(answer.into_body(), 4 << 20).await.unwrap();
+    (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+}
+
+/// Whether this answer refuses the caller, as a problem or as a deny.
+fn refuses(status: StatusCode, body: &Value) -> bool {
+    let code = "caller_not_permitted";
+    let refuses = body["code"] == code || body["reasons"][0]["code"] == code;
+    assert!(!refuses || matches!(status.as_u16(), 401 | 403), "{status} {body}");
+    refuses
+}
+
+#[tokio::test]
+async fn every_call_by_every_role_is_answered_as_the_table_is_written_down_here() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = node(folder.path(), |_| ()).await;
+    let routes = routes_of(&node);
+    let mut found = Vec::new();
+    for row in &ROUTES {
+        let mut roles = Vec::new();
+        for role in Role::ALL {
+            let (status, body) =
+                answer(&routes, Some(of(role)), harmless(row.method, row.path, DOMAIN)).await;
+            if !refuses(status, &body) {
+                roles.push(role.as_str());
+            }
+        }
+        let unknown = Some(Caller::unknown(Unknown::TokenNotListed));
+        let (status, body) = answer(&routes, unknown, harmless(row.method, row.path, DOMAIN)).await;
+        if !refuses(status, &body) {
+            roles.push("and all others");
+        }
+        found.push((format!("{} {}", row.method, row.path), roles.join(" ")));
+    }
+    let found: Vec<(&str, &str)> =
+        found.iter().map(|(call, roles)| (call.as_str(), roles.as_str())).collect();
+    assert_eq!(found, PINNED);
+    node.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_call_or_a_method_without_a_row_is_not_served_to_anybody() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = node(folder.path(), |_| ()).await;
+    let routes = routes_of(&node);
+    for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {
+        for row in &ROUTES {
+            let path_has_it = ROUTES.iter().any(|other| (other.path, other.method) == (row.path, method));
+            if path_has_it {
+                continue;
+            }
+            let (status, _) = answer(&routes, None, harmless(method, row.path, DOMAIN)).await;
+            assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED, "{method} {}", row.path);
+        }
+    }
+    // A HEAD is a GET without the body of its answer.
+    let head = harmless("HEAD", "/metrics", DOMAIN);
+    assert_eq!(answer(&routes, Some(of(Role::Scheduler)), head).await.0, StatusCode::FORBIDDEN);
+    let head = harmless("HEAD", "/metrics", DOMAIN);
+    assert_eq!(answer(&routes, Some(of(Role::Auditor)), head).await.0, StatusCode::OK);
+    let (status, _) = answer(&routes, None, harmless("GET", "/v1/secrets", DOMAIN)).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    node.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_unknown_caller_gets_401_and_a_decision_where_it_asks_for_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = node(folder.path(), |_| ()).await;
+    let routes = routes_of(&node);
+    let unknown = || Some(Caller::unknown(Unknown::NothingShown));
+    let (status, body) = answer(&routes, unknown(), harmless("GET", "/v1/domains", DOMAIN)).await;
+    assert_eq!((status, &body["code"]), (StatusCode::UNAUTHORIZED, &"caller_not_permitted".into()));
+    for path in ["/v1/authorize", "/v1/permits"] {
+        let (status, body) = answer(&routes, unknown(), harmless("POST", path, DOMAIN)).await;
+        assert_eq!((status, &body["decision"]), (StatusCode::FORBIDDEN, &"deny".into()), "{body}");
+        assert_eq!(body["receipt"], Value::Null, "a stranger costs no signature");
+    }
+    // A known caller without the role is told which roles the call is for.
+    let (status, body) = answer(&routes, Some(of(Role::Gateway)), harmless("GET", "/metrics", DOMAIN)).await;
+    assert_eq!(status, StatusCode::FORBIDDEN);
+    assert!(body["detail"].as_str().unwrap().contains("[auditor, operator]"), "{body}");
+    node.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_caller_that_is_narrowed_to_a_domain_reaches_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = node(folder.path(), |_| ()).await;
+    let routes = routes_of(&node);
+    let narrowed = |domain: &str| {
+        let domains: BTreeSet<DomainName> = BTreeSet::from([domain.parse().unwrap()]);
+        Caller::named("x".into(), Credential::Token, RoleSet::ALL, Domains::Only(Arc::new(domains)))
+    };
+    let paths: Vec<&Row> = ROUTES
+        .iter()
+        .filter(|row| {
+            row.scope == Scope::Named && (row.path.contains("{domain}") || row.path == "/v1/permits")
+        })
+        .chain(ROUTES.iter().filter(|row| row.path == "/v1/authorize"))
+        .collect();
+    assert_eq!(paths.len(), 4);
+    for row in paths {
+        let request = || harmless(row.method, row.path, DOMAIN);
+        let (status, body) = answer(&routes, Some(narrowed(DOMAIN)), request()).await;
+        assert!(!refuses(status, &body), "{}: {body}", row.path);
+        let (status, body) = answer(&routes, Some(narrowed("prod.us")), request()).await;
+        assert!(refuses(status, &body), "{}: {body}", row.path);
+    }
+    let get = |path: &str| Request::builder().uri(path.to_owned()).body(Body::empty()).unwrap();
+    let (status, body) = answer(&routes, Some(narrowed(DOMAIN)), get("/v1/authorities?domain=_root")).await;
+    assert!(refuses(status, &body), "{body}");
+    let (status, body) = answer(&routes, Some(Caller::public()), get("/v1/authorities?domain=_root")).await;
+    assert_eq!(status, StatusCode::OK, "{body}");
+    assert!(body["authorities"].as_array().is_some_and(|keys| !keys.is_empty()), "{body}");
+    let (status, body) = answer(&routes, Some(Caller::public()), get("/v1/authorities?domain=prod.eu")).await;
+    assert!(refuses(status, &body), "{body}");
+    // A list leaves the other domains out, and ends.
+    let names = |body: &Value| -> Vec<String> {
+        let domains = body["domains"].as_array().unwrap();
+        domains.iter().map(|domain| domain["domain"].as_str().unwrap().to_owned()).collect()
+    };
+    let (_, all) = answer(&routes, Some(of(Role::Auditor)), get("/v1/domains")).await;
+    assert!(names(&all).len() > 1, "{all}");
+    let (_, own) = answer(&routes, Some(narrowed(DOMAIN)), get("/v1/domains?limit=1")).await;
+    assert_eq!((names(&own), &own["next"]), (vec![DOMAIN.to_owned()], &Value::Null));
+    // What is found by its name in the ledger belongs to a domain too.
+    let node_key = format!("/v1/authorities/{}", key(11).public());
+    let (status, body) = answer(&routes, Some(narrowed("_root")), get(&node_key)).await;
+    assert_eq!(status, StatusCode::OK, "{body}");
+    let grant = format!("/v1/envelopes/{}", body["grant"].as_str().unwrap());
+    for path in [&node_key, &grant] {
+        let (status, body) = answer(&routes, Some(narrowed(DOMAIN)), get(path)).await;
+        assert!(refuses(status, &body), "{path}: {body}");
+        let (status, body) = answer(&routes, Some(narrowed("_root")), get(path)).await;
+        assert_eq!(status, StatusCode::OK, "{path}: {body}");
+    }
+    node.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_request_without_a_caller_is_local_only_on_a_node_with_plain_http() {
+    let folder = tempfile::tempdir().unwrap();
+    let plain = node(folder.path(), |_| ()).await;
+    for row in &ROUTES {
+        let (status, body) = answer(&routes_of(&plain), None, harmless(row.method, row.path, DOMAIN)).await;
+        assert!(!refuses(status, &body), "{} {}: {body}", row.method, row.path);
+    }
+    plain.shutdown().await;
+}
+
+#[test]
+fn every_endpoint_is_in_the_protocols_table_of_calls() {
+    let page = include_str!("../../../docs/protocol.md");
+    // A path there ends with its mark or with its query, and the names of its parts are the page's own.
+    let table: Vec<String> = page
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .flat_map(|line| line.split('|').nth(1).unwrap_or_default().split('`'))
+        .filter_map(|call| call.split('?').next()?.split(' ').next_back())
+        .map(without_names)
+        .collect();
+    for row in &ROUTES {
+        assert!(table.contains(&without_names(row.path)), "`{}` is not on the page", row.path);
+    }
+}
+
+#[test]
+fn the_page_of_callers_has_every_row_with_its_roles_and_its_scope() {
+    let page = include_str!("../../../docs/callers.md");
+    let cells = |line: &str| -> Vec<String> { line.split('|').map(|cell| cell.trim().to_owned()).collect() };
+    let rows: Vec<Vec<String>> =
+        page.lines().filter(|line| line.starts_with("| `/") || line.contains(" /")).map(cells).collect();
+    for row in &ROUTES {
+        let call = format!("`{} {}`", row.method, row.path);
+        let roles = match row.open {
+            Open::Everyone => "all callers".to_owned(),
+            Open::Roles(roles) => roles.to_string(),
+        };
+        let scope = match row.scope {
+            Scope::Cluster => "no",
+            Scope::Named => "named",
+            Scope::Found => "found",
+        };
+        let expected = vec![String::new(), call.clone(), roles, scope.to_owned(), String::new()];
+        assert!(rows.contains(&expected), "the page lacks {expected:?}");
+    }
+}
+
+/// A path with `{}` for each part that has a name.
+fn without_names(path: &str) -> String {
+    let parts = path.split('/').map(|part| if part.starts_with('{') { "{}" } else { part });
+    parts.collect::<Vec<&str>>().join("/")
+}
