@@ -200,7 +200,7 @@ impl Transport {
     /// Why a request brought no answer.
     fn failure(&self, error: &LegacyError, is_https: bool) -> Failure {
         let cause = error.source();
-        if let Some(LinkError::Tls(failure)) = cause.and_then(|cause| cause.downcast_ref()) {
+        if let Some(LinkError::Tls(failure)) = cause.and_then(|cause| cause.downcast_ref::<LinkError>()) {
             return Failure::Tls(failure.clone());
         }
         if let Some(failure) = TlsFailure::refusal_in(error) {
@@ -210,7 +210,8 @@ impl Transport {
         if error.is_connect() {
             return Failure::NotSent(detail);
         }
-        let is_parse = cause.and_then(|cause| cause.downcast_ref()).is_some_and(hyper::Error::is_parse);
+        let http = cause.and_then(|cause| cause.downcast_ref::<hyper::Error>());
+        let is_parse = http.is_some_and(hyper::Error::is_parse);
         Failure::MaybeSent(if is_https {
             format!("{detail}; if this lasts, see the node's log: it may refuse this caller's certificate")
         } else if is_parse {
