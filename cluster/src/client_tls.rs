@@ -5,13 +5,10 @@
 
 mod live;
 
-use std::fmt::{self, Debug, Formatter};
 use std::sync::{Arc, Mutex, RwLock};
-use std::time::Duration;
 
 use assent_tls::{
-    Authorities, CertificateDer, CertificateError, OwnCertificate, ServerConfig, Side, SpiffeId,
-    TimeProvider, UnixTime, explain,
+    Authorities, CertificateDer, CertificateError, OwnCertificate, ServerConfig, Side, SpiffeId, explain,
 };
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
@@ -20,6 +17,7 @@ use self::live::{LiveCaller, LiveConnections};
 use crate::config::ClientTlsConfig;
 use crate::env::{BoxStream, Clock};
 use crate::locked::{lock, read, write};
+use crate::wall_time::WallTime;
 
 /// The most handshakes at the same time. A handshake costs more than most requests. Callers beyond this wait, each
 /// within its own deadline.
@@ -31,7 +29,9 @@ const ALPN: &[u8] = b"http/1.1";
 /// TLS of the client port.
 pub(crate) struct ClientTls {
     paths: ClientTlsConfig,
-    time: Arc<dyn TimeProvider>,
+    /// Whether the node is sure of its clock does not matter here: a node that is not sure answers nothing that matters,
+    /// and must still be reached to be put right.
+    time: WallTime,
     current: RwLock<Arc<Current>>,
     /// What is wrong with the files that are there now, if that was logged.
     problem: Mutex<Option<String>>,
@@ -62,30 +62,13 @@ pub(crate) struct NotAccepted {
     pub(crate) stream: BoxStream,
 }
 
-/// The node's wall clock. Whether the node is sure of it does not matter here: a node that is not sure answers nothing
-/// that matters, and must still be reached to be put right.
-struct WallTime(Arc<dyn Clock>);
-
-impl Debug for WallTime {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str("WallTime")
-    }
-}
-
-impl TimeProvider for WallTime {
-    fn current_time(&self) -> Option<UnixTime> {
-        let since = u64::try_from(self.0.now().0).ok()?;
-        Some(UnixTime::since_unix_epoch(Duration::from_millis(since)))
-    }
-}
-
 impl ClientTls {
     /// Reads the files. This blocks the thread.
     ///
     /// # Errors
     /// The first file that cannot be used, and why.
     pub(crate) fn read(paths: ClientTlsConfig, clock: Arc<dyn Clock>) -> Result<Self, String> {
-        let time: Arc<dyn TimeProvider> = Arc::new(WallTime(clock));
+        let time = WallTime(clock);
         let current = Current::read(&paths, &time)?;
         Ok(Self {
             paths,
@@ -152,14 +135,12 @@ impl ClientTls {
         callers: &Authorities,
         chain: &[CertificateDer<'static>],
     ) -> Result<SpiffeId, CertificateError> {
-        // Without a time, nothing has begun to be valid.
-        let now = self.time.current_time().unwrap_or_else(|| UnixTime::since_unix_epoch(Duration::ZERO));
-        callers.check(chain, Side::Client, now)
+        callers.check(chain, Side::Client, self.time.now())
     }
 }
 
 impl Current {
-    fn read(paths: &ClientTlsConfig, time: &Arc<dyn TimeProvider>) -> Result<Self, String> {
+    fn read(paths: &ClientTlsConfig, time: &WallTime) -> Result<Self, String> {
         let own = OwnCertificate::read(&paths.cert, &paths.key).map_err(|error| error.to_string())?;
         let callers = match &paths.ca {
             Some(ca) => {
@@ -168,7 +149,7 @@ impl Current {
             }
             None => None,
         };
-        let config = assent_tls::server(&own, callers.clone(), time.clone());
+        let config = assent_tls::server(&own, callers.clone(), Arc::new(time.clone()));
         let mut config = ServerConfig::clone(&*config.map_err(|error| error.to_string())?);
         // The port does not speak HTTP/2, so it must not offer it.
         config.alpn_protocols = vec![ALPN.to_vec()];

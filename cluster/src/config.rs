@@ -10,12 +10,18 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use assent_api::{AddressError, MemberAddress, address_key};
+use assent_proof::text::{cut, lines, one_line};
 use assent_registry::RulesVersion;
 use assent_registry::limit::CLOCK_BOUND_MS;
 
 use crate::access::{AccessConfig, CallerConfig, JwtIssuerConfig, SettingError};
 use crate::raft::types::{NodeId, check_founder_id, check_node_id};
 use crate::usecase::{DECISION_KIB, SLICE};
+
+/// The longest configuration file, in bytes. The largest that a node can need has some thousand lines.
+const CONFIG_BYTES_MAX: usize = 1024 * 1024;
+/// The longest part of an error of the TOML reader that is shown, in characters before some of them are escaped.
+const PROBLEM_CHARS_MAX: usize = 800;
 
 /// A node's configuration, field by field. A field that is not listed here is refused. A relative path is relative to
 /// the configuration file.
@@ -35,9 +41,12 @@ pub struct Config {
     /// The address at which this node listens for clients, `host:port`. It must be a loopback address unless
     /// `client_tls` is set.
     pub client_listen: String,
-    /// The address at which this node listens for peers, `host:port`. It must be a loopback address unless
-    /// `insecure_network` is set.
+    /// The address at which this node listens for peers, `host:port`. It must be a loopback address unless `peer_tls`
+    /// or `insecure_network` is set.
     pub peer_listen: String,
+    /// TLS between the nodes. Either every node of a cluster has it or none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer_tls: Option<PeerTlsConfig>,
     /// Whether the node may listen for peers at an address that is not loopback, although it does so without TLS and
     /// authentication. Without it such addresses are refused. It says nothing about clients.
     #[serde(default)]
@@ -134,6 +143,23 @@ pub struct VoterConfig {
     pub peer: String,
     /// The address at which clients reach it, `host:port`.
     pub client: String,
+}
+
+/// The files for TLS between the nodes, all in PEM. The node reads them again every 5 seconds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PeerTlsConfig {
+    /// The path of this node's certificate, followed by the certificates between it and the CA, if there are any. Its
+    /// only URI name is the node's SPIFFE id, `spiffe://<trust domain>/assent/<cluster id>/node/<node id>`.
+    pub cert: PathBuf,
+    /// The path of the certificate's private key, which only the node may read.
+    pub key: PathBuf,
+    /// The path of the certificates of the CAs that issue the nodes' certificates.
+    pub ca: PathBuf,
+    /// The path of the lists of revoked certificates of these CAs. If it is set, there must be a list for each CA that
+    /// issued a certificate, and a certificate counts only while the list is in time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crl: Option<PathBuf>,
 }
 
 /// The present address of a member.
@@ -372,6 +398,13 @@ fn invalid(field: impl Into<String>, problem: impl Into<String>) -> ConfigError 
     ConfigError::Invalid { field: field.into(), problem: problem.into() }
 }
 
+/// The error with the place in the file. It quotes the line at fault, so if that is long, only the problem is told.
+fn shown(error: &toml::de::Error) -> String {
+    let whole = error.to_string();
+    let told = if whole.len() <= PROBLEM_CHARS_MAX { whole.as_str() } else { error.message() };
+    lines(&cut(told, PROBLEM_CHARS_MAX)).into_owned()
+}
+
 impl Config {
     /// A configuration with defaults for all fields that can have one, except that `plain_http` is set. The node
     /// listens at the addresses that `voters` gives for it.
@@ -390,6 +423,7 @@ impl Config {
             node_key,
             client_listen: own.map(|voter| voter.client.clone()).unwrap_or_default(),
             peer_listen: own.map(|voter| voter.peer.clone()).unwrap_or_default(),
+            peer_tls: None,
             insecure_network: false,
             plain_http: true,
             public_read: false,
@@ -414,8 +448,23 @@ impl Config {
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-        let mut config: Config = toml::from_str(&text)
-            .map_err(|error| ConfigError::Malformed { path: path.to_owned(), problem: error.to_string() })?;
+        Self::from_toml(&text, path)
+    }
+
+    /// Reads and validates the text of the file at `path`, which is not opened.
+    ///
+    /// # Errors
+    /// [`ConfigError::Malformed`] and [`ConfigError::Invalid`]. The text of an error is bounded, however long the file's
+    /// lines are, and has no character that terminals obey, except ends of lines and tabs.
+    pub fn from_toml(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let malformed = |problem| ConfigError::Malformed { path: path.to_owned(), problem };
+        if text.len() > CONFIG_BYTES_MAX {
+            return Err(malformed(format!(
+                "it has `{}` bytes, and a configuration has at most {CONFIG_BYTES_MAX}: is it another file?",
+                text.len()
+            )));
+        }
+        let mut config: Config = toml::from_str(text).map_err(|error| malformed(shown(&error)))?;
         let folder = path.parent().unwrap_or(Path::new(""));
         for file in config.paths_mut() {
             *file = folder.join(&*file);
@@ -430,9 +479,14 @@ impl Config {
         let tls = self.client_tls.iter_mut().flat_map(|tls| {
             [Some(&mut tls.cert), Some(&mut tls.key), tls.ca.as_mut(), tls.crl.as_mut()].into_iter().flatten()
         });
+        let peers = self.peer_tls.iter_mut().flat_map(|tls| {
+            [Some(&mut tls.cert), Some(&mut tls.key), Some(&mut tls.ca), tls.crl.as_mut()]
+                .into_iter()
+                .flatten()
+        });
         let tokens = self.callers.iter_mut().filter_map(|caller| caller.tokens.as_mut());
         let keys = self.jwt_issuers.iter_mut().map(|issuer| &mut issuer.jwks);
-        own.into_iter().chain(tls).chain(tokens).chain(keys)
+        own.into_iter().chain(tls).chain(peers).chain(tokens).chain(keys)
     }
 
     /// How callers are told apart.
@@ -455,13 +509,11 @@ impl Config {
         self.validate_voters()?;
         self.validate_peers()?;
         self.validate_clients()?;
-        if !is_loopback("peer_listen", &self.peer_listen)?
-            && !self.insecure_network
-            && !self.simulated_network
-        {
+        let is_trusted = self.peer_tls.is_some() || self.insecure_network || self.simulated_network;
+        if !is_loopback("peer_listen", &self.peer_listen)? && !is_trusted {
             let problem = format!(
-                "`{}` is not loopback, and there is no TLS between peers yet: set `insecure_network = true` if the \
-                 network itself is trusted",
+                "`{}` is not loopback, and nobody proves there who it is: set `peer_tls`, or `insecure_network = true` if \
+                 the network itself is trusted",
                 self.peer_listen
             );
             return Err(invalid("peer_listen", problem));
@@ -665,13 +717,21 @@ impl Config {
 fn is_loopback(field: &str, address: &str) -> Result<bool, ConfigError> {
     let parsed: SocketAddr = address
         .parse()
-        .map_err(|_| invalid(field, format!("`{address}` must be an IP address and a port")))?;
+        .map_err(|_| invalid(field, format!("`{}` must be an IP address and a port", told(address))))?;
     // If no advertised address is set, the node also announces this one.
     if parsed.to_string() != address {
-        let problem = format!("`{address}` is another spelling of `{parsed}`: write `{parsed}`");
+        let problem = format!("`{}` is another spelling of `{parsed}`: write `{parsed}`", told(address));
         return Err(invalid(field, problem));
     }
     Ok(parsed.ip().is_loopback())
+}
+
+/// The longest part of a wrong address that an error repeats, in characters.
+const TOLD_CHARS_MAX: usize = 100;
+
+/// A text that is no address, for a message of one line.
+fn told(text: &str) -> String {
+    one_line(&cut(text, TOLD_CHARS_MAX)).into_owned()
 }
 
 fn validate_address(field: &str, address: &str) -> Result<(), ConfigError> {

@@ -23,3 +23,4 @@ pub mod raft;
 pub mod recover;
 pub mod tasks;
 pub mod usecase;
+mod wall_time;

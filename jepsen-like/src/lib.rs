@@ -26,6 +26,7 @@ pub mod mutants;
 mod newcomer;
 pub mod output;
 mod page;
+pub mod parsers;
 mod ports;
 mod processes;
 mod reading;

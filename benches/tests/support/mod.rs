@@ -233,6 +233,7 @@ fn status(rows: &MemoryRows) -> StatusBody {
             client: "a:2".to_owned(),
             store_id: "00".to_owned(),
             key: key(1).public(),
+            peer_certificate_end: None,
         },
         member: true,
         removed: None,

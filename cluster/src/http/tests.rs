@@ -66,7 +66,7 @@ fn place_in(domain: &str) -> Place {
     Place::new(ORIGIN, domain.parse().unwrap(), now()).about("program")
 }
 
-/// A cluster of one, with the domain `prod.eu`. It serves plain HTTP unless `spoil` says otherwise.
+/// A cluster of one, with the domains `prod.eu` and `prod.us`. It serves plain HTTP unless `spoil` says otherwise.
 async fn node(folder: &Path, spoil: impl FnOnce(&mut Config)) -> Node {
     let mut genesis = Genesis::new(ORIGIN, now(), &[key(1)], 1, &key(2));
     let grant = claims::grant(
@@ -77,6 +77,7 @@ async fn node(folder: &Path, spoil: impl FnOnce(&mut Config)) -> Node {
     );
     genesis.node(&key(11), place_in("_root").draft(&grant));
     genesis.domain(&DOMAIN.parse().unwrap(), &[key(3)], 1);
+    genesis.domain(&"prod.us".parse().unwrap(), &[key(4)], 1);
     let policy = place_in(DOMAIN).draft(&Claims::Policy(open_policy()));
     genesis.govern(&Chain::new().sign(policy, &[&key(3)]));
     let (path, node_key) = (folder.join("genesis.json"), folder.join("node.pem"));

@@ -58,6 +58,7 @@ pub(super) fn node(now: &Now<'_>, lost_lines: u64) -> Registry {
     members(&mut registry, now.status);
     bounds(&mut registry, now);
     keys(&mut registry, now.key_ends);
+    certificates(&mut registry, now.status);
     registry
 }
 
@@ -253,6 +254,18 @@ fn keys(registry: &mut Registry, ends: &KeyEnds) {
         "When the next unrevoked grant of a key with this role ends, in Unix time",
         Unit::Seconds,
         soonest,
+    );
+}
+
+fn certificates(registry: &mut Registry, status: &StatusBody) {
+    let Some(end) = status.node.peer_certificate_end else { return };
+    let ends = Gauges::<Worded>::default();
+    ends.get_or_create(&[("of", "peers")]).set(timestamp(end.to_seconds()));
+    registry.register_with_unit(
+        "certificate_end_timestamp",
+        "When the certificate ends that the node shows, by whom it shows it to, in Unix time",
+        Unit::Seconds,
+        ends,
     );
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::access::SettingError;
 use crate::config::ConfigError;
+use crate::peer::PeerTlsError;
 use crate::recover::EndedError;
 
 /// Why a node did not start: the step that failed, and the reason.
@@ -35,6 +36,9 @@ pub enum NodeError {
     /// A file of TLS of the client port cannot be used.
     #[error("reading the files of `client_tls`: {0}")]
     ClientTls(String),
+    /// The files for TLS between the nodes cannot be used.
+    #[error("reading the files of `peer_tls`: {0}")]
+    PeerTls(PeerTlsError),
     /// The store cannot be opened.
     #[error("opening the store in `{data_dir}`: {problem}")]
     Store {

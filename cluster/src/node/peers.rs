@@ -24,7 +24,7 @@ pub(super) struct Peers {
 impl Peers {
     /// Listens for peers and dials them.
     pub(super) async fn start(starting: &Starting, disk: &Disk) -> Result<Self, NodeError> {
-        let Starting { config, own, env, tasks } = starting;
+        let Starting { config, own, access: _, env, tasks, client_tls: _ } = starting;
         let store = &disk.store;
         let transfers = Transfers::default();
         let introductions = Introductions::default();
@@ -53,7 +53,8 @@ impl Peers {
             .map(|voter| PeerAddress { id: voter.id, addr: voter.peer.clone() })
             .collect();
         let (listen, limits) = (config.peer_listen.clone(), PeerLimits::default());
-        let hub = PeerHub::start(env, identity, listen, addresses, handler.clone(), limits, tasks.part());
+        let (handing, tls) = (handler.clone(), starting.peer_tls()?);
+        let hub = PeerHub::start(env, identity, listen, addresses, handing, limits, tls, tasks.part());
         let addr = &config.peer_listen;
         let unheard = |problem: String| NodeError::Peers { addr: addr.clone(), problem };
         let hub = hub.await.map_err(with_text(unheard))?;

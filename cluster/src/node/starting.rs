@@ -8,6 +8,7 @@ use crate::access::Access;
 use crate::client_tls::ClientTls;
 use crate::config::Config;
 use crate::env::Environment;
+use crate::peer::PeerTls;
 use crate::tasks::Tasks;
 
 /// A node that is starting.
@@ -36,5 +37,13 @@ impl Starting {
         let tasks = Tasks::new();
         let env = Environment { blocking: tasks.counted(env.blocking.clone()), ..env };
         Ok(Self { config, own, access, env, tasks, client_tls })
+    }
+
+    /// TLS between the nodes, if the configuration has it.
+    pub(super) fn peer_tls(&self) -> Result<Option<PeerTls>, NodeError> {
+        let Some(files) = self.config.peer_tls.clone() else { return Ok(None) };
+        let clock = self.env.clock.clone();
+        let tls = PeerTls::load(files, self.own.cluster_id.0, self.config.node_id, clock);
+        tls.map(Some).map_err(NodeError::PeerTls)
     }
 }

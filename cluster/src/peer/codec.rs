@@ -3,6 +3,7 @@
 //! Decoding is strict and bounded: nesting is limited, an announced length allocates nothing before its bytes are
 //! there, and remaining bytes are an error. Golden bytes in `message` fix the encodings.
 
+use assent_proof::text::{cut, one_line};
 use bytes::Bytes;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,8 @@ use super::message::Message;
 
 /// The deepest nesting any message needs is a membership inside an entry inside an append, about ten.
 const DEPTH_MAX: usize = 32;
+/// The longest text that says why a body cannot be read, in characters before those that terminals obey are escaped.
+const PROBLEM_CHARS_MAX: usize = 200;
 
 /// A frame of `kind` around `value`, at most `max` bytes.
 pub(super) fn encode<T: Serialize>(kind: u8, id: u64, value: &T, max: usize) -> Result<Bytes, PeerError> {
@@ -39,11 +42,13 @@ pub fn read_request<M: Message>(frame: &[u8]) -> Result<(u64, M), String> {
     Ok((u64::from_be_bytes(*id), decode(body)?))
 }
 
-/// The value that all of `body` encodes. The error tells what is wrong, for people.
+/// The value that all of `body` encodes. The error tells what is wrong, for people. It is one bounded line: serde quotes
+/// names of variants and texts that it did not expect, and a peer chooses their length and their characters.
 pub(super) fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
     let mut deserializer = rmp_serde::Deserializer::from_read_ref(body);
     deserializer.set_max_depth(DEPTH_MAX);
-    let value = T::deserialize(&mut deserializer).map_err(|error| error.to_string())?;
+    let value = T::deserialize(&mut deserializer)
+        .map_err(|error| one_line(&cut(&error.to_string(), PROBLEM_CHARS_MAX)).into_owned())?;
     // The deserializer does not report how far it got. If it is at the end, it finds no marker. Anything else that it
     // finds is remaining bytes.
     match IgnoredAny::deserialize(&mut deserializer) {
@@ -76,6 +81,15 @@ mod tests {
             assert!(decode::<u64>(&[7, extra]).is_err(), "{extra:#x} was ignored");
         }
         assert!(decode::<u64>(&[]).is_err());
+    }
+
+    #[test]
+    fn the_error_about_a_name_that_a_peer_made_up_is_one_bounded_line() {
+        let name = "\u{1b}[2J".repeat(100_000);
+        let body = rmp_serde::to_vec(&name).unwrap();
+        let problem = decode::<Manage>(&body).unwrap_err();
+        assert!(problem.chars().count() < 10 * PROBLEM_CHARS_MAX, "{}", problem.len());
+        assert!(!problem.contains('\u{1b}'), "{problem}");
     }
 
     #[test]

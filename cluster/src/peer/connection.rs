@@ -12,7 +12,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Notify, oneshot};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::env::Clock;
@@ -27,9 +27,15 @@ use super::limits::PeerLimits;
 use super::liveness::Liveness;
 use super::message::{Failure, Ping};
 use super::outbound::Outbound;
+use super::tls::Proven;
 
 /// Bytes handed to the stream in one write, where frames are smaller than that.
 const WRITE_BYTES: usize = 64 * 1024;
+
+/// How long a connection that was replaced may go on, for the calls that were under way.
+const RETIRE_WITHIN: Duration = Duration::from_secs(2);
+/// How often it is checked whether they are.
+const RETIRE_LOOK: Duration = Duration::from_millis(10);
 
 /// A connection to one peer, after the handshake.
 pub(super) struct Connection {
@@ -37,6 +43,8 @@ pub(super) struct Connection {
     hello: Hello,
     /// The address at which this node dialed the peer; none if the peer dialed this node.
     dialed_to: Option<String>,
+    /// What the peer's certificate proves; none without TLS.
+    proven: Option<Proven>,
     limits: PeerLimits,
     clock: Arc<dyn Clock>,
     outbound: Outbound,
@@ -75,6 +83,7 @@ impl Connection {
         peer: NodeId,
         hello: Hello,
         dialed_to: Option<String>,
+        proven: Option<Proven>,
         limits: PeerLimits,
         clock: Arc<dyn Clock>,
     ) -> Self {
@@ -82,6 +91,7 @@ impl Connection {
             peer,
             hello,
             dialed_to,
+            proven,
             clock,
             outbound: Outbound::new(limits.queue_bytes_max, limits.queue_frames_max),
             calls: Mutex::new(Calls { next_id: 1, waiting: BTreeMap::new(), ended: None }),
@@ -103,6 +113,11 @@ impl Connection {
     /// The address at which this node dialed the peer; none if the peer dialed this node.
     pub(super) fn dialed_to(&self) -> Option<&str> {
         self.dialed_to.as_deref()
+    }
+
+    /// What the peer's certificate proves; none without TLS.
+    pub(super) fn proven(&self) -> Option<&Proven> {
+        self.proven.as_ref()
     }
 
     pub(super) fn limits(&self) -> &PeerLimits {
@@ -134,6 +149,17 @@ impl Connection {
             // The caller is gone already.
             let _ = waiter.send(Err(PeerError::Lost(reason.to_owned())));
         }
+    }
+
+    /// Ends the connection once another one has taken its place: as soon as no call waits for an answer on it, or, if
+    /// the peer dialed it, once the peer has ended it. It waits at most [`RETIRE_WITHIN`].
+    pub(super) async fn retire(&self) {
+        let until = Instant::now() + RETIRE_WITHIN;
+        let is_done = || self.dialed_to.is_some() && lock(&self.calls).waiting.is_empty();
+        while !is_done() && !self.closing.is_cancelled() && Instant::now() < until {
+            sleep(RETIRE_LOOK).await;
+        }
+        self.close("another connection has taken its place");
     }
 
     /// Why it ended, once it has.

@@ -125,7 +125,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
 }
 
 /// Takes one frame off the front of `buffer`, if it is all there.
-fn cut(buffer: &mut BytesMut, max: usize) -> Result<Option<Frame>, FrameError> {
+pub(super) fn cut(buffer: &mut BytesMut, max: usize) -> Result<Option<Frame>, FrameError> {
     let Some(prefix) = buffer.first_chunk::<FRAME_PREFIX>() else { return Ok(None) };
     let length = usize::try_from(u32::from_be_bytes(*prefix)).unwrap_or(usize::MAX);
     if length < FRAME_HEAD || length > max {

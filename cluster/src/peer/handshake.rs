@@ -69,6 +69,15 @@ impl HandshakeError {
         matches!(self, HandshakeError::RefusedByPeer(reason) if reason.starts_with(REMOVED))
     }
 
+    /// The error for people. If TLS failed, this says which of the two sides refused.
+    pub(super) fn explained(&self) -> String {
+        let io = match self {
+            HandshakeError::Io(error) | HandshakeError::Frame(FrameError::Io(error)) => Some(error),
+            _ => None,
+        };
+        io.map_or_else(|| self.to_string(), assent_tls::explain)
+    }
+
     /// Whether the other side only asked who answers here.
     pub(super) fn only_looked(&self) -> bool {
         matches!(self, HandshakeError::RefusedByPeer(reason) if reason == LOOKED)
@@ -121,10 +130,11 @@ pub(super) async fn look(
     Ok(hello)
 }
 
-/// Opens a connection as the side that was dialed. The peer may claim terms and log indices up to `most`. `room`
-/// returns whether there is room for another node, or why not.
+/// Opens a connection as the side that was dialed. With TLS, the peer has `proven` which node it is. It may claim
+/// terms and log indices up to `most`. `room` returns whether there is room for another node, or why not.
 pub(super) async fn accept(
     stream: BoxStream,
+    proven: Option<NodeId>,
     identity: &Identity,
     most: u64,
     handler: &dyn Handler,
@@ -133,7 +143,7 @@ pub(super) async fn accept(
     let (read, mut writer) = tokio::io::split(stream);
     let mut reader = FrameReader::new(read);
     let hello = receive_hello(&mut reader).await?;
-    let checked = check_accepted(&hello, identity, most);
+    let checked = check_accepted(&hello, proven, identity, most);
     let own = Hello::new(identity, hello.node_id, handler.store_progress());
     let admitted = checked.and_then(|()| handler.admit(&hello)).and_then(|()| room(hello.node_id));
     if let Err(reason) = admitted {
@@ -214,8 +224,19 @@ fn check_dialed(hello: &Hello, identity: &Identity, target: NodeId, most: u64) -
     Ok(())
 }
 
-fn check_accepted(hello: &Hello, identity: &Identity, most: u64) -> Result<(), String> {
+fn check_accepted(
+    hello: &Hello,
+    proven: Option<NodeId>,
+    identity: &Identity,
+    most: u64,
+) -> Result<(), String> {
     check_both(hello, identity, most)?;
+    if let Some(proven) = proven
+        && proven != hello.node_id
+    {
+        let claimed = hello.node_id;
+        return Err(format!("it says that it is node `{claimed}`, and its certificate is that of node `{proven}`"));
+    }
     if hello.node_id == identity.node_id {
         return Err(format!("this is node `{}` itself", identity.node_id));
     }

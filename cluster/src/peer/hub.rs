@@ -9,9 +9,11 @@
 //! - `table`, `entry`: which peers there are, and what is known of each.
 //! - `accept`, `dial`: how connections begin, from the peer's side and from this one.
 //! - `run`: the life of a connection until it ends.
+//! - `certificates`: reads the files for TLS again, and ends the connections that rest on what was withdrawn.
 //! - `look`: which node answers at an address, asked before a member moves there.
 
 mod accept;
+mod certificates;
 mod dial;
 mod entry;
 mod look;
@@ -41,6 +43,7 @@ use super::handler::Handler;
 use super::hello::{Hello, Identity};
 use super::limits::PeerLimits;
 use super::message::Message;
+use super::tls::PeerTls;
 use super::trusted::TrustedOffset;
 
 /// A peer's address.
@@ -83,6 +86,8 @@ struct Inner {
     identity: Identity,
     handler: Arc<dyn Handler>,
     limits: PeerLimits,
+    /// None on a network that is trusted.
+    tls: Option<PeerTls>,
     local_addr: SocketAddr,
     peers: Mutex<BTreeMap<NodeId, Arc<Peer>>>,
     readings: Arc<Mutex<ReadingBook>>,
@@ -95,7 +100,9 @@ struct Inner {
 
 impl PeerHub {
     /// Listens on `listen_addr` (port 0 takes a free one), accepts peers and dials those of `peers`, except this node's
-    /// own entry. Returns once the listener is bound. `tasks` is the hub's own part of its node's tasks.
+    /// own entry. Returns once the listener is bound. With `tls`, every connection is encrypted and both sides prove
+    /// who they are. `tasks` is the hub's own part of its node's tasks.
+    #[expect(clippy::too_many_arguments, reason = "a hub is put together from these, in one place")]
     pub async fn start(
         env: &Environment,
         identity: Identity,
@@ -103,6 +110,7 @@ impl PeerHub {
         peers: Vec<PeerAddress>,
         handler: Arc<dyn Handler>,
         limits: PeerLimits,
+        tls: Option<PeerTls>,
         tasks: Tasks,
     ) -> Result<Self, PeerError> {
         let failed = |error: std::io::Error| PeerError::Listen {
@@ -117,6 +125,7 @@ impl PeerHub {
             identity,
             handler,
             limits,
+            tls,
             local_addr,
             peers: Mutex::default(),
             readings: Arc::default(),
@@ -130,6 +139,10 @@ impl PeerHub {
             hub.ensure_peer(peer.id, &peer.addr);
         }
         hub.inner.tasks.lasting("accept peers", hub.inner.clone().accept_all(listener));
+        if let Some(tls) = hub.inner.tls.clone() {
+            let keep = hub.inner.clone().keep_certificates(tls, env.blocking.clone());
+            hub.inner.tasks.lasting("keep the peers' certificates", keep);
+        }
         Ok(hub)
     }
 
@@ -262,6 +275,11 @@ impl PeerHub {
     /// The address at which this node listens for peers.
     pub fn local_addr(&self) -> SocketAddr {
         self.inner.local_addr
+    }
+
+    /// TLS between the nodes, if there is any.
+    pub fn tls(&self) -> Option<&PeerTls> {
+        self.inner.tls.as_ref()
     }
 
     /// The bounds it was started with.

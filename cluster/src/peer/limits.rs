@@ -48,6 +48,9 @@ pub struct PeerLimits {
     pub redial_min: Duration,
     /// The longest pause between redials; pauses double up to it.
     pub redial_max: Duration,
+    /// How often the files for TLS are read again and every connection's certificate is checked again. A certificate
+    /// that was withdrawn ends its connections within this time and however long the reading takes.
+    pub certificates_every: Duration,
 }
 
 impl Default for PeerLimits {
@@ -71,6 +74,7 @@ impl Default for PeerLimits {
             suspicion_max: Duration::from_millis(400),
             redial_min: Duration::from_millis(20),
             redial_max: Duration::from_millis(250),
+            certificates_every: Duration::from_secs(5),
         }
     }
 }

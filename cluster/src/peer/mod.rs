@@ -14,7 +14,8 @@
 //! - `connection`: one live connection, with the frames that are queued on it and the calls that wait for answers.
 //!   `call`: one such call. `liveness`: whether the other side is still there.
 //! - `serve`: the requests that arrive on a connection: appends in order, all others concurrently and bounded.
-//! - `handshake`, [`Hello`]: which nodes may talk to this one.
+//! - [`PeerTls`]: TLS, which proves which node is at the other end. `handshake`, [`Hello`]: which nodes may talk to
+//!   this one.
 //! - `addresses`: the addresses of a peer, tried in turn. [`Moved`]: a member's announcement of its addresses.
 //! - [`Bounded`]: the largest terms and log indices that a peer may claim.
 //! - `outbound`, `frame`, `codec`: bounded queue, frames, bodies.
@@ -38,7 +39,10 @@ mod liveness;
 mod message;
 mod moved;
 mod outbound;
+#[doc(hidden)]
+pub mod outside;
 mod serve;
+mod tls;
 mod trusted;
 
 pub use self::bounds::{Bounded, claim_max};
@@ -57,4 +61,5 @@ pub use self::message::{
 };
 pub(crate) use self::moved::MOVED_USABLE_MS;
 pub use self::moved::{Moved, MovedReply};
+pub use self::tls::{PeerTls, PeerTlsError};
 pub use self::trusted::TrustedOffset;

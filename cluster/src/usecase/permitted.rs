@@ -22,7 +22,7 @@ const READ_AT_ONCE: usize = 16 * 1024;
 impl Service {
     /// The caller who has shown this. The time by which JSON web tokens are judged is this node's, if it is sure of
     /// it.
-    pub(crate) fn identify(&self, shown: Shown<'_>) -> Caller {
+    pub fn identify(&self, shown: Shown<'_>) -> Caller {
         let parts = self.parts();
         // Only such a token has times, and to be sure of the clock costs a look at the peers' readings.
         let has_times = shown.bearer.is_some_and(|bearer| bearer.contains('.'));

@@ -3,7 +3,7 @@
 use assent_api::{
     LogBody, NodeRole, PeerBody, ProcessBody, SelfBody, SnapshotBody, SnapshotDirection, StatusBody,
 };
-use assent_proof::Cursor;
+use assent_proof::{Cursor, Millis};
 use openraft::ServerState;
 use openraft::async_runtime::watch::WatchReceiver;
 
@@ -46,6 +46,7 @@ impl Service {
                 client,
                 store_id: hex::encode(parts.identity.store_id),
                 key: parts.identity.key.public(),
+                peer_certificate_end: parts.hub.tls().map(|tls| Millis(tls.not_after_ms())),
             },
             member: parts.is_member(),
             removed: parts.membership_status().removed(),

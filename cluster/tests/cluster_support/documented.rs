@@ -20,10 +20,13 @@ const HEADING: &str = "\n### What each call answers\n";
 /// The rows that are of several calls, by their first cell.
 const EVERY_CALL: &str = "every call";
 const EXCEPT_PROBES: &str = "every call except `/livez`, `/readyz` and `/metrics`";
+const EXCEPT_HEALTH: &str = "every call except `/livez` and `/readyz`";
 const OTHER_METHOD: &str = "a path with a method that it does not take";
 const OTHER_PATH: &str = "a path that is not in this table";
 /// The calls that `EXCEPT_PROBES` excepts.
 const PROBES: [&str; 3] = ["/livez", "/readyz", "/metrics"];
+/// The calls that `EXCEPT_HEALTH` excepts.
+const HEALTH: [&str; 2] = ["/livez", "/readyz"];
 
 /// A row of the table.
 struct Row {
@@ -90,6 +93,7 @@ fn rows_of(method: &str, path: &str) -> Vec<&'static Row> {
     let is_of = |row: &Row| match row.of.as_str() {
         EVERY_CALL => true,
         EXCEPT_PROBES => !PROBES.contains(&path),
+        EXCEPT_HEALTH => !HEALTH.contains(&path),
         of => row.has_call(method, path) || Some(of) == other,
     };
     TABLE.iter().filter(|row| is_of(row)).collect()

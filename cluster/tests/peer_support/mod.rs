@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use assent_cluster::config::Config;
+use assent_cluster::config::{Config, PeerTlsConfig};
 use assent_cluster::env::{Clock, Environment, RealClock};
 use assent_cluster::peer::{
     Answer, Append, CosignRules, CosignRulesReply, Handler, Hello, Identity, Introduce, Manage, ManageError,
     ManageReply, Message, Moved, MovedReply, PROTOCOL_VERSION, PROTOCOL_VERSION_MIN, PeerAddress, PeerError,
-    PeerHub, PeerLimits, ProbeReply, ReadIndexError, ReadIndexReply, SnapshotReply, SnapshotStep,
+    PeerHub, PeerLimits, PeerTls, ProbeReply, ReadIndexError, ReadIndexReply, SnapshotReply, SnapshotStep,
     StoreProgress, SubmitError, SubmitReply,
 };
 use assent_cluster::raft::log::LogRecord;
@@ -213,6 +213,7 @@ pub fn quick() -> PeerLimits {
         suspicion_max: Duration::from_millis(150),
         redial_min: Duration::from_millis(5),
         redial_max: Duration::from_millis(40),
+        certificates_every: Duration::from_millis(50),
         ..PeerLimits::default()
     }
 }
@@ -232,12 +233,26 @@ pub async fn node_as(
     limits: PeerLimits,
     skew: i64,
 ) -> Node {
+    node_with(identity, listen, peers, limits, skew, None).await
+}
+
+/// The same, with TLS by these files.
+pub async fn node_with(
+    identity: Identity,
+    listen: &str,
+    peers: &[(NodeId, String)],
+    limits: PeerLimits,
+    skew: i64,
+    tls: Option<PeerTlsConfig>,
+) -> Node {
     let dir = tempfile::tempdir().unwrap();
     let mut env = Environment::real(dir.path()).unwrap();
     env.clock = Arc::new(SkewedClock(skew));
     let script = Arc::new(Script::default());
     let peers = peers.iter().map(|(id, addr)| PeerAddress { id: *id, addr: addr.clone() }).collect();
-    let hub = PeerHub::start(&env, identity, listen.to_owned(), peers, script.clone(), limits, Tasks::new());
+    let load = |files| PeerTls::load(files, identity.cluster_id, identity.node_id, env.clock.clone()).unwrap();
+    let (tls, listen, handler) = (tls.map(load), listen.to_owned(), script.clone());
+    let hub = PeerHub::start(&env, identity, listen, peers, handler, limits, tls, Tasks::new());
     let hub = hub.await.unwrap();
     Node { hub, script, env, _dir: dir }
 }

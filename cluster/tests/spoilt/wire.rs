@@ -67,6 +67,8 @@ pub struct Wire {
     content_type: Option<&'static str>,
     /// Another `Retry-After`; none if it is empty.
     retry_after: Option<&'static str>,
+    /// A `Content-Encoding`, which no node sends. The body stays as it is.
+    content_encoding: Option<&'static str>,
     framing: Framing,
     pace: Pace,
     ending: Ending,
@@ -96,6 +98,7 @@ impl Wire {
             interim: None,
             content_type: None,
             retry_after: None,
+            content_encoding: None,
             framing: Framing::Length,
             pace: Pace::AtOnce,
             ending: Ending::Close,
@@ -138,6 +141,9 @@ impl Wire {
         if draw.chance(20) {
             wire.ending = draw.one_of(&[Ending::HalfClose, Ending::HalfClose, Ending::Reset, Ending::Hold]);
         }
+        if draw.chance(5) {
+            wire.content_encoding = Some(draw.one_of(&["gzip", "br", "identity, gzip"]));
+        }
         wire
     }
 
@@ -153,6 +159,7 @@ impl Wire {
         for (name, value) in [
             ("content-type", self.content_type.unwrap_or(&answer.content_type)),
             ("retry-after", self.retry_after.unwrap_or(retry_after)),
+            ("content-encoding", self.content_encoding.unwrap_or_default()),
             ("connection", "close"),
         ] {
             if !value.is_empty() {
@@ -196,6 +203,8 @@ impl Wire {
             );
         let heard = heard.filter(|heard| heard.len() <= BYTES_MAX);
         let part = self.part(status, body, heard.as_deref());
+        // An answer that is encoded is not read as what its bytes seem to say, except that a deny in it counts.
+        let heard = heard.filter(|_| self.content_encoding.is_none());
         let bytes = [head.as_bytes(), framed.as_bytes(), b"\r\n".as_slice(), sent.as_slice()].concat();
         Message { status, heard, part, certain: !doubtful, bytes }
     }

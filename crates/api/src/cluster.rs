@@ -125,6 +125,10 @@ pub struct SelfBody {
     pub store_id: String,
     /// The node's signing key.
     pub key: PublicKey,
+    /// When the certificate ends that the node shows to its peers, in milliseconds since 1970. Absent without TLS
+    /// between the nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer_certificate_end: Option<Millis>,
 }
 
 /// The connection of this node to another node.
@@ -322,6 +326,7 @@ mod tests {
                 client: "a:2".to_owned(),
                 store_id: "0f".to_owned(),
                 key: assent_proof::SigningKey::from_seed([1; 32]).public(),
+                peer_certificate_end: None,
             },
             member: true,
             removed: None,

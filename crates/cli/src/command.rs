@@ -2,6 +2,7 @@
 
 pub(crate) mod authority;
 pub(crate) mod authorize;
+pub(crate) mod cert;
 pub(crate) mod clock;
 pub(crate) mod contain;
 pub(crate) mod demo;

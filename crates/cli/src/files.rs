@@ -3,11 +3,12 @@
 use std::fs::{File, Metadata, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use assent_proof::Sha256;
 use assent_proof::pem::MAX_PEM_BYTES;
 use sha2::Digest;
+use tempfile::NamedTempFile;
 
 use crate::exit::CliError;
 use crate::output::Output;
@@ -85,31 +86,90 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
 }
 
 fn try_replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let before = match std::fs::metadata(path) {
-        Ok(found) if found.is_file() => Some(found),
-        Ok(_) => return File::options().write(true).open(path)?.write_all(bytes),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(error),
-    };
-    // A link without a target is an error: it is not clear whether the link or its target should be made.
-    let is_link = std::fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink());
-    let target = if is_link { path.canonicalize()? } else { path.to_owned() };
-    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // Until the file has the mode of the file that it replaces, no other user may read it. The umask restricts the
-    // mode of a new file.
-    let mode = if before.is_some() { 0o600 } else { 0o666 };
-    let mut new = tempfile::Builder::new()
-        .prefix(".assent-")
-        .suffix(".tmp")
-        .permissions(Permissions::from_mode(mode))
-        .tempfile_in(folder)?;
-    new.write_all(bytes)?;
-    if let Some(before) = &before {
-        keep(new.as_file(), before)?;
+    if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        return File::options().write(true).open(path)?.write_all(bytes);
     }
-    new.as_file().sync_all()?;
-    new.persist(&target).map_err(|failed| failed.error)?;
+    // The umask restricts the mode of a new file.
+    let staged = Staged::write(path, bytes, 0o666)?;
+    let folder = staged.folder.clone();
+    staged.put_in_place()?;
     File::open(folder)?.sync_all()
+}
+
+/// Replaces two files of one folder that belong together, or makes them: the first may be read by its owner only if it
+/// is new. Both are durable before the first one is put in its place. So a reader sees the old first file with the old
+/// second file, for a moment the new first file with the old second one, and then both new ones. A crash can leave any
+/// of these three states.
+pub(crate) fn replace_pair(secret: (&Path, &[u8]), public: (&Path, &[u8])) -> Result<(), CliError> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |error: io::Error| CliError::file("write", &path, &error)
+    };
+    let first = Staged::write(secret.0, secret.1, 0o600).map_err(failed(secret.0))?;
+    let second = Staged::write(public.0, public.1, 0o644).map_err(failed(public.0))?;
+    let folder = second.folder.clone();
+    first.put_in_place().map_err(failed(secret.0))?;
+    second.put_in_place().map_err(failed(public.0))?;
+    File::open(&folder).and_then(|folder| folder.sync_all()).map_err(failed(public.0))
+}
+
+/// Makes a file; none that exists is replaced.
+///
+/// # Errors
+/// `file_exists`.
+pub(crate) fn create(path: &Path, bytes: &[u8], mode: u32) -> Result<(), CliError> {
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::AlreadyExists => {
+            let detail = format!("`{}` exists already", path.display());
+            CliError::new("file_exists", detail, "choose another path")
+        }
+        _ => CliError::file("write", path, &error),
+    };
+    let staged = Staged::write(path, bytes, mode).map_err(failed)?;
+    staged.new.persist_noclobber(&staged.target).map_err(|kept| failed(kept.error))?;
+    File::open(&staged.folder).and_then(|folder| folder.sync_all()).map_err(failed)
+}
+
+/// A durable file beside the one whose place it will take.
+struct Staged {
+    new: NamedTempFile,
+    target: PathBuf,
+    folder: PathBuf,
+}
+
+impl Staged {
+    /// Writes the file. If it will replace another one, it has that one's mode, and otherwise this one.
+    fn write(path: &Path, bytes: &[u8], new_mode: u32) -> io::Result<Self> {
+        let before = match std::fs::metadata(path) {
+            Ok(found) => Some(found),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        // A link without a target is an error: it is not clear whether the link or its target should be made.
+        let is_link = std::fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink());
+        let target = if is_link { path.canonicalize()? } else { path.to_owned() };
+        let folder =
+            target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = folder.to_owned();
+        // Until the file has the mode of the file that it replaces, no other user may read it.
+        let mode = if before.is_some() { 0o600 } else { new_mode };
+        let mut new = tempfile::Builder::new()
+            .prefix(".assent-")
+            .suffix(".tmp")
+            .permissions(Permissions::from_mode(mode))
+            .tempfile_in(&folder)?;
+        new.write_all(bytes)?;
+        if let Some(before) = &before {
+            keep(new.as_file(), before)?;
+        }
+        new.as_file().sync_all()?;
+        Ok(Staged { new, target, folder })
+    }
+
+    /// Renames the file. The rename is durable once the folder is synced.
+    fn put_in_place(self) -> io::Result<()> {
+        self.new.persist(&self.target).map(|_| ()).map_err(|failed| failed.error)
+    }
 }
 
 /// Gives a file the mode of the file that it replaces and, if this user may do so, the owner and group of that file.

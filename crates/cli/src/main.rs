@@ -5,6 +5,7 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)] // They panic when the reader is gone; `Output` does not.
 
 mod args;
+mod certificates;
 mod command;
 mod connect;
 mod deliver;
@@ -87,6 +88,7 @@ enum Command {
     Node(command::node::Args),
     Genesis(command::genesis::Args),
     Key(command::key::Args),
+    Cert(command::cert::Args),
     Statement(command::statement::Args),
     Sign(command::sign::Args),
     Submit(command::submit::Args),
@@ -122,6 +124,7 @@ impl Command {
             Command::Node(args) => command::node::run(args, output).await,
             Command::Genesis(args) => command::genesis::run(args, output).await,
             Command::Key(args) => command::key::run(args, output).await,
+            Command::Cert(args) => command::cert::run(args, output).await,
             Command::Statement(args) => command::statement::run(args, output).await,
             Command::Sign(args) => command::sign::run(args, output).await,
             Command::Submit(args) => command::submit::run(args, output).await,

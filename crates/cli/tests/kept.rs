@@ -89,6 +89,9 @@ fn serve(stream: &mut TcpStream, server: &Server) {
         let origin = *server.origin.lock().unwrap();
         return answer(stream, "200 OK", &status(origin));
     }
+    if path == "/v1/clock/confirm" {
+        return answer(stream, "200 OK", br#"{"sure": true, "boundMs": 500, "readings": []}"#);
+    }
     if path != "/v1/envelopes" {
         return answer(stream, "404 Not Found", &Problem::new(Code::LineageUnknown, 404, "as told").to_vec());
     }
@@ -360,6 +363,34 @@ fn a_receipt_that_a_full_disk_does_not_take_is_said_with_the_warning_not_to_sign
         assert!(said.contains("remedy: do not run the command again"), "{said}");
         assert!(!said.contains("run it again"), "{said}");
     }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_key_that_is_made_and_a_clock_that_is_confirmed_are_said_to_be_so_if_a_full_disk_takes_no_result() {
+    let (dir, server) = (tempfile::tempdir().unwrap(), Server::start(Do::Accept));
+    let dir = dir.path();
+    let clock = ["clock", "confirm", "--time", "2037-07-01T12:00:00Z", "--endpoint", &server.endpoint];
+    for (args, done) in [
+        (&["key", "generate", "--out", "new.pem"][..], "it is done: the key is in `new.pem`"),
+        (&clock[..], "it is done: the clock that shows 2037-07-01T12:00:00Z is trusted"),
+    ] {
+        for form in ["text", "json"] {
+            let _ = fs::remove_file(dir.join("new.pem"));
+            let full = fs::File::options().write(true).open("/dev/full").unwrap();
+            let mut command = Command::new(env!("CARGO_BIN_EXE_assent"));
+            let output =
+                command.current_dir(dir).args(["--output", form]).args(args).stdout(full).output().unwrap();
+            let said = said(&output);
+            assert_eq!(output.status.code(), Some(1), "{said}");
+            assert!(said.contains("stdout could not be written") && said.contains(done), "{said}");
+            assert!(
+                said.contains("do not run the command again") && !said.contains("run it again"),
+                "{said}"
+            );
+        }
+    }
+    assert!(assent(dir, &["key", "show", "new.pem"]).status.success());
 }
 
 #[test]

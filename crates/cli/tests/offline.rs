@@ -69,6 +69,13 @@ fn every_commands_help_has_an_example_and_the_output_option() {
     for pair in [
         "key generate",
         "key show",
+        "cert init",
+        "cert node",
+        "cert caller",
+        "cert renew",
+        "cert revoke",
+        "cert crl",
+        "cert list",
         "statement new",
         "lineage show",
         "envelope get",

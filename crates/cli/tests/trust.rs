@@ -300,21 +300,33 @@ fn a_permit_that_stdout_does_not_take_is_an_error_that_names_its_nonce() {
         assert!(ended.said.contains("io_failed") && ended.said.contains("--nonce "), "{}", ended.said);
     }
     // So does one whose command is there and cannot be started.
-    let script = dir.path().join("broken");
-    std::fs::write(&script, "#!/no/such/program\n").unwrap();
-    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o700)).unwrap();
+    // Its interpreter is there too, but is itself a script without one.
+    let inner = dir.path().join("inner");
+    script(&inner, "#!/no/such/program\n");
+    script(&dir.path().join("broken"), &format!("#!{}\n", inner.display()));
     let broken = ["--", "./broken"];
     let ended = redirected(dir.path(), &server, ("permit", &broken[..]), "", Stdio::null());
     assert!(ended.said.contains("command_failed") && ended.said.contains("--nonce "), "{}", ended.said);
     assert_eq!(server.asked.load(Ordering::SeqCst), 3);
 }
 
+/// Makes an executable file.
+fn script(file: &std::path::Path, text: &str) {
+    std::fs::write(file, text).unwrap();
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o700)).unwrap();
+}
+
 #[test]
-fn no_permit_is_asked_for_a_command_that_is_not_there() {
+fn no_permit_is_asked_for_a_command_that_is_not_there_or_cannot_be_executed() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("text"), "no program").unwrap();
+    script(&dir.path().join("broken"), "#!/no/such/program -x\n");
+    script(&dir.path().join("unended"), "#! \t/no/such/program");
+    script(&dir.path().join("windows"), "#!/bin/sh\r\ntouch ran\r\n");
     let server = Fake::new().start();
-    for program in ["no-such-program", "/no/such/program", "./text", "."] {
+    for program in
+        ["no-such-program", "/no/such/program", "./text", ".", "./broken", "./unended", "./windows"]
+    {
         let permit: (&str, &[&str]) = ("permit", &["--", program]);
         let watch: (&str, &[&str]) = ("watch", &["--permit", "--", program]);
         for called in [permit, watch] {
@@ -324,6 +336,14 @@ fn no_permit_is_asked_for_a_command_that_is_not_there() {
         }
     }
     assert_eq!(server.asked.load(Ordering::SeqCst), 0, "it would take a use");
+    // A script that can be started is asked for and runs, with or without an interpreter of its own choice.
+    for (name, text) in [("plain", "#!/bin/sh\ntouch ran\n"), ("spaced", "#! /bin/sh -e\ntouch ran\n")] {
+        script(&dir.path().join(name), text);
+        let program = format!("./{name}");
+        let command = ["--", program.as_str()];
+        let ended = redirected(dir.path(), &server, ("permit", &command[..]), "", Stdio::null());
+        assert_eq!((ended.code, ended.ran), (0, true), "{name}: {}", ended.said);
+    }
 }
 
 #[test]

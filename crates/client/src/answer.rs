@@ -113,11 +113,10 @@ pub(crate) fn unreadable(answer: &Answer, what: impl Display) -> Unread {
 /// The deny in an answer to a question, if it has the shape of one.
 fn denied(answer: &Answer) -> Option<UnreadDeny> {
     let shape = AnswerShape::of(&answer.body);
-    // The body that breaks off after a 403 may be a decision, and each decision with a 403 denies.
-    let is_begun_deny = answer.broke_off && answer.status == 403;
+    // The body that breaks off after a 403, or is encoded, may be a decision, and each decision with a 403 denies.
+    let is_begun_deny = answer.spoilt.is_some() && answer.status == 403;
     let is_deny = is_begun_deny || shape.is_deny_under(answer.status) || shape.is_deny_if_unread();
-    (matches!(answer.call, Call::Authorize) && is_deny)
-        .then(|| shape.into_deny(&answer.body, answer.broke_off))
+    (matches!(answer.call, Call::Authorize) && is_deny).then(|| shape.into_deny(&answer.body, answer.spoilt))
 }
 
 /// The document in an answer of 200.
@@ -181,11 +180,21 @@ const DETAILS_MAX: usize = 8;
 
 impl NoAnswer {
     pub(crate) fn failed(&mut self, endpoint: &Endpoint, failure: &Failure) {
-        self.maybe_done |= matches!(failure, Failure::MaybeSent(_));
-        if let (Failure::Tls(failure), None) = (failure, &self.tls) {
-            self.tls = Some(failure.clone());
+        match failure {
+            Failure::NotSent(detail) => self.cannot(endpoint, detail),
+            Failure::Tls(failure) => {
+                self.tls.get_or_insert_with(|| failure.clone());
+                self.cannot(endpoint, &failure.detail);
+            }
+            Failure::MaybeSent(detail) => {
+                self.maybe_done = true;
+                self.cannot(endpoint, detail);
+            }
+            Failure::NotTheApi(detail) => {
+                self.maybe_done = true;
+                self.foreign(endpoint, detail.clone());
+            }
         }
-        self.cannot(endpoint, failure.detail());
     }
 
     /// Notes a node that cannot answer now.

@@ -19,12 +19,31 @@ const TOLD_MAX: usize = 200;
 /// The most reasons that an error names.
 const REASONS_MAX: usize = 8;
 
+/// What keeps an answer from being read as a whole, whatever its words are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spoilt {
+    /// It broke off.
+    BrokeOff,
+    /// Its headers say that its body is encoded, and no node encodes its answers.
+    Encoded,
+}
+
+impl fmt::Display for Spoilt {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Spoilt::BrokeOff => "broke off",
+            Spoilt::Encoded => "is encoded, as no node's is",
+        })
+    }
+}
+
 /// A deny that this build cannot read in full: it has a reason with a newer code, a field of another form, or a
-/// decision that is neither `allow` nor `deny`, or the answer broke off.
+/// decision that is neither `allow` nor `deny`, or the answer broke off or is encoded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct UnreadDeny {
-    /// Whether the answer broke off. What this build cannot read may then be only the part that did not come.
-    pub broke_off: bool,
+    /// Whether the answer broke off or is encoded. Then the reason why this build cannot read it may be that alone, and
+    /// not that its words are newer.
+    pub spoilt: Option<Spoilt>,
     /// What this build can read of it, for people.
     pub detail: String,
     /// The exact bytes of the decision.
@@ -33,12 +52,10 @@ pub struct UnreadDeny {
 
 impl fmt::Display for UnreadDeny {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let how = if self.broke_off {
-            "a node denied it, and its answer broke off"
-        } else {
-            "a node denied it in words that this build does not know"
-        };
-        write!(f, "{how}: {}", self.detail)
+        match self.spoilt {
+            Some(spoilt) => write!(f, "a node denied it, and its answer {spoilt}: {}", self.detail),
+            None => write!(f, "a node denied it in words that this build does not know: {}", self.detail),
+        }
     }
 }
 
@@ -99,13 +116,13 @@ impl AnswerShape {
     }
 
     /// The answer as a deny.
-    pub(crate) fn into_deny(self, bytes: &Bytes, broke_off: bool) -> UnreadDeny {
+    pub(crate) fn into_deny(self, bytes: &Bytes, spoilt: Option<Spoilt>) -> UnreadDeny {
         let detail = if self.reasons.is_empty() {
             "no reason of it can be read".to_owned()
         } else {
             format!("its reasons are {}", self.reasons.join(", "))
         };
-        UnreadDeny { broke_off, detail, bytes: bytes.clone() }
+        UnreadDeny { spoilt, detail, bytes: bytes.clone() }
     }
 
     /// The answer to this call as a refusal with this status, if it is one: a problem document has a text as its
@@ -207,7 +224,7 @@ mod tests {
     fn what_can_be_read_of_a_newer_nodes_words_is_told() {
         let body =
             br#"{"decision":"deny","reasons":[{"code":"moon_wrong"},{"code":3},{"code":"no_quorum"}]}"#;
-        let deny = AnswerShape::of(body).into_deny(&Bytes::from_static(body), false);
+        let deny = AnswerShape::of(body).into_deny(&Bytes::from_static(body), None);
         assert_eq!(deny.detail, "its reasons are `moon_wrong`, `no_quorum`");
         let body = format!(r#"{{"code":"moon_wrong","detail":"{}"}}"#, "x".repeat(1000));
         let refusal = AnswerShape::of(body.as_bytes()).into_refusal(Call::Read, 409).unwrap();

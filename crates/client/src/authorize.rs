@@ -71,8 +71,8 @@ impl Client {
         let asked = Asked::now(&self.config().clock);
         let ask = Ask::post(Call::Authorize, "/v1/authorize:batch", authorize_batch_body(requests));
         let read = |answer: &Answer| -> Result<Vec<Result<Decision, UnreadDeny>>, Unread> {
-            if answer.broke_off {
-                return Err(unreadable(answer, "which broke off"));
+            if let Some(spoilt) = answer.spoilt {
+                return Err(unreadable(answer, format!("which {spoilt}")));
             }
             if answer.status != 200 {
                 return Err(refused(answer));
@@ -113,8 +113,8 @@ impl Client {
 
 /// The decision in an answer. A deny counts with every status, even if the status contradicts it.
 fn decision(answer: &Answer, expected: Expectation<'_>) -> Result<Decision, Unread> {
-    if answer.broke_off {
-        return Err(unreadable(answer, "which broke off"));
+    if let Some(spoilt) = answer.spoilt {
+        return Err(unreadable(answer, format!("which {spoilt}")));
     }
     match Decision::check(answer.body.clone(), expected) {
         Ok(decision) if !decision.is_allow() || answer.status == 200 => Ok(decision),

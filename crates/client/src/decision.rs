@@ -154,7 +154,7 @@ impl CheckError {
     fn unread(bytes: &Bytes, error: String) -> Self {
         let shape = AnswerShape::of(bytes);
         if shape.is_deny_if_unread() {
-            CheckError::Denied(shape.into_deny(bytes, false))
+            CheckError::Denied(shape.into_deny(bytes, None))
         } else {
             CheckError::NoDecision(error)
         }

@@ -118,7 +118,7 @@ impl ClientError {
             ClientError::RefusalNotUnderstood(_) => {
                 "update this program to the version of the nodes; sign nothing else for the same slot before".to_owned()
             }
-            ClientError::DenyNotUnderstood(deny) if deny.broke_off => {
+            ClientError::DenyNotUnderstood(deny) if deny.spoilt.is_some() => {
                 "do not execute; ask again to learn what denies, and check who answers at the endpoint".to_owned()
             }
             ClientError::DenyNotUnderstood(_) => {

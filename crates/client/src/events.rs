@@ -18,7 +18,7 @@ use crate::answer::{NoAnswer, Unread, problem, refused};
 use crate::attempts::{Rests, share_of};
 use crate::client::Client;
 use crate::error::{ClientError, HistoryChange};
-use crate::transport::{Answer, Ask};
+use crate::transport::{Answer, Ask, Failure};
 
 /// How long one long poll waits at one endpoint, unless the deadline leaves less.
 const WAIT: Duration = Duration::from_secs(5);
@@ -172,7 +172,12 @@ impl EventFollower {
                         elsewhere = elsewhere.or(Some((error, 0_usize)));
                     }
                 },
-                Err(failure) => no_answer.failed(&endpoint, &failure),
+                Err(failure) => {
+                    if matches!(failure, Failure::NotTheApi(_)) {
+                        rests.for_good(self.place);
+                    }
+                    no_answer.failed(&endpoint, &failure);
+                }
             }
             self.turn();
             if let Some((error, asked)) = &mut elsewhere {

@@ -55,7 +55,7 @@ mod transport;
 mod trust;
 
 pub use allowed::Allowed;
-pub use answer_shape::{UnreadDeny, UnreadRefusal};
+pub use answer_shape::{Spoilt, UnreadDeny, UnreadRefusal};
 pub use assent_proof::{Cursor, History};
 pub use client::Client;
 pub use client_tls::{BearerToken, CertificateFiles, ClientTls, TokenSource};

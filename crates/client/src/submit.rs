@@ -321,7 +321,14 @@ impl Client {
                         }
                     },
                     Err(failure) => {
-                        maybe_taken |= matches!(failure, Failure::MaybeSent(_));
+                        match failure {
+                            Failure::NotSent(_) | Failure::Tls(_) => {}
+                            Failure::MaybeSent(_) => maybe_taken = true,
+                            Failure::NotTheApi(_) => {
+                                maybe_taken = true;
+                                rests.for_good(place);
+                            }
+                        }
                         no_answer.failed(endpoint, &failure);
                     }
                 }

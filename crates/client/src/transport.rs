@@ -1,12 +1,16 @@
 //! One attempt at one endpoint: pooled HTTP/1.1 connections, a time limit, a bounded answer.
 //!
 //! A failure tells whether the attempt can have reached the node, which decides whether a submission's outcome is
-//! unknown. An answer that breaks off is a failure, unless it already says a deny: a deny is kept, so that no other
+//! unknown. An answer that breaks off is a failure, and so is one whose headers say that its body is encoded: no node
+//! encodes its answers, and this client decodes none. If such an answer says a deny, the deny is kept, so that no other
 //! endpoint's allow can replace it.
 
 use assent_api::Call;
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use http::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
+    TRANSFER_ENCODING,
+};
 use http::uri::{PathAndQuery, Scheme, Uri};
 use http::{Method, Request};
 use http_body_util::{BodyExt, Full, Limited};
@@ -16,7 +20,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::answer_shape::AnswerShape;
+use crate::answer_shape::{AnswerShape, Spoilt};
 use crate::credentials::Credentials;
 use crate::endpoint::Endpoint;
 use crate::link::{Connector, LinkError, with_trouble};
@@ -24,6 +28,9 @@ use crate::tls_failure::TlsFailure;
 
 /// How long an idle connection is kept.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The most characters of an encoding that an error repeats.
+const ENCODING_TOLD_MAX: usize = 100;
 
 /// A request that can be made at any endpoint.
 #[derive(Clone, Debug)]
@@ -71,8 +78,8 @@ pub(crate) struct Answer {
     /// How long the endpoint asks not to be called, if it says so.
     pub(crate) retry_after: Option<Duration>,
     pub(crate) body: Bytes,
-    /// Whether the answer broke off. The part that came is a deny.
-    pub(crate) broke_off: bool,
+    /// Why it cannot be read as a whole, if it cannot. What came of it is a deny.
+    pub(crate) spoilt: Option<Spoilt>,
 }
 
 /// The part of an answer that has come so far.
@@ -80,6 +87,8 @@ pub(crate) struct Answer {
 struct Begun {
     status: u16,
     retry_after: Option<Duration>,
+    /// Whether its headers say that the body is encoded.
+    is_encoded: bool,
     body: Vec<u8>,
 }
 
@@ -100,15 +109,8 @@ pub(crate) enum Failure {
     Tls(TlsFailure),
     /// The node may have read the request and acted on it.
     MaybeSent(String),
-}
-
-impl Failure {
-    pub(crate) fn detail(&self) -> &str {
-        match self {
-            Failure::NotSent(detail) | Failure::MaybeSent(detail) => detail,
-            Failure::Tls(failure) => &failure.detail,
-        }
-    }
+    /// An answer came that no node sends. The service that sent it may have passed the request on.
+    NotTheApi(String),
 }
 
 /// The connections.
@@ -155,15 +157,19 @@ impl Transport {
             },
             () = given_up => Err(Failure::MaybeSent("another endpoint answered first".to_owned())),
         };
-        let broke_off = done.is_err();
+        let spoilt = match (&done, begun.is_encoded) {
+            (Ok(()), _) => None,
+            (Err(_), true) => Some(Spoilt::Encoded),
+            (Err(_), false) => Some(Spoilt::BrokeOff),
+        };
         if let Err(failure) = done
             && !begun.is_deny(ask.call)
         {
             return Err(failure);
         }
-        let Begun { status, retry_after, body } = begun;
+        let Begun { status, retry_after, is_encoded: _, body } = begun;
         let (endpoint, body) = (endpoint.clone(), Bytes::from(body));
-        Ok(Answer { endpoint, call: ask.call, status, retry_after, body, broke_off })
+        Ok(Answer { endpoint, call: ask.call, status, retry_after, body, spoilt })
     }
 
     /// Sends the request, and notes what comes of the answer.
@@ -186,6 +192,8 @@ impl Transport {
         let sent = self.http.request(request).await;
         let response = sent.map_err(|error| self.failure(&error, is_https))?;
         (begun.status, begun.retry_after) = (response.status().as_u16(), retry_after(response.headers()));
+        let encoding = encoding(response.headers());
+        begun.is_encoded = encoding.is_some();
         let mut body = Limited::new(response.into_body(), self.response_bytes_max);
         while let Some(frame) = body.frame().await {
             let frame = frame
@@ -194,7 +202,15 @@ impl Transport {
                 begun.body.extend_from_slice(bytes);
             }
         }
-        Ok(())
+        // This comes last, because what was read may be a deny.
+        match encoding {
+            Some(header) => {
+                let what =
+                    format!("status {}, with `{header}`, and no node encodes its answers", begun.status);
+                Err(Failure::NotTheApi(what))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Why a request brought no answer.
@@ -220,6 +236,19 @@ impl Transport {
             detail
         })
     }
+}
+
+/// The header that says that the body is encoded, if one does. The body's bytes then do not mean what they seem to say.
+fn encoding(headers: &HeaderMap) -> Option<String> {
+    let other_than = |name: HeaderName, known: &str| {
+        headers.get_all(&name).iter().find_map(|value| {
+            let said = value.to_str().unwrap_or("bytes that are no text");
+            let is_other = said.split(',').any(|coding| !coding.trim().eq_ignore_ascii_case(known));
+            let told: String = said.chars().take(ENCODING_TOLD_MAX).collect();
+            is_other.then(|| format!("{name}: {told}"))
+        })
+    };
+    other_than(CONTENT_ENCODING, "identity").or_else(|| other_than(TRANSFER_ENCODING, "chunked"))
 }
 
 /// The value of `Retry-After` in seconds, which is the form that nodes send. A date depends on two wall clocks, so it

@@ -208,6 +208,64 @@ async fn a_403_that_breaks_off_before_its_decision_is_a_deny() {
 }
 
 #[tokio::test]
+async fn an_answer_that_says_that_it_is_encoded_never_allows_and_its_deny_counts() {
+    let (allow, deny, permit) = (allow(), deny(), permit());
+    let gzip = "content-encoding: gzip";
+    for (headers, status, body, denies) in [
+        (gzip, 200, &permit, false),
+        ("content-encoding: ", 200, &permit, false),
+        ("Content-Encoding: identity, br", 200, &permit, false),
+        ("content-encoding: identity\r\ncontent-encoding: zstd", 200, &permit, false),
+        (gzip, 200, &"no json".to_owned(), false),
+        (gzip, 200, &deny, true),
+        (gzip, 403, &deny, true),
+        (gzip, 403, &permit, true),
+        (gzip, 403, &"no json".to_owned(), true),
+    ] {
+        let length = body.len();
+        let head = format!(
+            "HTTP/1.1 {status} said\r\nconnection: close\r\n{headers}\r\ncontent-length: {length}\r\n\r\n"
+        );
+        let told = format!("{headers}, {status}, {body}");
+        let (endpoint, answering) = raw([&head, body.as_str()].concat().into_bytes(), false).await;
+        let good = Server::start(vec![
+            Do::Answer(200, allow.clone().into_bytes()),
+            Do::Answer(200, permit.clone().into_bytes()),
+        ])
+        .await;
+        let of_both = || client(&[&endpoint, &good.endpoint]);
+        let asked = of_both().authorize(&request("run")).await;
+        let permitted = of_both().permit(&request("run")).await;
+        let alone = client(&[&endpoint]).authorize(&request("run")).await.unwrap_err();
+        if denies {
+            assert_eq!(asked.unwrap_err().code(), "deny_not_understood", "{told}");
+            assert!(permitted.is_err(), "{told}");
+            assert_eq!((good.requests(), alone.code()), (0, "deny_not_understood"), "{told}");
+            let said = format!("{alone}; {}", alone.remedy());
+            assert!(said.contains("its answer is encoded") && said.contains("ask again"), "{said}");
+        } else {
+            assert!(asked.unwrap().is_allow() && permitted.unwrap().is_allow(), "{told}");
+            assert_eq!((good.requests(), alone.code()), (2, "answer_invalid"), "{told}");
+            assert!(alone.to_string().contains("content-encoding"), "{alone}");
+        }
+        answering.abort();
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_says_that_it_is_not_encoded_is_read() {
+    let allow = allow();
+    for header in ["content-encoding: Identity", "content-encoding: identity, identity"] {
+        let length = allow.len();
+        let head =
+            format!("HTTP/1.1 200 OK\r\nconnection: close\r\n{header}\r\ncontent-length: {length}\r\n\r\n");
+        let (endpoint, answering) = raw([&head, allow.as_str()].concat().into_bytes(), false).await;
+        assert!(client(&[&endpoint]).authorize(&request("run")).await.unwrap().is_allow(), "{header}");
+        answering.abort();
+    }
+}
+
+#[tokio::test]
 async fn the_remedy_of_a_newer_nodes_refusal_speaks_of_a_slot_only_after_a_submission() {
     let newer = || Do::Answer(403, br#"{"code":"moon_wrong","detail":"the moon is wrong"}"#.to_vec());
     let server = Server::start(vec![newer(), newer(), newer()]).await;

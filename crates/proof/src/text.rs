@@ -73,6 +73,15 @@ pub fn json_lines(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// The first `chars_max` characters of `text`, and `…` in place of the others. For messages that quote what
+/// came from outside, which may be as long as the input was.
+pub fn cut(text: &str, chars_max: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(chars_max) {
+        None => Cow::Borrowed(text),
+        Some((end, _)) => Cow::Owned(format!("{}…", text.get(..end).unwrap_or_default())),
+    }
+}
+
 fn escaped(text: &str, to_escape: impl Fn(char) -> bool) -> Cow<'_, str> {
     if !text.contains(&to_escape) {
         return Cow::Borrowed(text);
@@ -165,6 +174,13 @@ mod tests {
         assert_eq!(lines(hostile), "a\\u{1b}[2J\\u{202e}b\nc\td\\u{e0041}\\u{9b}é\u{200d}");
         assert_eq!(shown("\"\u{2066}\\"), "\\\"\\u{2066}\\\\");
         assert!(matches!(one_line("plain, é, 日本"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_two_characters() {
+        assert_eq!(cut("äöü", 3), "äöü");
+        assert_eq!(cut("äöü", 2), "äö…");
+        assert_eq!(cut("", 0), "");
     }
 
     #[test]

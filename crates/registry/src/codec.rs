@@ -15,6 +15,7 @@
 use std::fmt;
 
 use assent_proof::Rules;
+use assent_proof::text::{cut, one_line};
 use serde::{Deserializer, Serializer};
 
 /// A stored or replicated type with versions of its encoding. Nothing here has a default, so a type that gets
@@ -130,13 +131,21 @@ pub(crate) fn decode<T: Versioned>(bytes: &[u8]) -> Result<T, CodecError> {
     let value = {
         let mut deserializer = rmp_serde::Deserializer::new(&mut cursor);
         deserializer.set_max_depth(64);
-        T::read(*version, &mut deserializer).map_err(|error| CodecError::Encoding(error.to_string()))?
+        T::read(*version, &mut deserializer).map_err(|error| unreadable(&error))?
     };
     let left = (body.len() as u64).saturating_sub(cursor.position());
     if left > 0 {
         return Err(CodecError::Trailing(left));
     }
     Ok(value)
+}
+
+/// The longest text of an [`CodecError::Encoding`], in characters.
+const ENCODING_CHARS_MAX: usize = 200;
+
+/// Serde's errors quote what they found, and that can be as long as the entry that a peer wrote.
+fn unreadable(error: &rmp_serde::decode::Error) -> CodecError {
+    CodecError::Encoding(one_line(&cut(&error.to_string(), ENCODING_CHARS_MAX)).into_owned())
 }
 
 /// The value that `bytes` hold, if [`encode`] makes the same bytes of it. This is for what a peer wrote:

@@ -94,7 +94,7 @@ const GOVERNANCE: Profile = Profile {
 
 /// What the rules ask of a statement of this kind.
 ///
-/// Rule R58 (RFC-EG-033 §7, revoke): `root`, `domain` and restrictions are never void.
+/// Rule R58 (RFC-EG-033 §7, revoke): `root`, `domain` and restrictions are never void, except by doubt (R62).
 ///
 /// Rule R87 (RFC-EG-033 §3, Authority Proof Verification): Every issuer that counts is an authority of the
 /// statement's domain, and of `_root` for `permit` and `rules`, which nodes sign (`authority_unknown`), in a

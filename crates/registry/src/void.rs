@@ -13,13 +13,13 @@ use crate::rows::RowError;
 use crate::view::View;
 
 impl View<'_> {
-    /// Whether the evidence, which the caller has found in the ledger, is void. Restrictions never are. Nor
-    /// are `root` and `domain`: they were accepted at their threshold, and the keys that govern by them must
-    /// not lose that.
+    /// Whether the evidence, which the caller has found in the ledger, is void. Except by doubt, restrictions
+    /// never are. Nor are `root` and `domain`: they were accepted at their threshold, and the keys that govern
+    /// by them must not lose that.
     ///
     /// This walks over what the evidence rests on: its references, the statements that admitted its signers,
     /// and so on. All of these came before it, so the walk ends. A walk that is longer than the bound ends in
-    /// doubt, and doubt counts as void.
+    /// doubt, and doubt counts as void, whatever the kind. So does a row that was found before and is gone.
     ///
     /// Rule R61 (RFC-EG-033 §3, Deterministic Proof Resolution): Void statements keep their slots and never
     /// count again.
@@ -50,7 +50,8 @@ impl View<'_> {
     /// Whether the evidence is void, given what is known of the statements that it rests on. Those of which
     /// nothing is known are pushed to `open`, and the answer then means nothing.
     ///
-    /// Rule R58 (RFC-EG-033 §7, revoke): `root`, `domain` and restrictions are never void.
+    /// Rule R58 (RFC-EG-033 §7, revoke): `root`, `domain` and restrictions are never void, except by doubt
+    /// (R62).
     ///
     /// Rule R59 (RFC-EG-033 §4, unverifiable exchange inheritance): Except as R58 says, evidence is void if
     /// an invalidation names it, if fewer of its recorded signers count than it needed, if it references void

@@ -3,7 +3,7 @@
 
 mod support;
 
-use assent_proof::{AttestationStatus, Code, Containment, EvidenceId, LineageStatus, Sha256};
+use assent_proof::{AttestationStatus, Code, Containment, EvidenceId, EvidenceKind, LineageStatus, Sha256};
 use assent_registry::{Outcome, RowsMut, Table, query};
 use support::*;
 
@@ -87,18 +87,35 @@ fn a_redundant_containment_returns_the_receipt_of_the_one_in_force_until_that_is
 /// Rule R58.
 #[test]
 fn a_thief_who_floods_containments_with_an_audit_key_is_revoked_at_once() {
-    let mut world = allowed();
+    let mut world = World::new();
+    let (artifact, _) = world.grounds();
     let keys = world.keys.clone();
+    let event = audit("started").references(&[artifact]).sign(&[&keys.audit]);
+    let event = accepted(&world.submit(&event)).evidence_id;
     for n in 0..100 {
         let lineage = format!("other-{n}");
         accepted(&world.submit(&integrity("m1").lineage(&lineage).sign(&[&keys.runtime])));
         accepted(&world.submit(&quarantine(&lineage).sign(&[&keys.audit])));
     }
     accepted(&world.submit(&isolate().sign(&[&keys.audit])));
-    accepted(&world.submit(&revocation(keys.audit.public(), None).sign(&[&keys.governance[0]])));
+    assert_eq!(codes(&world.decide()), [Code::DomainIsolated]);
+    // Everything that the key signed was accepted after the time from which its signatures are void.
+    accepted(&world.submit(&revocation(keys.audit.public(), Some(at(-5))).sign(&[&keys.governance[0]])));
     let more = quarantine("exec-1").sign(&[&keys.audit]);
     assert_eq!(refused(&world.submit(&more)), Code::AuthorityRevoked);
     assert_eq!(codes(&world.decide()), [Code::DomainIsolated], "what it contained stays contained");
+    let entries = |name: &str| {
+        query::lineage(&world.rows, &domain(), &name.parse().unwrap(), None, 1000).unwrap().unwrap().entries
+    };
+    let contained: Vec<bool> = entries("_governance")
+        .iter()
+        .filter(|entry| entry.kind == EvidenceKind::Containment)
+        .map(|entry| entry.void)
+        .collect();
+    assert_eq!(contained, [false; 101], "no containment is void");
+    let void: Vec<EvidenceId> =
+        entries("exec-1").iter().filter(|entry| entry.void).map(|entry| entry.evidence_id).collect();
+    assert_eq!(void, [event], "other evidence of the same key is");
 }
 
 /// Rules R18, R82.

@@ -4,7 +4,7 @@
 
 mod support;
 
-use assent_proof::{AttestationStatus, Code, PolicyBody, Role};
+use assent_proof::{AttestationStatus, AuthorizeRequest, Code, PolicyBody, Role};
 use assent_registry::{AuthorityStatus, Outcome, query};
 use support::*;
 
@@ -261,10 +261,36 @@ fn void_statements_keep_their_slots() {
     assert_eq!((chain.sequence, chain.head), (0, attested));
 }
 
-/// Rule R92.
+/// Rule R58.
+#[test]
+fn a_revocation_outlives_the_keys_that_signed_it() {
+    let mut world = World::founded(3, 1, Some(attested_policy()));
+    world.grounds();
+    let keys = world.keys.clone();
+    let [one, signer] = [&keys.governance[0], &keys.governance[1]];
+    assert!(world.decide().is_allow());
+    let revoked = revocation(keys.attestation.public(), None).sign(&[signer]);
+    let revoked = accepted(&world.submit(&revoked)).evidence_id;
+    let granted = key(70);
+    let (slot, parent) = world.governance_slot();
+    let grant = grant(granted.public(), Role::Attestation).slot(slot, parent).sign(&[signer, &granted]);
+    let grant = accepted(&world.submit(&grant)).evidence_id;
+    accepted(&world.submit(&revocation(signer.public(), Some(at(-5))).sign(&[one])));
+    assert_eq!(codes(&world.decide()), [Code::AuthorityRevoked], "the key stays revoked");
+    let status = query::authority(&world.rows, &keys.attestation.public(), ms(0)).unwrap().unwrap().status;
+    assert_eq!(status, AuthorityStatus::Revoked);
+    let governance = "_governance".parse().unwrap();
+    let page = query::lineage(&world.rows, &domain(), &governance, None, 100).unwrap().unwrap();
+    assert!(page.entries.iter().any(|entry| entry.evidence_id == revoked));
+    let void: Vec<_> =
+        page.entries.iter().filter(|entry| entry.void).map(|entry| entry.evidence_id).collect();
+    assert_eq!(void, [grant], "the grant by the same key is void, and its revocation is not");
+}
+
+/// Rules R37, R92.
 #[test]
 fn a_new_grant_neither_revives_what_was_void_nor_voids_what_was_sound() {
-    let mut world = World::founded(2, 1, None);
+    let mut world = World::founded(2, 1, Some(attested_policy()));
     let keys = world.keys.clone();
     let [honest, thief] = [&keys.governance[0], &keys.governance[1]];
     let void = |world: &World, name: &str| {
@@ -283,12 +309,35 @@ fn a_new_grant_neither_revives_what_was_void_nor_voids_what_was_sound() {
         };
     govern(&mut world, grant(suspect.public(), Role::Attestation), thief, &suspect);
     govern(&mut world, grant(sound.public(), Role::Attestation), honest, &sound);
-    accepted(&world.submit_at(101, &affirming().lineage("of-suspect").sign(&[&suspect])));
+    let attested = affirming().lineage("of-suspect").sign(&[&suspect]);
+    let attested = accepted(&world.submit_at(101, &attested)).evidence_id;
     accepted(&world.submit_at(101, &affirming().lineage("of-sound").sign(&[&sound])));
+    for lineage in ["of-suspect", "of-sound"] {
+        accepted(&world.submit_at(101, &authorization(&["run"]).lineage(lineage).sign(&[honest])));
+    }
+    let decide = |world: &World, name: &str| {
+        let lineage = Some(name.parse().unwrap());
+        world.decide_at(110, &AuthorizeRequest { lineage, ..request() })
+    };
+    assert!(decide(&world, "of-suspect").is_allow() && decide(&world, "of-sound").is_allow());
+    govern(&mut world, grant_for(sound.public(), Role::Attestation, at(0), at(80_000)), thief, &sound);
+    assert!(decide(&world, "of-sound").is_allow());
     accepted(&world.submit_at(110, &revocation(thief.public(), Some(at(50))).sign(&[honest])));
-    assert_eq!((void(&world, "of-suspect"), void(&world, "of-sound")), (vec![true], vec![false]));
+    assert_eq!(void(&world, "of-suspect"), [true, false], "the honest key's authorization is not void");
+    assert_eq!(void(&world, "of-sound"), [false, false], "a void grant voids nothing of before it");
     govern(&mut world, grant_for(suspect.public(), Role::Attestation, at(0), at(90_000)), honest, &suspect);
-    assert_eq!(void(&world, "of-suspect"), [true], "void statements never count again");
+    assert_eq!(void(&world, "of-suspect"), [true, false], "void statements never count again");
+    // The grant in force stands, so that the statement is void is all that is wrong with it.
+    let denied = decide(&world, "of-suspect");
+    let reasons: Vec<_> =
+        denied.reasons.iter().map(|reason| (reason.code, reason.evidence, reason.detail.as_str())).collect();
+    assert_eq!(reasons, [(Code::InheritanceUnverifiable, Some(attested), "it is void")]);
+    let renewed = affirming().lineage("of-suspect").slot(1, Some(attested)).sign(&[&suspect]);
+    accepted(&world.submit_at(110, &renewed));
+    assert!(decide(&world, "of-suspect").is_allow(), "what the key signs under its new grant counts");
+    assert_eq!(codes(&decide(&world, "of-sound")), [Code::InheritanceUnverifiable], "its grant is void");
+    govern(&mut world, grant_for(sound.public(), Role::Attestation, at(0), at(90_000)), honest, &sound);
+    assert!(decide(&world, "of-sound").is_allow(), "what was sound counts again under a grant that stands");
 }
 
 /// Rule R64.

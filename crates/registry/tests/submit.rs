@@ -212,14 +212,22 @@ fn governance_keys_and_foreign_roles_are_never_granted() {
     let keys = world.keys.clone();
     let fresh = key(60);
     let (next, head) = world.governance_slot();
+    let before = world.rows.clone();
     let bytes = grant(fresh.public(), Role::Governance).slot(next, head).sign(&[&keys.governance[0], &fresh]);
-    refuses(&mut world, &bytes, Code::ClaimsInvalid);
-    let root =
-        query::lineage(&world.rows, &"_root".parse().unwrap(), &"_governance".parse().unwrap(), None, 9);
-    let root = root.unwrap().unwrap();
-    let slot = root.sequence.unwrap() + 1;
-    let bytes = grant(fresh.public(), Role::Audit).domain("_root").slot(slot, root.head);
-    refuses(&mut world, &bytes.sign(&[&keys.root, &fresh]), Code::ClaimsInvalid);
+    let outcome = world.submit(&bytes);
+    let (code, field, detail) = refusal(&outcome);
+    assert_eq!((code, field), (Code::ClaimsInvalid, "predicate.claims.role"), "{detail}");
+    let foreign = Role::ALL.iter().filter(|role| **role != Role::Registry);
+    for role in foreign {
+        let bytes = grant(fresh.public(), *role).domain("_root");
+        let outcome = world.submit_to_root(0, bytes, &[&keys.root, &fresh]);
+        let (code, field, detail) = refusal(&outcome);
+        assert_eq!((code, field), (Code::ClaimsInvalid, "predicate.claims.role"), "{role}: {detail}");
+    }
+    assert!(before == world.rows, "a refusal changed state");
+    // The role is all that was wrong.
+    let node = grant(fresh.public(), Role::Registry).domain("_root");
+    accepted(&world.submit_to_root(0, node, &[&keys.root, &fresh]));
 }
 
 /// Rules R83, R84.

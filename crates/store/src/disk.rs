@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use redb::StorageBackend;
 
@@ -22,37 +23,60 @@ pub trait Disk: Send + Sync + 'static {
     fn list(&self) -> io::Result<Vec<String>>;
 }
 
-/// A boxed backend as redb takes it.
-pub(crate) struct Backend(pub(crate) Box<dyn StorageBackend>);
+/// An open file as redb takes it. Its owner can take it away from redb: the file is then closed, whatever redb
+/// still holds, and every later call of redb fails.
+#[derive(Clone)]
+pub(crate) struct Backend(Arc<RwLock<Option<Box<dyn StorageBackend>>>>);
+
+impl Backend {
+    pub(crate) fn new(file: Box<dyn StorageBackend>) -> Self {
+        Self(Arc::new(RwLock::new(Some(file))))
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&dyn StorageBackend) -> io::Result<T>) -> io::Result<T> {
+        let file = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        match file.as_deref() {
+            Some(file) => work(file),
+            None => Err(io::Error::other("the file is closed")),
+        }
+    }
+
+    /// Closes the file and lets go of it. If this was done already, it does nothing.
+    pub(crate) fn take_away(&self) -> io::Result<()> {
+        let taken = self.0.write().unwrap_or_else(PoisonError::into_inner).take();
+        taken.map_or(Ok(()), |file| file.close())
+    }
+}
 
 impl fmt::Debug for Backend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        let file = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        fmt::Debug::fmt(&*file, f)
     }
 }
 
 impl StorageBackend for Backend {
     fn len(&self) -> io::Result<u64> {
-        self.0.len()
+        self.with(|file| file.len())
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.0.read(offset, out)
+        self.with(|file| file.read(offset, out))
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
+        self.with(|file| file.set_len(len))
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.0.sync_data()
+        self.with(|file| file.sync_data())
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.0.write(offset, data)
+        self.with(|file| file.write(offset, data))
     }
 
     fn close(&self) -> io::Result<()> {
-        self.0.close()
+        self.take_away()
     }
 }

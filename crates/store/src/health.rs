@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use tokio::sync::watch;
 
-use crate::StoreError;
+use crate::{StoreError, panics};
 
 /// One flag for both databases: healthy, or poisoned for good with a cause.
 ///
@@ -58,11 +58,7 @@ impl Health {
     /// is in doubt, and nothing continues it.
     pub(crate) async fn watched(self, task: &'static str, work: impl Future<Output = ()> + Send) {
         let Err(panic) = AssertUnwindSafe(work).catch_unwind().await else { return };
-        let text = match (panic.downcast_ref::<&'static str>(), panic.downcast_ref::<String>()) {
-            (Some(text), _) => (*text).to_owned(),
-            (None, Some(text)) => text.clone(),
-            (None, None) => "it says nothing".to_owned(),
-        };
+        let text = panics::text(&*panic);
         self.poison(&StoreError::Unusable(format!("the task that {task} panicked: {text}")));
         resume_unwind(panic)
     }

@@ -4,10 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::blocking::{RunBlocking, blocking};
-use crate::database::{self as db, LOG_FILE};
+use crate::database::LOG_FILE;
 use crate::disk::Disk;
 use crate::identity::{Identity, Stage};
 use crate::log::{LogDatabase, LogEntry, LogState, LogStore, MARK_FILE};
+use crate::open_database::OpenDatabase;
 use crate::registry::RegistryParts;
 use crate::registry::RegistryStore;
 use crate::registry::generation::{self, Generation};
@@ -81,21 +82,21 @@ struct Opened {
     registry: Generation,
 }
 
+/// Opens each file once, so that each is checked once, and nothing is written to it before its check.
 fn open_files(disk: &dyn Disk, new_store_id: [u8; 16], options: &StoreOptions) -> Result<Opened, StoreError> {
-    let existing = match find(disk, options)? {
-        Found::Store(log) => Some(log),
-        Found::Nothing => None,
-    };
-    let created = existing.is_none();
-    let store_id = match existing {
-        Some(identity) => identity.store_id,
-        None => {
+    let first = first_registry(disk, options)?;
+    let (store_id, created, log, first) = match find(disk, options, first.creating)? {
+        Found::Store(identity, log) => (identity.store_id, false, log, first.registry),
+        Found::Nothing => {
+            // Its file is removed next.
+            drop(first);
             create(disk, new_store_id, options)?;
-            new_store_id
+            let (log, _) = LogDatabase::look(disk, options.log_cache_bytes)?;
+            (new_store_id, true, log, None)
         }
     };
-    let (log, state) = LogDatabase::open(disk, options.log_cache_bytes, store_id)?;
-    let registry = open_registry(disk, state.generation, store_id, options)?;
+    let (log, state) = LogDatabase::open(disk, log, store_id)?;
+    let registry = open_registry(disk, state.generation, store_id, first, options)?;
     for (file, number) in generation::files(disk)? {
         if number != state.generation {
             // An installation or a transfer left this file behind when the process ended.
@@ -107,17 +108,16 @@ fn open_files(disk: &dyn Disk, new_store_id: [u8; 16], options: &StoreOptions) -
 
 enum Found {
     Nothing,
-    Store(Identity),
+    Store(Identity, OpenDatabase),
 }
 
-/// What is on the disk. The leftovers of an unfinished creation count as nothing.
-fn find(disk: &dyn Disk, options: &StoreOptions) -> Result<Found, StoreError> {
-    let creating = creation_was_interrupted(disk, options)?;
+/// What is on the disk. The leftovers of an unfinished creation (`creating`) count as nothing.
+fn find(disk: &dyn Disk, options: &StoreOptions, creating: bool) -> Result<Found, StoreError> {
     if disk.exists(LOG_FILE).map_err(StoreError::unusable)? {
-        match LogDatabase::identity(disk, options.log_cache_bytes) {
-            Ok(Some(identity)) => return Ok(Found::Store(identity)),
-            Ok(None) | Err(StoreError::Damaged { .. }) if creating => {}
-            Ok(None) => {
+        match LogDatabase::look(disk, options.log_cache_bytes) {
+            Ok((log, Some(identity))) => return Ok(Found::Store(identity, log)),
+            Ok((_, None)) | Err(StoreError::Damaged { .. }) if creating => {}
+            Ok((_, None)) => {
                 return Err(StoreError::damaged(LOG_FILE, "it does not say which store it belongs to"));
             }
             Err(error) => return Err(error),
@@ -130,17 +130,33 @@ fn find(disk: &dyn Disk, options: &StoreOptions) -> Result<Found, StoreError> {
     Ok(Found::Nothing)
 }
 
-/// Whether the only registry file is one that was still being created. Then nothing was ever acknowledged.
-fn creation_was_interrupted(disk: &dyn Disk, options: &StoreOptions) -> Result<bool, StoreError> {
+/// A registry, and what its file says of itself.
+type OpenedRegistry = (Generation, Option<Identity>);
+
+/// The registry file that a creation makes.
+struct FirstRegistry {
+    /// Whether it is still being created. Then nothing was ever acknowledged.
+    creating: bool,
+    /// The open file, if it is the only registry file, and a database.
+    registry: Option<OpenedRegistry>,
+}
+
+/// Opens the registry if its only file is the first one.
+fn first_registry(disk: &dyn Disk, options: &StoreOptions) -> Result<FirstRegistry, StoreError> {
     let files = generation::files(disk)?;
-    let [(_, FIRST_GENERATION)] = files.as_slice() else { return Ok(false) };
+    let [(_, FIRST_GENERATION)] = files.as_slice() else {
+        return Ok(FirstRegistry { creating: false, registry: None });
+    };
     match Generation::open(disk, FIRST_GENERATION, options.registry_cache_bytes) {
         Ok((registry, identity)) => {
-            db::close(&registry.file, registry.database)?;
-            Ok(identity.is_none_or(|identity| identity.stage == Stage::Creating))
+            let creating = identity.as_ref().is_none_or(|identity| identity.stage == Stage::Creating);
+            Ok(FirstRegistry { creating, registry: Some((registry, identity)) })
         }
         // Its creation may have been cut short before it was a database at all, but only if no log followed.
-        Err(StoreError::Damaged { .. }) => Ok(!disk.exists(LOG_FILE).map_err(StoreError::unusable)?),
+        Err(StoreError::Damaged { .. }) => {
+            let creating = !disk.exists(LOG_FILE).map_err(StoreError::unusable)?;
+            Ok(FirstRegistry { creating, registry: None })
+        }
         Err(error) => Err(error),
     }
 }
@@ -159,21 +175,25 @@ fn create(disk: &dyn Disk, store_id: [u8; 16], options: &StoreOptions) -> Result
     // A crash after this leaves a log that knows its store. Opening it ends the creation.
     LogDatabase::create(disk, options.log_cache_bytes, store_id, FIRST_GENERATION)?;
     registry.make_ready(store_id, None)?;
-    db::close(&registry.file, registry.database)
+    registry.database.close()
 }
 
-/// Opens the registry that the log names.
+/// Opens the registry that the log names, unless it is the `first` one, which is open already.
 fn open_registry(
     disk: &dyn Disk,
     number: u64,
     store_id: [u8; 16],
+    first: Option<OpenedRegistry>,
     options: &StoreOptions,
 ) -> Result<Generation, StoreError> {
     let file = generation::file_name(number);
     if !disk.exists(&file).map_err(StoreError::unusable)? {
         return Err(StoreError::Missing { missing: file, present: LOG_FILE.to_owned() });
     }
-    let (registry, identity) = Generation::open_checked(disk, number, options.registry_cache_bytes)?;
+    let (registry, identity) = match first {
+        Some(first) if number == FIRST_GENERATION => first,
+        Some(_) | None => Generation::open(disk, number, options.registry_cache_bytes)?,
+    };
     let identity =
         identity.ok_or_else(|| StoreError::damaged(&file, "it does not say which store it belongs to"))?;
     if identity.store_id != store_id {

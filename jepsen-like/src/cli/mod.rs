@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use assent_jepsen::ledgers::command::{LedgersArgs, ledgers};
 use assent_jepsen::output::say;
+use assent_jepsen::parsers::command::{ParsersArgs, parsers};
 use assent_jepsen::sim::command::{SimArgs, sim};
 use assent_jepsen::sim::hunt::{MutantsArgs, mutants};
 
@@ -20,7 +21,7 @@ const USAGE: u8 = 64;
 #[command(
     name = "assent-jepsen",
     max_term_width = 110,
-    after_help = "Example:\n  assent-jepsen chaos --seconds 60\n  assent-jepsen sim --seeds 0..10\n  assent-jepsen ledgers --seeds 0..20000\n  assent-jepsen check history.jsonl"
+    after_help = "Example:\n  assent-jepsen chaos --seconds 60\n  assent-jepsen sim --seeds 0..10\n  assent-jepsen ledgers --seeds 0..20000\n  assent-jepsen parsers --minutes 480\n  assent-jepsen check history.jsonl"
 )]
 struct Cli {
     /// The form of the results on stdout
@@ -45,6 +46,7 @@ enum Command {
     Sim(SimArgs),
     Mutants(MutantsArgs),
     Ledgers(LedgersArgs),
+    Parsers(ParsersArgs),
     Check(check::CheckArgs),
 }
 
@@ -62,6 +64,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Chaos(args) => args.run(cli.output),
         Command::Sim(args) => ended(sim(&args, cli.output == Output::Json)),
         Command::Ledgers(args) => ended(ledgers(&args, cli.output == Output::Json)),
+        Command::Parsers(args) => ended(parsers(&args, cli.output == Output::Json)),
         Command::Mutants(args) => ended(mutants(&args, cli.output == Output::Json)),
         Command::Check(args) => args.run(cli.output),
     }

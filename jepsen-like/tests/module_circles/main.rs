@@ -22,6 +22,7 @@ const CRATES: &[(&str, &str)] = &[
     ("registry", "crates/registry/src"),
     ("store", "crates/store/src"),
     ("api", "crates/api/src"),
+    ("tls", "crates/tls/src"),
     ("client", "crates/client/src"),
     ("cli", "crates/cli/src"),
     ("cluster", "cluster/src"),

@@ -10,7 +10,8 @@ use crate::env::{BoxStream, Listener};
 use crate::locked::lock;
 use crate::log_throttle::LogThrottle;
 use crate::peer::bounds::claim_max;
-use crate::peer::handshake::{self, Opened};
+use crate::peer::handshake::{self, HandshakeError, Opened};
+use crate::peer::tls::Proven;
 use crate::raft::types::NodeId;
 use crate::tasks::Why;
 
@@ -38,9 +39,9 @@ impl Inner {
                         self.tasks.passing("connection from a peer", async move {
                             let opened = inner.accept_one(stream, &remote).await;
                             drop(permit);
-                            let Some(opened) = opened else { return };
+                            let Some((opened, proven)) = opened else { return };
                             match inner.accepted_peer(opened.hello.node_id) {
-                                Ok(peer) => inner.run(&peer, opened, None).await,
+                                Ok(peer) => inner.run(&peer, opened, None, proven).await,
                                 // Other nodes were accepted while this one shook hands.
                                 Err(problem) => lock(&inner.unknown_peers).note(None, problem),
                             }
@@ -58,10 +59,18 @@ impl Inner {
     }
 
     /// Shakes hands with a node that has dialed this one.
-    async fn accept_one(&self, stream: BoxStream, remote: &str) -> Option<Opened> {
+    async fn accept_one(&self, stream: BoxStream, remote: &str) -> Option<(Opened, Option<Proven>)> {
         let most = claim_max(self.clock.now());
         let room = |id: NodeId| self.room_for(id);
-        let shaking = handshake::accept(stream, &self.identity, most, &*self.handler, &room);
+        let shaking = async {
+            let (stream, proven) = match &self.tls {
+                Some(tls) => tls.accept(stream).await.map(|(stream, proven)| (stream, Some(proven)))?,
+                None => (stream, None),
+            };
+            let node = proven.as_ref().map(|proven| proven.node);
+            let opened = handshake::accept(stream, node, &self.identity, most, &*self.handler, &room).await?;
+            Ok::<_, HandshakeError>((opened, proven))
+        };
         let opened = tokio::select! {
             biased;
             () = self.stopping.cancelled() => return None,
@@ -70,7 +79,7 @@ impl Inner {
         let problem = match opened {
             Ok(Ok(opened)) => return Some(opened),
             Ok(Err(error)) if error.only_looked() => return None,
-            Ok(Err(error)) => error.to_string(),
+            Ok(Err(error)) => error.explained(),
             Err(_) => "no handshake within the deadline".to_owned(),
         };
         // Only the host is logged: every dial comes from another port, and the same problem should be logged once.

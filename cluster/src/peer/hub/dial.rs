@@ -1,5 +1,6 @@
 //! Peers that this node dials, again and again, one task for each.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -9,13 +10,22 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::env::BoxStream;
 use crate::locked::lock;
 use crate::peer::bounds::claim_max;
-use crate::peer::handshake::{self, Opened};
+use crate::peer::handshake::{self, HandshakeError, Opened};
+use crate::peer::tls::Proven;
+use crate::raft::types::NodeId;
 
 use super::Inner;
 use super::entry::Peer;
 
 /// A connection that lived this long was a good one: the next dial follows quickly.
 const GOOD_AFTER: Duration = Duration::from_millis(200);
+
+/// A connection that this node has dialed.
+struct Dialed {
+    opened: Opened,
+    addr: String,
+    proven: Option<Proven>,
+}
 
 impl Inner {
     /// Dials, runs the connection, and dials again, until the hub stops.
@@ -26,11 +36,17 @@ impl Inner {
             // A task of its own, so that a panic on one connection does not prevent the next one.
             let (inner, dialed) = (self.clone(), peer.clone());
             let one = self.tasks.passing("connection to a peer", async move {
-                let (opened, addr) = inner.dial_once(&dialed).await?;
-                inner.run(&dialed, opened, Some(addr)).await;
+                let Dialed { opened, addr, proven } = inner.dial_once(&dialed).await?;
+                inner.run(&dialed, opened, Some(addr), proven).await;
                 Ok::<(), String>(())
             });
-            match one.await {
+            let ended = tokio::select! {
+                biased;
+                ended = one => ended,
+                // The connection goes on until the next one takes its place.
+                () = peer.redial.notified() => continue,
+            };
+            match ended {
                 Ok(Ok(())) => {
                     if started.elapsed() >= GOOD_AFTER {
                         pause = self.limits.redial_min;
@@ -57,10 +73,10 @@ impl Inner {
 
     /// Dials once, and returns the connection with its address. After a failure another address is next, if there is
     /// one.
-    async fn dial_once(&self, peer: &Peer) -> Result<(Opened, String), String> {
+    async fn dial_once(&self, peer: &Peer) -> Result<Dialed, String> {
         let addr = lock(&peer.addresses).present().ok_or("its address is not known")?;
         match self.dial_at(peer, &addr).await {
-            Ok(opened) => Ok((opened, addr)),
+            Ok((opened, proven)) => Ok(Dialed { opened, addr, proven }),
             Err(problem) => {
                 lock(&peer.addresses).failed(&addr);
                 Err(problem)
@@ -68,10 +84,14 @@ impl Inner {
         }
     }
 
-    async fn dial_at(&self, peer: &Peer, addr: &str) -> Result<Opened, String> {
+    async fn dial_at(&self, peer: &Peer, addr: &str) -> Result<(Opened, Option<Proven>), String> {
         let stream = self.connect(addr).await?;
         let most = claim_max(self.clock.now());
-        let shaking = handshake::dial(stream, &self.identity, peer.id, most, &*self.handler);
+        let shaking = async {
+            let (stream, proven) = self.secure(stream, peer.id).await?;
+            let opened = handshake::dial(stream, &self.identity, peer.id, most, &*self.handler).await?;
+            Ok::<_, HandshakeError>((opened, proven))
+        };
         let opened = tokio::select! {
             biased;
             () = self.stopping.cancelled() => return Err("this node is stopping".to_owned()),
@@ -84,9 +104,21 @@ impl Inner {
             }
             Ok(Err(error)) => {
                 peer.says_removed.store(error.says_removed(), Ordering::Relaxed);
-                Err(error.to_string())
+                Err(error.explained())
             }
             Err(_) => Err(format!("no handshake with `{addr}` within the deadline")),
+        }
+    }
+
+    /// The stream to node `target`, secured if this node uses TLS, and what the node at its other end has proven.
+    pub(super) async fn secure(
+        &self,
+        stream: BoxStream,
+        target: NodeId,
+    ) -> io::Result<(BoxStream, Option<Proven>)> {
+        match &self.tls {
+            Some(tls) => tls.dial(stream, target).await.map(|(stream, proven)| (stream, Some(proven))),
+            None => Ok((stream, None)),
         }
     }
 

@@ -29,6 +29,8 @@ pub(super) struct Peer {
     pub(super) slots: Mutex<Slots>,
     /// Notified when the peer has dialed this node. Then the peer is up, so the pause before the next dial can end.
     pub(super) is_up: Notify,
+    /// Notified when this node should dial the peer anew, although it is connected.
+    pub(super) redial: Notify,
     pub(super) problem: Mutex<Problem>,
     pub(super) admission: Arc<Admission>,
 }

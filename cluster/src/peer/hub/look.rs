@@ -30,7 +30,10 @@ impl Inner {
     async fn look_at(&self, id: NodeId, addr: &str) -> Result<Hello, String> {
         let stream = self.connect(addr).await?;
         let most = claim_max(self.clock.now());
-        let looking = handshake::look(stream, &self.identity, id, most, &*self.handler);
+        let looking = async {
+            let (stream, _) = self.secure(stream, id).await?;
+            handshake::look(stream, &self.identity, id, most, &*self.handler).await
+        };
         let looked = tokio::select! {
             biased;
             () = self.stopping.cancelled() => return Err("this node is stopping".to_owned()),
@@ -38,7 +41,7 @@ impl Inner {
         };
         match looked {
             Ok(Ok(hello)) => Ok(hello),
-            Ok(Err(error)) => Err(format!("at `{addr}`: {error}")),
+            Ok(Err(error)) => Err(format!("at `{addr}`: {}", error.explained())),
             Err(_) => Err(format!("no handshake with `{addr}` within the deadline")),
         }
     }

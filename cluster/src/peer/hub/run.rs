@@ -11,6 +11,7 @@ use crate::peer::connection::{Connection, EndsWith, TASK_ENDED};
 use crate::peer::handshake::Opened;
 use crate::peer::message::Pong;
 use crate::peer::serve::Server;
+use crate::peer::tls::Proven;
 use crate::raft::types::NodeId;
 
 use super::Inner;
@@ -18,15 +19,16 @@ use super::entry::Peer;
 
 impl Inner {
     /// Puts a connection into its peer's slot and runs it until it ends.
-    pub(super) async fn run(self: &Arc<Self>, peer: &Arc<Peer>, opened: Opened, dialed_to: Option<String>) {
+    pub(super) async fn run(self: &Arc<Self>, peer: &Arc<Peer>, opened: Opened, dialed_to: Option<String>, proven: Option<Proven>) {
         let Opened { hello, reader, writer } = opened;
         let clock = self.clock.clone();
-        let connection = Arc::new(Connection::new(peer.id, hello, dialed_to, self.limits.clone(), clock));
+        let connection = Arc::new(Connection::new(peer.id, hello, dialed_to, proven, self.limits.clone(), clock));
         let former = lock(&peer.slots).put(connection.clone());
         // Whatever ends this function, the connection has ended then.
         let _slot = Slot { peer: peer.clone(), connection: connection.clone() };
         if let Some(former) = former {
-            former.close("the peer connected anew");
+            // Calls may be under way on it. The peer may have shown a new certificate.
+            self.tasks.passing("retire a connection", async move { former.retire().await });
         }
         if self.stopping.is_cancelled() {
             connection.close("this node is stopping");

@@ -27,6 +27,7 @@ impl Inner {
             says_removed: AtomicBool::new(false),
             slots: Mutex::default(),
             is_up: Notify::new(),
+            redial: Notify::new(),
             problem: Mutex::default(),
             admission: Arc::new(Admission::new(&self.limits)),
         })

@@ -61,9 +61,10 @@ struct Row {
 pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     if let Some(ClockCommand::Confirm(confirm)) = args.command {
         let clock = confirm.endpoints.client()?.confirm_clock(confirm.time).await?;
-        output.result(&clock, || {
-            format!("confirmed: the clock that shows {} is trusted\n{}", confirm.time, told(&clock))
-        })?;
+        let text =
+            || format!("confirmed: the clock that shows {} is trusted\n{}", confirm.time, told(&clock));
+        let done = format!("the clock that shows {} is trusted", confirm.time);
+        output.done(&clock, text, &done, "`assent clock` shows how sure each node is of its clock")?;
         return Ok(Exit::Ok);
     }
     let client = args.endpoints.client()?;

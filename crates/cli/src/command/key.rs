@@ -69,7 +69,9 @@ fn generate(args: &Generate, output: Output) -> Result<Exit, CliError> {
     }
     keys::write_new(&args.out, &key)?;
     let value = serde_json::json!({ "id": id, "keyid": key.public().keyid(), "file": args.out.display().to_string() });
-    output.result(&value, || id.clone())?;
+    let file = args.out.display();
+    let (done, then) = (format!("the key is in `{file}`"), format!("`assent key show {file}` prints its id"));
+    output.done(&value, || id.clone(), &done, &then)?;
     Ok(Exit::Ok)
 }
 

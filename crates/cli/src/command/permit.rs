@@ -1,6 +1,10 @@
 //! `permit`: ask for an allow that is recorded, and run a command only with it.
 
-use std::path::Path;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use assent_client::{Client, Decision, PermitError};
 use assent_proof::AuthorizeRequest;
@@ -50,12 +54,18 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     Ok(exit)
 }
 
-/// Refuses a command that cannot be found, before a permit is recorded for it.
+/// The most bytes of a script that are read for its interpreter. Linux reads no more either.
+const FIRST_LINE_BYTES_MAX: u64 = 256;
+
+/// Refuses a command that cannot be found or executed, before a permit is recorded for it.
 ///
 /// # Errors
-/// `command_failed` if there is no such program.
+/// `command_failed` if there is no such program, or if it is a script whose interpreter is not there.
 pub(crate) fn must_be_found(program: &str) -> Result<(), CliError> {
-    let is_program = |path: &Path| path.is_file() && access(path, AccessFlags::X_OK).is_ok();
+    let is_executable = |path: &Path| path.is_file() && access(path, AccessFlags::X_OK).is_ok();
+    let is_program = |path: &Path| {
+        is_executable(path) && interpreter(path).is_none_or(|interpreter| is_executable(&interpreter))
+    };
     let found = match (program.contains('/'), std::env::var_os("PATH")) {
         (true, _) => is_program(Path::new(program)),
         (false, Some(folders)) => {
@@ -68,7 +78,18 @@ pub(crate) fn must_be_found(program: &str) -> Result<(), CliError> {
         return Ok(());
     }
     let detail = format!("`{program}` is not a program that can be started; no permit was asked for");
-    Err(CliError::new("command_failed", detail, "check the command after `--`"))
+    let remedy = "check the command after `--`: it must be a file that this user may execute, and the interpreter that a \
+                  script names in its first line must be there";
+    Err(CliError::new("command_failed", detail, remedy))
+}
+
+/// The interpreter that a script names in its first line; `None` if the file names none, or cannot be read.
+fn interpreter(program: &Path) -> Option<PathBuf> {
+    let mut head = Vec::new();
+    File::open(program).ok()?.take(FIRST_LINE_BYTES_MAX).read_to_end(&mut head).ok()?;
+    let line = head.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
+    let name = line.split(|byte| matches!(byte, b' ' | b'\t')).find(|name| !name.is_empty())?;
+    Some(PathBuf::from(OsStr::from_bytes(name)))
 }
 
 /// Asks for a permit, until a signal tells this program to end. Beside the decision it returns the nonce for which a

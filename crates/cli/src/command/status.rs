@@ -125,7 +125,11 @@ fn digest_line((row, digest): (&Row, &Result<DigestBody, ClientError>)) -> Strin
     }
 }
 
-/// Notes about a node: it is not or no longer a member, its key is not granted, it is not sure of its clock, it has no
+/// A certificate that ends within this time is worth a note: 14 days, in milliseconds.
+const CERTIFICATE_SOON_MS: i64 = 14 * 86_400_000;
+
+/// Notes about a node: it is not or no longer a member, its key is not granted, it is not sure of its clock, its
+/// certificate ends soon, it has no
 /// connection to a peer, or it sends or receives a snapshot.
 fn notes(status: &StatusBody) -> Vec<String> {
     let id = status.node_id;
@@ -143,6 +147,12 @@ fn notes(status: &StatusBody) -> Vec<String> {
     if let Some(detail) = &status.clock.detail {
         let remedy = status.clock.remedy.as_deref().unwrap_or("see `assent clock`");
         notes.push(format!("node {id} is not sure of its clock: {detail}: {remedy}"));
+    }
+    if let (Some(end), Some(now)) = (status.node.peer_certificate_end, status.clock.wall)
+        && end.since(now) < CERTIFICATE_SOON_MS
+    {
+        let end = end.to_seconds();
+        notes.push(format!("node {id}: the certificate that it shows to its peers ends {end}: renew it"));
     }
     notes.extend(status.peers.iter().filter_map(|peer| {
         let problem = peer.problem.as_ref()?;

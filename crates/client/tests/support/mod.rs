@@ -34,6 +34,8 @@ pub enum Do {
     Drop,
     /// Waits first.
     Slow(Duration, Box<Do>),
+    /// Does this, and says that the body of its answer is under gzip.
+    Gzip(Box<Do>),
     /// Answers 200 and that many bytes.
     Huge(usize),
     /// Accepts the envelope in the request, with this status.
@@ -141,6 +143,11 @@ async fn answer(
         tokio::time::sleep(pause).await;
         next = *then;
     }
+    let mut is_gzip = false;
+    if let Do::Gzip(then) = next {
+        is_gzip = true;
+        next = *then;
+    }
     let mut retry_after = None;
     let (status, bytes) = match next {
         Do::Answer(status, bytes) => (status, bytes),
@@ -148,13 +155,16 @@ async fn answer(
             retry_after = Some(seconds);
             (status, Problem::new(code, status, "as told").to_vec())
         }
-        Do::Drop | Do::Slow(..) => return Err(std::io::Error::other("told to drop")),
+        Do::Drop | Do::Slow(..) | Do::Gzip(_) => return Err(std::io::Error::other("told to drop")),
         Do::Huge(length) => (200, vec![b' '; length]),
         Do::Accept(status) => (status, receipt(&body).to_vec()),
     };
     let mut response = Response::builder().status(status);
     if let Some(seconds) = retry_after {
         response = response.header(http::header::RETRY_AFTER, seconds.to_string());
+    }
+    if is_gzip {
+        response = response.header(http::header::CONTENT_ENCODING, "gzip");
     }
     Ok(response.body(Full::new(bytes.into())).unwrap())
 }

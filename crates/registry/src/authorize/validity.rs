@@ -33,7 +33,7 @@ pub(super) fn check(
     flaws.extend(of_another_domain(case, issuer, &authority).map(flawed));
     flaws.extend(in_another_role(issuer, &authority, half).map(flawed));
     flaws.extend(authority_flaw(issuer, &authority, case.now).map(flawed));
-    flaws.extend(rests_on_void(case, issuer, &authority, half)?.map(flawed));
+    flaws.extend(inheritance_flaw(case, issuer, &authority, half)?.map(flawed));
     flaws.extend(expired(case, half).map(flawed));
     let flawless = flaws.is_empty();
     flaws.extend(void(case, half, flawless)?.map(flawed));
@@ -74,7 +74,7 @@ fn in_another_role(issuer: &PublicKey, authority: &AuthorityRow, half: &SlotRow)
 ///
 /// Rule R37 (RFC-EG-033 §7, invalidate): What counts stands: it is not void (`evidence_invalidated`,
 /// `inheritance_unverifiable`) and rests on nothing with a flaw (R64).
-fn rests_on_void(
+fn inheritance_flaw(
     case: &Case<'_>,
     issuer: &PublicKey,
     authority: &AuthorityRow,

@@ -3,23 +3,21 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use redb::{
-    Database, DatabaseError, Durability, ReadTransaction, ReadableDatabase, ReadableTable, StorageError,
-    Table,
-};
+use redb::{Durability, ReadTransaction, ReadableTable, Table};
 
 use super::entry::{EntryError, LogEntry};
 use super::mark::Mark;
 use super::op::Op;
 use super::state::LogState;
 use crate::StoreError;
-use crate::database::{self as db, ENTRIES, LOG_FILE, STORE, failed};
+use crate::database::{self as db, ENTRIES, LOG_FILE, STORE};
 use crate::disk::Disk;
 use crate::identity::{Identity, Role, Stage};
+use crate::open_database::{Doubt, OpenDatabase, failed};
 
 /// The open database.
 pub(crate) struct LogDatabase {
-    database: Database,
+    database: OpenDatabase,
     mark: Arc<Mark>,
     /// The state after the last commit.
     state: Mutex<LogState>,
@@ -28,14 +26,15 @@ pub(crate) struct LogDatabase {
 }
 
 impl LogDatabase {
-    /// The store that `log.redb` belongs to; `None` if its creation was cut short before that was written.
-    pub(crate) fn identity(disk: &dyn Disk, cache_bytes: usize) -> Result<Option<Identity>, StoreError> {
-        let database = db::open(disk, LOG_FILE, cache_bytes)?;
-        db::unpanicked(LOG_FILE, || {
-            let identity = db::identity(&database, LOG_FILE, Role::Log)?;
-            db::close(LOG_FILE, database)?;
-            Ok(identity)
-        })?
+    /// Opens `log.redb`, checks its pages, and reads which store it belongs to; `None` if its creation was cut
+    /// short before that was written.
+    pub(crate) fn look(
+        disk: &dyn Disk,
+        cache_bytes: usize,
+    ) -> Result<(OpenDatabase, Option<Identity>), StoreError> {
+        let database = OpenDatabase::open(disk, LOG_FILE, cache_bytes)?;
+        let identity = db::identity(&database, Role::Log)?;
+        Ok((database, identity))
     }
 
     /// Creates the log of a new store whose registry is at `generation`.
@@ -45,38 +44,39 @@ impl LogDatabase {
         store_id: [u8; 16],
         generation: u64,
     ) -> Result<(), StoreError> {
-        let database = db::open(disk, LOG_FILE, cache_bytes)?;
-        let mut write = database.begin_write().map_err(failed)?;
-        write.set_durability(Durability::Immediate).map_err(failed)?;
-        {
-            let mut store = write.open_table(STORE).map_err(failed)?;
-            let identity = Identity { role: Role::Log, stage: Stage::Ready, store_id };
-            let state = LogState { generation, ..LogState::default() };
-            db::put(&mut store, db::IDENTITY, &identity.encode())?;
-            db::put(&mut store, db::STATE, &state.encode())?;
-            write.open_table(ENTRIES).map_err(failed)?;
-        }
-        // A crash before this leaves a registry that is still being created, so the creation starts over.
-        write.commit().map_err(failed)?;
-        db::close(LOG_FILE, database)
+        let database = OpenDatabase::open(disk, LOG_FILE, cache_bytes)?;
+        database.doubt().guarded(|| {
+            let mut write = database.begin_write()?;
+            write.set_durability(Durability::Immediate).map_err(failed)?;
+            {
+                let mut store = write.open_table(STORE).map_err(failed)?;
+                let identity = Identity { role: Role::Log, stage: Stage::Ready, store_id };
+                let state = LogState { generation, ..LogState::default() };
+                db::put(&mut store, db::IDENTITY, &identity.encode())?;
+                db::put(&mut store, db::STATE, &state.encode())?;
+                write.open_table(ENTRIES).map_err(failed)?;
+            }
+            // A crash before this leaves a registry that is still being created, so the creation starts over.
+            write.commit().map_err(failed)
+        })?;
+        database.close()
     }
 
-    /// Opens the log of this store and reads all of it: every page and every checksum must be right, no entry
-    /// may be missing, and nothing that was acknowledged may be lost.
+    /// Takes the log of this store, whose pages are checked, and reads all of it: every checksum must be
+    /// right, no entry may be missing, and nothing that was acknowledged may be lost.
     pub(crate) fn open(
         disk: &dyn Disk,
-        cache_bytes: usize,
+        database: OpenDatabase,
         store_id: [u8; 16],
     ) -> Result<(Self, LogState), StoreError> {
-        let database = db::open(disk, LOG_FILE, cache_bytes)?;
-        let (database, state, bytes) = db::unpanicked(LOG_FILE, || check(database))??;
+        let (state, bytes) = database.doubt().guarded(|| load(&database))?;
         let (mark, acknowledged) = Mark::open(disk, store_id)?;
         if let Some(acknowledged) = acknowledged
             && acknowledged > state.commit
         {
             let problem =
                 format!("it ends at commit {} although commit {acknowledged} was acknowledged", state.commit);
-            return Err(StoreError::damaged(LOG_FILE, problem));
+            return database.doubt().noted(Err(StoreError::damaged(LOG_FILE, problem)));
         }
         let bytes = AtomicU64::new(bytes);
         Ok((Self { database, mark: Arc::new(mark), state: Mutex::new(state.clone()), bytes }, state))
@@ -89,7 +89,12 @@ impl LogDatabase {
 
     /// A consistent state to read from.
     pub(super) fn begin_read(&self) -> Result<ReadTransaction, StoreError> {
-        self.database.begin_read().map_err(failed)
+        self.database.begin_read()
+    }
+
+    /// Whether the database is doubted.
+    pub(super) fn doubt(&self) -> Doubt {
+        self.database.doubt().clone()
     }
 
     /// Bytes of the entries.
@@ -108,16 +113,18 @@ impl LogDatabase {
         let mut state = current.clone();
         state.commit += 1;
         let mut bytes = self.bytes();
-        let mut write = self.database.begin_write().map_err(failed)?;
-        write.set_durability(Durability::Immediate).map_err(failed)?;
-        {
-            let mut entries = write.open_table(ENTRIES).map_err(failed)?;
-            for op in ops {
-                carry_out(op, &mut entries, &mut state, &mut bytes)?;
+        self.database.doubt().guarded(|| {
+            let mut write = self.database.begin_write()?;
+            write.set_durability(Durability::Immediate).map_err(failed)?;
+            {
+                let mut entries = write.open_table(ENTRIES).map_err(failed)?;
+                for op in ops {
+                    carry_out(op, &mut entries, &mut state, &mut bytes)?;
+                }
+                db::put(&mut write.open_table(STORE).map_err(failed)?, db::STATE, &state.encode())?;
             }
-            db::put(&mut write.open_table(STORE).map_err(failed)?, db::STATE, &state.encode())?;
-        }
-        write.commit().map_err(failed)?;
+            write.commit().map_err(failed)
+        })?;
         self.mark.write(state.commit)?;
         *current = state;
         self.bytes.store(bytes, Ordering::Relaxed);
@@ -204,23 +211,10 @@ pub(super) fn read_entries<E: LogEntry>(
     Ok(found)
 }
 
-/// Reads every page and every row.
-fn check(mut database: Database) -> Result<(Database, LogState, u64), StoreError> {
-    // After a clean end redb trusts its pages without reading them, its record of free pages included.
-    match database.check_integrity() {
-        Ok(true) => {}
-        Ok(false) => return Err(StoreError::damaged(LOG_FILE, "its pages do not match their checksums")),
-        Err(error @ DatabaseError::Storage(StorageError::Io(_))) => return Err(failed(error)),
-        Err(error) => return Err(StoreError::damaged(LOG_FILE, error)),
-    }
-    let (state, bytes) = load(&database)?;
-    Ok((database, state, bytes))
-}
-
 /// Reads every row once, and counts the entries' bytes. It does not handle a torn commit: redb has already
 /// gone back to the commit before it.
-fn load(database: &Database) -> Result<(LogState, u64), StoreError> {
-    let read = database.begin_read().map_err(failed)?;
+fn load(database: &OpenDatabase) -> Result<(LogState, u64), StoreError> {
+    let read = database.begin_read()?;
     let store = read.open_table(STORE).map_err(failed)?;
     let row = db::get(&store, LOG_FILE, db::STATE)?
         .ok_or_else(|| StoreError::damaged(LOG_FILE, "its state is missing"))?;

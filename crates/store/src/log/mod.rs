@@ -203,15 +203,20 @@ impl<E: LogEntry> LogStore<E> {
             let located = state.tail.locate(from, until, bytes_max);
             // The transaction is opened under the lock, so that it shows the state that was located.
             let read = match &located.on_disk {
-                Some(_) => Some(state.database.as_ref().ok_or(StoreError::Closed)?.begin_read()?),
+                Some(_) => {
+                    let database = state.database.as_ref().ok_or(StoreError::Closed)?;
+                    Some((database.begin_read()?, database.doubt()))
+                }
                 None => None,
             };
             (located, read)
         };
         let Located { on_disk, in_memory } = located;
-        let (Some((from, until)), Some(read)) = (on_disk, read) else { return Ok(in_memory) };
-        let found =
-            blocking(&self.run, move || database::read_entries::<E>(&read, from, until, bytes_max)).await?;
+        let (Some((from, until)), Some((read, doubt))) = (on_disk, read) else { return Ok(in_memory) };
+        let found = blocking(&self.run, move || {
+            doubt.guarded(|| database::read_entries::<E>(&read, from, until, bytes_max))
+        });
+        let found = found.await?;
         let mut found = found.inspect_err(|error| self.shared.health.poison(error))?;
         if (found.len() as u64) < until - from {
             return Ok(found);

@@ -37,6 +37,10 @@ impl RegistryView {
     /// Digests every row of this view. Blocks as long as reading all rows takes. A row that does not match
     /// its checksum is an error.
     pub fn digest(&self) -> Result<RegistryDigest, StoreError> {
+        self.noted(self.digest_rows())
+    }
+
+    fn digest_rows(&self) -> Result<RegistryDigest, StoreError> {
         let mut digester = Digester::new();
         for table in Table::ALL {
             for row in self.table(*table)?.range::<&[u8]>(..).map_err(unreadable)? {

@@ -3,14 +3,15 @@
 
 use std::sync::Arc;
 
-use redb::{Database, Durability, TableDefinition};
+use redb::{Durability, TableDefinition};
 
 use assent_registry::Table;
 
 use crate::StoreError;
-use crate::database::{self as db, STORE, failed};
+use crate::database::{self as db, STORE};
 use crate::disk::Disk;
 use crate::identity::{Identity, Role, Stage};
+use crate::open_database::{OpenDatabase, failed};
 
 const PREFIX: &str = "registry-";
 const SUFFIX: &str = ".redb";
@@ -43,7 +44,7 @@ pub(crate) fn files(disk: &dyn Disk) -> Result<Vec<(String, u64)>, StoreError> {
 pub(crate) struct Generation {
     pub(crate) number: u64,
     pub(crate) file: String,
-    pub(crate) database: Database,
+    pub(crate) database: OpenDatabase,
 }
 
 impl Generation {
@@ -55,70 +56,62 @@ impl Generation {
         cache_bytes: usize,
     ) -> Result<Self, StoreError> {
         let file = file_name(number);
-        let database = db::open(disk, &file, cache_bytes)?;
-        let mut write = database.begin_write().map_err(failed)?;
-        write.set_durability(Durability::Immediate).map_err(failed)?;
-        {
-            let mut store = write.open_table(STORE).map_err(failed)?;
-            let identity = Identity { role: Role::Registry, stage: Stage::Creating, store_id };
-            db::put(&mut store, db::IDENTITY, &identity.encode())?;
-            for table in Table::ALL {
-                write.open_table(definition(*table)).map_err(failed)?;
+        let database = OpenDatabase::open(disk, &file, cache_bytes)?;
+        database.doubt().guarded(|| {
+            let mut write = database.begin_write()?;
+            write.set_durability(Durability::Immediate).map_err(failed)?;
+            {
+                let mut store = write.open_table(STORE).map_err(failed)?;
+                let identity = Identity { role: Role::Registry, stage: Stage::Creating, store_id };
+                db::put(&mut store, db::IDENTITY, &identity.encode())?;
+                for table in Table::ALL {
+                    write.open_table(definition(*table)).map_err(failed)?;
+                }
             }
-        }
-        write.commit().map_err(failed)?;
+            write.commit().map_err(failed)
+        })?;
         Ok(Self { number, file, database })
     }
 
-    /// Opens an existing file. If the identity is `None`, its creation was cut short before that was written.
+    /// Opens an existing file, and refuses one in which any page differs from what was written. If the
+    /// identity is `None`, its creation was cut short before that was written.
     pub(crate) fn open(
         disk: &dyn Disk,
         number: u64,
         cache_bytes: usize,
     ) -> Result<(Self, Option<Identity>), StoreError> {
-        Self::identified(number, db::open(disk, &file_name(number), cache_bytes)?)
-    }
-
-    /// Opens an existing file, and refuses one in which any page differs from what was written.
-    pub(crate) fn open_checked(
-        disk: &dyn Disk,
-        number: u64,
-        cache_bytes: usize,
-    ) -> Result<(Self, Option<Identity>), StoreError> {
-        Self::identified(number, db::open_checked(disk, &file_name(number), cache_bytes)?)
-    }
-
-    fn identified(number: u64, database: Database) -> Result<(Self, Option<Identity>), StoreError> {
         let file = file_name(number);
-        let (database, identity) = db::unpanicked(&file, || {
-            let identity = db::identity(&database, &file, Role::Registry)?;
-            Ok::<_, StoreError>((database, identity))
-        })??;
+        let database = OpenDatabase::open(disk, &file, cache_bytes)?;
+        let identity = db::identity(&database, Role::Registry)?;
         Ok((Self { number, file, database }, identity))
     }
 
     /// Puts the file in use: makes it durable, and quick to open after a crash.
     pub(crate) fn make_ready(&self, store_id: [u8; 16], applied: Option<&[u8]>) -> Result<(), StoreError> {
-        let mut write = self.database.begin_write().map_err(failed)?;
-        write.set_durability(Durability::Immediate).map_err(failed)?;
-        write.set_quick_repair(true);
-        {
-            let mut store = write.open_table(STORE).map_err(failed)?;
-            let identity = Identity { role: Role::Registry, stage: Stage::Ready, store_id };
-            db::put(&mut store, db::IDENTITY, &identity.encode())?;
-            if let Some(applied) = applied {
-                db::put(&mut store, db::APPLIED, applied)?;
+        self.database.doubt().guarded(|| {
+            let mut write = self.database.begin_write()?;
+            write.set_durability(Durability::Immediate).map_err(failed)?;
+            write.set_quick_repair(true);
+            {
+                let mut store = write.open_table(STORE).map_err(failed)?;
+                let identity = Identity { role: Role::Registry, stage: Stage::Ready, store_id };
+                db::put(&mut store, db::IDENTITY, &identity.encode())?;
+                if let Some(applied) = applied {
+                    db::put(&mut store, db::APPLIED, applied)?;
+                }
             }
-        }
-        write.commit().map_err(failed)
+            write.commit().map_err(failed)
+        })
     }
 
     /// Makes everything that was committed so far durable.
     pub(crate) fn flush(&self) -> Result<(), StoreError> {
-        let mut write = self.database.begin_write().map_err(failed)?;
-        write.set_durability(Durability::Immediate).map_err(failed)?;
-        write.set_quick_repair(true);
-        write.commit().map_err(failed)
+        self.database.doubt().guarded(|| {
+            let mut write = self.database.begin_write()?;
+            write.set_durability(Durability::Immediate).map_err(failed)?;
+            write.set_quick_repair(true);
+            write.commit().map_err(failed)
+        })
     }
 }
 

@@ -25,9 +25,10 @@ use self::generation::{Generation, SharedGeneration};
 pub use self::guard::SnapshotGuard;
 pub use self::view::RegistryView;
 use crate::blocking::RunBlocking;
-use crate::database::{self as db, STORE, failed};
+use crate::database::{self as db, STORE};
 use crate::disk::Disk;
 use crate::log::{LogEntry, LogStore};
+use crate::open_database::failed;
 use crate::snapshot::{SnapshotHeader, SnapshotSource, StagedSnapshot};
 use crate::{Health, StoreError, StoreOptions, WriteError};
 
@@ -120,22 +121,27 @@ impl RegistryStore {
             return Err(StoreError::Unusable("a snapshot is being installed".to_owned()).into());
         }
         let generation = self.current()?;
-        let mut write = generation.database.begin_write().map_err(|error| self.poisoned(failed(error)))?;
+        let doubt = generation.database.doubt();
+        let mut write = generation.database.begin_write().map_err(|error| self.poisoned(error))?;
         let (outcome, bytes) = {
+            // If it is redb that panics, and not the caller's change, its pages are not to be built on. A crash
+            // takes the registry back to its last flush, and so does this.
+            let _doubted = doubt.raised_by_a_panic();
             let mut batch = Batch::new(&write);
             (change(&mut batch), batch.bytes)
         };
         let outcome = match outcome {
             Ok(outcome) => outcome,
             Err(refusal) => {
-                write.abort().map_err(|error| self.poisoned(failed(error)))?;
+                let aborted = doubt.guarded(|| write.abort().map_err(failed));
+                aborted.map_err(|error| self.poisoned(error))?;
                 return Err(WriteError::Refused(refusal));
             }
         };
         let batches = writer.unflushed_batches.saturating_add(1);
         let bytes = writer.unflushed_bytes.saturating_add(bytes);
         let durable = batches >= self.inner.options.flush_batches || bytes >= self.inner.options.flush_bytes;
-        let committed = (|| {
+        let committed = doubt.guarded(|| {
             if let Some(applied) = applied {
                 db::put(&mut write.open_table(STORE).map_err(failed)?, db::APPLIED, applied)?;
             }
@@ -145,7 +151,7 @@ impl RegistryStore {
             write.set_durability(durability).map_err(failed)?;
             write.set_quick_repair(durable);
             write.commit().map_err(failed)
-        })();
+        });
         committed.map_err(|error| self.poisoned(error))?;
         (writer.unflushed_batches, writer.unflushed_bytes) = if durable { (0, 0) } else { (batches, bytes) };
         Ok(outcome)

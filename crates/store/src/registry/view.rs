@@ -3,14 +3,15 @@
 use std::fmt;
 use std::sync::OnceLock;
 
-use redb::{ReadOnlyTable, ReadTransaction, ReadableDatabase};
+use redb::{ReadOnlyTable, ReadTransaction};
 
 use assent_registry::{Row, RowError, Rows, Table};
 
 use super::generation::{SharedGeneration, definition};
 use crate::StoreError;
 use crate::checksum::unseal;
-use crate::database::{self as db, STORE, failed};
+use crate::database::{self as db, STORE};
+use crate::open_database::failed;
 
 type OpenTable = ReadOnlyTable<&'static [u8], &'static [u8]>;
 
@@ -25,14 +26,20 @@ pub struct RegistryView {
 
 impl RegistryView {
     pub(crate) fn open(generation: SharedGeneration) -> Result<Self, StoreError> {
-        let read = generation.database.begin_read().map_err(failed)?;
+        let read = generation.database.begin_read()?;
         Ok(Self { read, tables: std::array::from_fn(|_| OnceLock::new()), generation })
     }
 
     /// The applied position in this state, as it was last given.
     pub fn applied(&self) -> Result<Option<Vec<u8>>, StoreError> {
-        let table = self.read.open_table(STORE).map_err(failed)?;
-        db::get(&table, &self.generation.file, db::APPLIED)
+        let applied = self.read.open_table(STORE).map_err(failed);
+        let applied = applied.and_then(|table| db::get(&table, &self.generation.file, db::APPLIED));
+        self.generation.database.doubt().noted(applied)
+    }
+
+    /// Passes on what a read answered. If it is an error, the database is doubted.
+    pub(crate) fn noted<T, E>(&self, read: Result<T, E>) -> Result<T, E> {
+        read.inspect_err(|_| self.generation.database.doubt().raise())
     }
 
     /// The table, opened once.
@@ -52,12 +59,21 @@ impl fmt::Debug for RegistryView {
     }
 }
 
+impl Drop for RegistryView {
+    fn drop(&mut self) {
+        // redb may have panicked in a read.
+        if std::thread::panicking() {
+            self.generation.database.doubt().raise();
+        }
+    }
+}
+
 impl Rows for RegistryView {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, RowError> {
-        match self.table(table)?.get(key).map_err(unreadable)? {
+        self.noted(self.table(table).and_then(|open| match open.get(key).map_err(unreadable)? {
             Some(stored) => value(table, key, stored.value()).map(Some),
             None => Ok(None),
-        }
+        }))
     }
 
     fn scan(
@@ -67,7 +83,7 @@ impl Rows for RegistryView {
         until: Option<&[u8]>,
         limit: usize,
     ) -> Result<Vec<Row>, RowError> {
-        scan(self.table(table)?, table, from, until, limit)
+        self.noted(self.table(table).and_then(|open| scan(open, table, from, until, limit)))
     }
 }
 

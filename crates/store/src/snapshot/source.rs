@@ -65,7 +65,7 @@ impl SnapshotChunks {
         let mut count = 0;
         while let Some((number, from)) = self.at.take() {
             let Some(table) = Table::ALL.get(number) else { break };
-            self.at = match self.fill(*table, &from, &mut rows, &mut count)? {
+            self.at = match self.view.noted(self.fill(*table, &from, &mut rows, &mut count))? {
                 Some(next) => {
                     self.at = Some((number, next));
                     break;

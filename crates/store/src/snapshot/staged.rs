@@ -11,17 +11,17 @@ use super::codec::{SnapshotChunk, SnapshotHeader, SnapshotSummary, Summing, next
 use crate::StoreError;
 use crate::bytes_codec::Reader;
 use crate::checksum::seal;
-use crate::database::failed;
 use crate::disk::Disk;
 use crate::health::Health;
+use crate::open_database::failed;
 use crate::registry::generation::{Generation, SharedGeneration, definition, file_name};
 
 /// Bytes of chunks after which the file is made durable, so that the last step is short.
 const STEP_BYTES: usize = 16 << 20;
 
-/// Passes the error on. If it is the disk's, it poisons the store.
+/// Passes the error on. If it is the disk's or the database's, it poisons the store.
 fn poisoned(health: &Health, error: StoreError) -> StoreError {
-    if matches!(error, StoreError::Unusable(_)) {
+    if matches!(error, StoreError::Unusable(_) | StoreError::Damaged { .. }) {
         health.poison(&error);
     }
     error
@@ -84,13 +84,17 @@ impl StagedSnapshot {
         }
         chunk.verify()?;
         let generation = self.generation()?;
-        let mut write = generation.database.begin_write().map_err(failed)?;
         self.bytes_since_step = self.bytes_since_step.saturating_add(chunk.rows.len());
         let step = self.bytes_since_step >= STEP_BYTES;
-        write.set_durability(if step { Durability::Immediate } else { Durability::None }).map_err(failed)?;
-        let rows = self.write_rows(&write, chunk)?;
-        // Nothing depends on this file yet, so a crash around either commit does no harm.
-        write.commit().map_err(failed)?;
+        let rows = generation.database.doubt().guarded(|| {
+            let mut write = generation.database.begin_write()?;
+            let durability = if step { Durability::Immediate } else { Durability::None };
+            write.set_durability(durability).map_err(failed)?;
+            let rows = self.write_rows(&write, chunk)?;
+            // Nothing depends on this file yet, so a crash around either commit does no harm.
+            write.commit().map_err(failed)?;
+            Ok(rows)
+        })?;
         if step {
             self.bytes_since_step = 0;
         }

@@ -1,0 +1,156 @@
+//! Three real nodes with TLS between them: what strangers reach, and how certificates are replaced under load.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
+#[path = "cluster_support/certificates.rs"]
+#[allow(dead_code, unreachable_pub, reason = "this test uses its own part of it")]
+mod certificates;
+mod cluster_support;
+mod peer_support;
+
+use std::path::Path;
+use std::time::Duration;
+
+use assent_cluster::config::Config;
+use assent_cluster::node::Node;
+use assent_cluster::peer::{Identity, PeerError, Probe, StoreProgress, Vote};
+use assent_cluster::usecase::Caller;
+use openraft::raft::VoteRequest;
+use tokio::time::{Instant, sleep};
+
+use certificates::{REREAD, Says, TestCa};
+use cluster_support::load::Load;
+use cluster_support::*;
+use peer_support::{asked, cluster_id, identity, node_of, node_with, quick};
+
+/// Configurations of three nodes with certificates of this CA.
+fn secured(folder: &Path, ca: &TestCa) -> Vec<Config> {
+    let mut configs = configs(folder);
+    let (cluster, crl) = (cluster_id(&configs), ca.revoke(&[], 86_400));
+    for config in &mut configs {
+        let id = config.node_id;
+        let mut tls = ca.issue(&format!("peer-{id}"), &Says::node(cluster, id).serial(id));
+        tls.crl = Some(crl.clone());
+        config.peer_tls = Some(tls);
+    }
+    configs
+}
+
+fn store_id(node: &Node) -> [u8; 16] {
+    hex::decode(node.service().status(Caller::local()).node.store_id).unwrap().try_into().unwrap()
+}
+
+fn term(node: &Node) -> u64 {
+    node.service().status(Caller::local()).term
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forged_vote_without_the_nodes_certificate_changes_no_term_and_is_not_remembered() {
+    let folder = tempfile::tempdir().unwrap();
+    let ca = TestCa::new(folder.path(), "ca");
+    let configs = secured(folder.path(), &ca);
+    let mut nodes = start_all(&configs).await;
+    let stores: Vec<[u8; 16]> = nodes.iter().map(store_id).collect();
+    nodes.remove(2).shutdown().await;
+    for node in &nodes {
+        ready(node).await;
+    }
+    let before: Vec<u64> = nodes.iter().map(term).collect();
+    let cluster = cluster_id(&configs);
+
+    // One in plain text, and one with another cluster's certificate of the same CA. A node refuses to start with a
+    // certificate that is not its own, so this one claims to be of that cluster.
+    let other_cluster = [9; 32];
+    let shown = ca.issue("foreign", &Says::node(other_cluster, 3));
+    let foreign = Identity { cluster_id: other_cluster, ..identity(3) };
+    let liars = [
+        node_of(&configs, 3, stores[2]).await,
+        node_with(foreign, "127.0.0.1:0", &[], quick(), 0, Some(shown)).await,
+    ];
+    for liar in &liars {
+        for config in &configs[..2] {
+            liar.hub.ensure_peer(config.node_id, &config.peer_listen);
+        }
+        sleep(Duration::from_millis(600)).await;
+        for config in &configs[..2] {
+            let forged = Vote(VoteRequest::new(openraft::impls::Vote::new(1 << 50, 3), None));
+            let asked = liar.hub.call(config.node_id, &forged, Duration::from_millis(200)).await;
+            assert!(matches!(asked, Err(PeerError::Unreachable(_))), "{asked:?}");
+        }
+    }
+    for (node, before) in nodes.iter().zip(before) {
+        assert_eq!(term(node), before);
+        ready(node).await;
+    }
+
+    // Node 3's own certificate opens the door to what node 3 may do.
+    let tls = configs[2].peer_tls.clone();
+    let own = Identity { cluster_id: cluster, node_id: 3, store_id: stores[2], rules_version: 1 };
+    let peer = node_with(own, "127.0.0.1:0", &[], quick(), 0, tls).await;
+    *peer.script.store_progress.lock().unwrap() =
+        Some(StoreProgress { started: true, term: 1 << 30, log_end: 1 << 30 });
+    peer.hub.ensure_peer(1, &configs[0].peer_listen);
+    assert!(asked(&peer, 1, &Probe {}).await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_certificate_is_renewed_under_load_and_no_call_of_a_client_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let ca = TestCa::new(folder.path(), "ca");
+    let configs = secured(folder.path(), &ca);
+    let nodes = start_all(&configs).await;
+    let cluster = cluster_id(&configs);
+    let authorized = nodes[0].service().submit(Caller::local(), authorization().into()).await;
+    assert!(authorized.problem().is_none());
+    let loads: Vec<Load> =
+        nodes.iter().enumerate().map(|(at, node)| Load::on(node, &format!("load-{at}"))).collect();
+    let began = Instant::now();
+    sleep(Duration::from_secs(2)).await;
+    let ends = |node: &Node| node.service().status(Caller::local()).node.peer_certificate_end.unwrap().0;
+    let before: Vec<i64> = nodes.iter().map(ends).collect();
+    for id in 1..=3 {
+        let says = Says { until_s: 2 * 86_400, ..Says::node(cluster, id).serial(10 + id) };
+        ca.issue(&format!("peer-{id}"), &says);
+        sleep(Duration::from_secs(1)).await;
+    }
+    sleep(REREAD).await;
+    for (node, before) in nodes.iter().zip(before) {
+        assert!(ends(node) > before);
+    }
+    // The certificates of before are withdrawn. Nothing rests on them any more.
+    ca.revoke(&[1, 2, 3], 86_400);
+    sleep(REREAD).await;
+    for load in loads {
+        let said = load.end().await;
+        assert!(said.allowed_after(began) > 100, "{} allows", said.allowed());
+        let failed: Vec<_> =
+            said.asked.iter().chain(&said.submitted).filter(|answer| !answer.yes).map(|a| &a.said).collect();
+        assert!(failed.is_empty(), "{} calls failed: {:?}", failed.len(), &failed[..failed.len().min(5)]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_whose_certificate_is_revoked_denies_and_the_others_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let ca = TestCa::new(folder.path(), "ca");
+    let configs = secured(folder.path(), &ca);
+    let nodes = start_all(&configs).await;
+    ca.revoke(&[3], 86_400);
+    let until = Instant::now() + REREAD;
+    while nodes[2].service().ready().await.is_ok() && Instant::now() < until {
+        sleep(Duration::from_millis(100)).await;
+    }
+    assert!(nodes[2].service().ready().await.is_err());
+    for node in &nodes[..2] {
+        ready(node).await;
+    }
+    // It cannot make the others choose another leader, however long it tries.
+    let before = [term(&nodes[0]), term(&nodes[1])];
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!([term(&nodes[0]), term(&nodes[1])], before);
+}

@@ -1,0 +1,390 @@
+//! The CAs that this side trusts, the lists of what they have revoked, and the check of a chain against both.
+//!
+//! **Revocation fails closed.** Without a file of revocation lists nothing is checked for revocation. With one, every
+//! certificate of a chain, except that of the CA in the file of CAs, must be covered by a list of its issuer: a CA
+//! without a list in the file is refused, not passed over. A list that has expired covers nothing, and neither does one
+//! that was not signed by its issuer. webpki reads only the first list that has the issuer's name, so a file with two of
+//! them is refused: the newer one, with the newer revocations, could be the second.
+
+use std::collections::BTreeSet;
+use std::fmt::{self, Debug, Formatter};
+use std::path::Path;
+use std::sync::Arc;
+
+use assent_proof::Seconds;
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, ServerName, TrustAnchor, UnixTime};
+use webpki::{
+    CertRevocationList, EndEntityCert, ExpirationPolicy, KeyUsage, OwnedCertRevocationList,
+    RevocationCheckDepth, RevocationOptions, RevocationOptionsBuilder, UnknownStatusPolicy, VerifiedPath,
+};
+
+use crate::certificate_error::{CertificateError, Side};
+use crate::files::{BUNDLE_BYTES_MAX, TlsFileError, TlsFileProblem, sections};
+use crate::provider::provider;
+use crate::spiffe::SpiffeId;
+use crate::x509::{
+    Validity, identity_of, is_authority, issuer_of, name_of, revocation_list, shown, states_its_usage,
+    subject_of, validity_of,
+};
+
+/// Most certificates of a chain, the leaf included, that are looked at.
+const CHAIN_MAX: usize = 8;
+
+/// CAs and their revocation lists. A clone shares them.
+#[derive(Clone)]
+pub struct Authorities {
+    all: Arc<All>,
+}
+
+struct All {
+    anchors: Vec<TrustAnchor<'static>>,
+    /// What webpki does not keep of each anchor, at the same place.
+    described: Vec<Described>,
+    /// Empty if no file of lists was given.
+    lists: Vec<CertRevocationList<'static>>,
+    next_update: Option<i64>,
+    /// The certificates and lists as they were read.
+    der: Vec<Vec<u8>>,
+}
+
+struct Described {
+    name: String,
+    validity: Validity,
+}
+
+impl Authorities {
+    /// Reads a file of CAs, and a file of their revocation lists. Each has at most 4 MiB of PEM.
+    ///
+    /// # Errors
+    /// If a file cannot be read, is too large or has none of what it is for; if a certificate of the file of CAs is not
+    /// that of a CA; or if two revocation lists are of one issuer and for the same certificates.
+    pub fn read(ca: &Path, crl: Option<&Path>) -> Result<Self, TlsFileError> {
+        let mut der = Vec::new();
+        let (anchors, described) =
+            anchors(ca, &mut der).map_err(|problem| TlsFileError::new("file of CAs", ca, problem))?;
+        let (lists, next_update) = match crl {
+            Some(crl) => {
+                lists(crl, &mut der).map_err(|problem| TlsFileError::new("file of revocation lists", crl, problem))?
+            }
+            None => (Vec::new(), None),
+        };
+        Ok(Authorities { all: Arc::new(All { anchors, described, lists, next_update, der }) })
+    }
+
+    /// Whether both were read from the same certificates and lists.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.all.der == other.all.der
+    }
+
+    /// When the first of the revocation lists expires, in milliseconds since 1970. After that, the certificates that it
+    /// covers are refused. None without a file of lists.
+    pub fn next_update_ms(&self) -> Option<i64> {
+        self.all.next_update.map(|seconds| seconds.saturating_mul(1000))
+    }
+
+    /// Who shows `chain`, the leaf first, at the time `at`: the chain leads to one of the CAs, every certificate of it
+    /// and the CA's own are valid at that time, none is revoked, the leaf is for `presented_by`, and it is an X509-SVID:
+    /// not that of a CA, and with exactly one URI, which is the id.
+    ///
+    /// # Errors
+    /// The first rule that the chain breaks. An empty chain is an error too.
+    pub fn check(
+        &self,
+        chain: &[CertificateDer<'_>],
+        presented_by: Side,
+        at: UnixTime,
+    ) -> Result<SpiffeId, CertificateError> {
+        let (leaf, intermediates) = chain.split_first().ok_or(CertificateError::None)?;
+        self.check_identity(leaf, intermediates, presented_by, at)
+    }
+
+    /// [`Authorities::check`] for a chain in the two parts that rustls gives.
+    pub(crate) fn check_identity(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        presented_by: Side,
+        at: UnixTime,
+    ) -> Result<SpiffeId, CertificateError> {
+        self.check_chain(leaf, intermediates, presented_by, at)?;
+        if !states_its_usage(leaf) {
+            return Err(CertificateError::WrongUsage { certificate: name_of(leaf), presented_by });
+        }
+        identity_of(leaf)
+    }
+
+    /// Checks the chain of a server, and that its certificate has the name or the address that was called.
+    pub(crate) fn check_server_name(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        at: UnixTime,
+    ) -> Result<(), CertificateError> {
+        let read = self.check_chain(leaf, intermediates, Side::Server, at)?;
+        read.verify_is_valid_for_subject_name(name).map_err(|error| match error {
+            webpki::Error::CertNotValidForName(names) if !names.presented.is_empty() => {
+                CertificateError::WrongName {
+                    certificate: name_of(leaf),
+                    expected: shown(&name.to_str()),
+                    presented: shown(&names.presented.join(", ")),
+                }
+            }
+            webpki::Error::CertNotValidForName(_) => CertificateError::WrongName {
+                certificate: name_of(leaf),
+                expected: shown(&name.to_str()),
+                presented: "no name or address at all".to_owned(),
+            },
+            error => CertificateError::Other { certificate: name_of(leaf), why: shown(&error) },
+        })
+    }
+
+    /// Time, issuers, usage and revocation of a whole chain.
+    fn check_chain<'c>(
+        &self,
+        leaf: &'c CertificateDer<'c>,
+        intermediates: &'c [CertificateDer<'c>],
+        presented_by: Side,
+        at: UnixTime,
+    ) -> Result<EndEntityCert<'c>, CertificateError> {
+        let count = intermediates.len().saturating_add(1);
+        if count > CHAIN_MAX {
+            return Err(CertificateError::TooManyCertificates { count, max: CHAIN_MAX });
+        }
+        let explain =
+            |error| Explained { all: &self.all, leaf, intermediates, presented_by, at }.refusal(error);
+        let read = EndEntityCert::try_from(leaf).map_err(explain)?;
+        let usage = match presented_by {
+            Side::Client => KeyUsage::client_auth(),
+            Side::Server => KeyUsage::server_auth(),
+        };
+        let lists: Vec<&CertRevocationList<'_>> = self.all.lists.iter().collect();
+        let anchor_is_valid = |path: &VerifiedPath<'_>| self.all.anchor_is_valid(path, at);
+        // Only to learn whether the chain is right: the path borrows `read`, which is the caller's.
+        let checked = read.verify_for_usage(
+            provider().signature_verification_algorithms.all,
+            &self.all.anchors,
+            intermediates,
+            at,
+            usage,
+            revocation(&lists),
+            Some(&anchor_is_valid),
+        );
+        checked.map(drop).map_err(explain)?;
+        Ok(read)
+    }
+}
+
+/// How revocation is checked: every certificate of a chain, each by a list that has not expired, and a certificate
+/// that no list covers is refused. None if no lists were given.
+fn revocation<'a>(lists: &'a [&'a CertRevocationList<'a>]) -> Option<RevocationOptions<'a>> {
+    let options = RevocationOptionsBuilder::new(lists).ok()?;
+    Some(
+        options
+            .with_depth(RevocationCheckDepth::Chain)
+            .with_status_policy(UnknownStatusPolicy::Deny)
+            .with_expiration_policy(ExpirationPolicy::Enforce)
+            .build(),
+    )
+}
+
+impl All {
+    /// webpki does not look at the time of the CA itself. Of two certificates of one CA and key, one valid one is
+    /// enough.
+    fn anchor_is_valid(&self, path: &VerifiedPath<'_>, at: UnixTime) -> Result<(), webpki::Error> {
+        let mut error = webpki::Error::UnknownIssuer;
+        for (anchor, described) in self.anchors.iter().zip(&self.described) {
+            if anchor == path.anchor() {
+                match time_of(described.validity, at) {
+                    Ok(()) => return Ok(()),
+                    Err(wrong) => error = wrong,
+                }
+            }
+        }
+        Err(error)
+    }
+}
+
+/// Whether `at` lies in the time of a certificate.
+fn time_of(validity: Validity, at: UnixTime) -> Result<(), webpki::Error> {
+    let now = seconds(at).0;
+    let time = |seconds: i64| {
+        UnixTime::since_unix_epoch(std::time::Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
+    };
+    if now < validity.not_before {
+        Err(webpki::Error::CertNotValidYet { time: at, not_before: time(validity.not_before) })
+    } else if now > validity.not_after {
+        Err(webpki::Error::CertExpired { time: at, not_after: time(validity.not_after) })
+    } else {
+        Ok(())
+    }
+}
+
+fn seconds(time: UnixTime) -> Seconds {
+    Seconds(i64::try_from(time.as_secs()).unwrap_or(i64::MAX))
+}
+
+impl Debug for Authorities {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.all.described.iter().map(|described| described.name.as_str()).collect();
+        f.debug_struct("Authorities").field("cas", &names).field("lists", &self.all.lists.len()).finish()
+    }
+}
+
+/// A chain that webpki refused, with all that is needed to say why.
+struct Explained<'c> {
+    all: &'c All,
+    leaf: &'c CertificateDer<'c>,
+    intermediates: &'c [CertificateDer<'c>],
+    presented_by: Side,
+    at: UnixTime,
+}
+
+impl Explained<'_> {
+    /// webpki's error in a sentence that names the certificate at fault.
+    fn refusal(&self, error: webpki::Error) -> CertificateError {
+        use webpki::Error;
+
+        let at = seconds(self.at);
+        match error {
+            Error::CertExpired { not_after, .. } => {
+                let not_after = seconds(not_after);
+                let certificate = self.timed(|validity| validity.not_after == not_after.0);
+                CertificateError::Expired { certificate, not_after, at }
+            }
+            Error::CertNotValidYet { not_before, .. } => {
+                let not_before = seconds(not_before);
+                let certificate = self.timed(|validity| validity.not_before == not_before.0);
+                CertificateError::NotYetValid { certificate, not_before, at }
+            }
+            Error::UnknownIssuer => {
+                // A chain is shown in its order, so its last certificate is the one that leads nowhere.
+                let last = self.intermediates.last().unwrap_or(self.leaf);
+                CertificateError::UnknownIssuer { certificate: name_of(self.leaf), issuer: issuer_of(last) }
+            }
+            Error::InvalidSignatureForPublicKey => CertificateError::WrongSignature {
+                certificate: name_of(self.leaf),
+                issuer: issuer_of(self.intermediates.last().unwrap_or(self.leaf)),
+            },
+            Error::CertRevoked => {
+                let revoked = self.chain().find(|certificate| self.is_listed(certificate));
+                let revoked = revoked.unwrap_or(self.leaf);
+                CertificateError::Revoked { certificate: name_of(revoked), issuer: issuer_of(revoked) }
+            }
+            Error::UnknownRevocationStatus => {
+                let uncovered = self.chain().find(|certificate| !self.has_list(certificate));
+                let uncovered = uncovered.unwrap_or(self.leaf);
+                CertificateError::UnknownStatus {
+                    certificate: name_of(uncovered),
+                    issuer: issuer_of(uncovered),
+                }
+            }
+            Error::CrlExpired { next_update, .. } => CertificateError::ListExpired {
+                certificate: name_of(self.leaf),
+                next_update: seconds(next_update),
+                at,
+            },
+            Error::InvalidCrlSignatureForPublicKey
+            | Error::IssuerNotCrlSigner
+            | Error::UnsupportedCrlSignatureAlgorithmContext(_)
+            | Error::UnsupportedCrlSignatureAlgorithmForPublicKeyContext(_) => {
+                CertificateError::ListUnusable {
+                    certificate: name_of(self.leaf),
+                    issuer: issuer_of(self.leaf),
+                    why: shown(&error),
+                }
+            }
+            Error::CaUsedAsEndEntity => CertificateError::IsAuthority { certificate: name_of(self.leaf) },
+            Error::RequiredEkuNotFoundContext(_) | Error::EmptyEkuExtension => CertificateError::WrongUsage {
+                certificate: name_of(self.leaf),
+                presented_by: self.presented_by,
+            },
+            Error::BadDer | Error::BadDerTime | Error::TrailingData(_) | Error::UnsupportedCertVersion => {
+                CertificateError::Unreadable { certificate: name_of(self.leaf), why: shown(&error) }
+            }
+            error => CertificateError::Other { certificate: name_of(self.leaf), why: shown(&error) },
+        }
+    }
+
+    fn chain(&self) -> impl Iterator<Item = &CertificateDer<'_>> {
+        std::iter::once(self.leaf).chain(self.intermediates)
+    }
+
+    /// The certificate of the chain, or else the CA, whose time `is_at_fault`.
+    fn timed(&self, is_at_fault: impl Fn(Validity) -> bool) -> String {
+        let shown = self.chain().find(|certificate| validity_of(certificate).is_ok_and(&is_at_fault));
+        let ca = || self.all.described.iter().find(|described| is_at_fault(described.validity));
+        match shown {
+            Some(certificate) => name_of(certificate),
+            None => match ca() {
+                Some(ca) => format!("the certificate of the CA `{}`", ca.name),
+                None => name_of(self.leaf),
+            },
+        }
+    }
+
+    fn is_listed(&self, certificate: &CertificateDer<'_>) -> bool {
+        EndEntityCert::try_from(certificate).is_ok_and(|read| {
+            self.all.lists.iter().any(|list| {
+                list.issuer() == read.issuer()
+                    && list.find_serial(read.serial()).is_ok_and(|found| found.is_some())
+            })
+        })
+    }
+
+    fn has_list(&self, certificate: &CertificateDer<'_>) -> bool {
+        EndEntityCert::try_from(certificate)
+            .is_ok_and(|read| self.all.lists.iter().any(|list| list.issuer() == read.issuer()))
+    }
+}
+
+/// The CAs of a file, whose bytes are added to `der`.
+fn anchors(
+    path: &Path,
+    der: &mut Vec<Vec<u8>>,
+) -> Result<(Vec<TrustAnchor<'static>>, Vec<Described>), TlsFileProblem> {
+    let certificates: Vec<CertificateDer<'static>> = sections(path, BUNDLE_BYTES_MAX, "CERTIFICATE")?;
+    let (mut anchors, mut described) = (Vec::new(), Vec::new());
+    for (place, certificate) in certificates.iter().enumerate() {
+        let number = place.saturating_add(1);
+        let unreadable = |why| TlsFileProblem::Unreadable { number, why };
+        let name = subject_of(certificate);
+        if !is_authority(certificate).map_err(unreadable)? {
+            return Err(TlsFileProblem::NoAuthority { number, subject: name });
+        }
+        let validity = validity_of(certificate).map_err(unreadable)?;
+        let anchor =
+            webpki::anchor_from_trusted_cert(certificate).map_err(|error| unreadable(shown(&error)))?;
+        anchors.push(anchor.to_owned());
+        der.push(certificate.to_vec());
+        described.push(Described { name, validity });
+    }
+    Ok((anchors, described))
+}
+
+/// The revocation lists of a file, whose bytes are added to `der`, and when the first one expires.
+fn lists(
+    path: &Path,
+    der: &mut Vec<Vec<u8>>,
+) -> Result<(Vec<CertRevocationList<'static>>, Option<i64>), TlsFileProblem> {
+    let sections: Vec<CertificateRevocationListDer<'static>> = sections(path, BUNDLE_BYTES_MAX, "X509 CRL")?;
+    let (mut lists, mut scopes, mut first) = (Vec::new(), BTreeSet::new(), None);
+    for (place, section) in sections.iter().enumerate() {
+        let unreadable = |why| TlsFileProblem::Unreadable { number: place.saturating_add(1), why };
+        let (issuer, next_update) = revocation_list(section.as_ref()).map_err(unreadable)?;
+        let list =
+            OwnedCertRevocationList::from_der(section.as_ref()).map_err(|error| unreadable(shown(&error)))?;
+        let list = CertRevocationList::from(list);
+        let scope = (list.issuer().to_vec(), list.issuing_distribution_point().map(<[u8]>::to_vec));
+        if !scopes.insert(scope) {
+            return Err(TlsFileProblem::TwoLists { issuer });
+        }
+        first = match (first, next_update) {
+            (Some(first), Some(next)) => Some(i64::min(first, next)),
+            (first, next) => first.or(next),
+        };
+        lists.push(list);
+        der.push(section.to_vec());
+    }
+    Ok((lists, first))
+}

@@ -1,0 +1,180 @@
+//! Reading PEM files, each up to a bound, and private keys only if others on the machine have no permission for them.
+//!
+//! The permissions that count are those of the file that was opened. Links are followed, because Kubernetes mounts
+//! secrets as links. No other file can take its place between the check and the reading. The bytes of a key file are
+//! wiped from memory, and no error quotes them.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustls_pki_types::pem::PemObject;
+use zeroize::Zeroizing;
+
+/// Largest file with a certificate and its chain, in bytes.
+pub(crate) const CERTIFICATE_BYTES_MAX: usize = 64 * 1024;
+/// Largest file with a private key, in bytes.
+const KEY_BYTES_MAX: usize = 16 * 1024;
+/// Largest file with CAs or with revocation lists, in bytes.
+pub(crate) const BUNDLE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// The permission bits of users who neither own the file nor are in its group.
+const OTHERS: u32 = 0o007;
+
+/// Why a file with certificates, a key or revocation lists is not used.
+#[derive(Debug, thiserror::Error)]
+#[error("the {} `{}` {problem}", .what, .path.display())]
+pub struct TlsFileError {
+    what: &'static str,
+    path: PathBuf,
+    problem: TlsFileProblem,
+}
+
+impl TlsFileError {
+    pub(crate) fn new(what: &'static str, path: &Path, problem: TlsFileProblem) -> Self {
+        TlsFileError { what, path: path.to_owned(), problem }
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What is wrong with it.
+    pub fn problem(&self) -> &TlsFileProblem {
+        &self.problem
+    }
+}
+
+/// What is wrong with a file. The text follows the file's name.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsFileProblem {
+    /// The system cannot open or read the file.
+    #[error("cannot be read ({0}): check the path and its permissions")]
+    Io(io::Error),
+    /// The file's permissions give access to all users.
+    #[error(
+        "has a private key that every user of this machine may use (its mode is {mode:04o}): `chmod 600` it (640 lets \
+         a group in; a secret that Kubernetes mounts takes `defaultMode: 0440`), and replace the key if strangers may \
+         have read it"
+    )]
+    Exposed {
+        /// The file's permissions.
+        mode: u32,
+    },
+    /// The file is longer than its bound.
+    #[error("has more than {bytes_max} bytes: leave out what is not needed")]
+    TooLarge {
+        /// The bound.
+        bytes_max: usize,
+    },
+    /// The file is not PEM.
+    #[error("is not PEM, or is cut off: give text with `-----BEGIN {label}-----` and its end")]
+    NotPem {
+        /// What the file's sections are called.
+        label: &'static str,
+    },
+    /// The file has no section of the kind.
+    #[error("has no section `-----BEGIN {label}-----`: give the file with it")]
+    Empty {
+        /// What the file's sections are called.
+        label: &'static str,
+    },
+    /// The file has more than one private key.
+    #[error("has {count} private keys: give a file with one")]
+    ManyKeys {
+        /// How many keys there are.
+        count: usize,
+    },
+    /// A section cannot be read.
+    #[error("has a section, number {number}, that cannot be read ({why}): make it anew")]
+    Unreadable {
+        /// Which section, from 1.
+        number: usize,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A certificate of the file of CAs is not that of a CA.
+    #[error(
+        "has a certificate, number {number} (`{subject}`), that is not that of a CA: give the certificates of the CAs \
+         that issue, not those that they issued"
+    )]
+    NoAuthority {
+        /// Which section, from 1.
+        number: usize,
+        /// Its subject.
+        subject: String,
+    },
+    /// Two revocation lists of the file are of one issuer and for the same certificates.
+    #[error(
+        "has two revocation lists of `{issuer}`, and only the first would be read: leave only the newest in the file"
+    )]
+    TwoLists {
+        /// Whose lists they are.
+        issuer: String,
+    },
+    /// The private key is of a kind that is not supported.
+    #[error(
+        "has a private key that cannot be used: give an ECDSA, Ed25519 or RSA key in PKCS #8 without a password"
+    )]
+    UnusableKey,
+    /// The private key is not that of the certificate.
+    #[error(
+        "does not belong to the certificate `{}`: give the key for which it was issued; if both are being replaced, \
+         read them again",
+        .certificate.display()
+    )]
+    OtherKey {
+        /// The file with the certificate.
+        certificate: PathBuf,
+    },
+}
+
+/// The bytes of a file that has at most `bytes_max`.
+fn bytes_of(file: File, bytes_max: usize) -> Result<Zeroizing<Vec<u8>>, TlsFileProblem> {
+    let limit = u64::try_from(bytes_max).unwrap_or(u64::MAX).saturating_add(1);
+    // A private key must not be left behind in memory that growing gave back.
+    let room = if bytes_max <= KEY_BYTES_MAX { bytes_max.saturating_add(1) } else { 0 };
+    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
+    file.take(limit).read_to_end(&mut bytes).map_err(TlsFileProblem::Io)?;
+    if bytes.len() > bytes_max {
+        return Err(TlsFileProblem::TooLarge { bytes_max });
+    }
+    Ok(bytes)
+}
+
+/// Every PEM section of one kind, at least one.
+pub(crate) fn sections<T: PemObject>(
+    path: &Path,
+    bytes_max: usize,
+    label: &'static str,
+) -> Result<Vec<T>, TlsFileProblem> {
+    let bytes = bytes_of(File::open(path).map_err(TlsFileProblem::Io)?, bytes_max)?;
+    let sections = T::pem_slice_iter(&bytes).collect::<Result<Vec<T>, _>>();
+    let sections = sections.map_err(|_| TlsFileProblem::NotPem { label })?;
+    if sections.is_empty() {
+        return Err(TlsFileProblem::Empty { label });
+    }
+    Ok(sections)
+}
+
+/// The one private key of a file that other users have no permission for. A file that is not a regular file, such as a
+/// pipe, has no lasting permissions, so they are not checked.
+pub(crate) fn private_key<T: PemObject>(path: &Path) -> Result<T, TlsFileProblem> {
+    const LABEL: &str = "PRIVATE KEY";
+
+    let file = File::open(path).map_err(TlsFileProblem::Io)?;
+    let metadata = file.metadata().map_err(TlsFileProblem::Io)?;
+    let mode = metadata.mode() & 0o7777;
+    if metadata.is_file() && mode & OTHERS != 0 {
+        return Err(TlsFileProblem::Exposed { mode });
+    }
+    let bytes = bytes_of(file, KEY_BYTES_MAX)?;
+    let keys = T::pem_slice_iter(&bytes).collect::<Result<Vec<T>, _>>();
+    let mut keys = keys.map_err(|_| TlsFileProblem::NotPem { label: LABEL })?;
+    match (keys.pop(), keys.len()) {
+        (None, _) => Err(TlsFileProblem::Empty { label: LABEL }),
+        (Some(key), 0) => Ok(key),
+        (Some(_), others) => Err(TlsFileProblem::ManyKeys { count: others.saturating_add(1) }),
+    }
+}
