@@ -1,6 +1,8 @@
 //! The command line.
 
+use assent_client::{BearerToken, CertificateFiles, ClientError, ClientTls, TokenSource};
 use clap::{Parser, ValueEnum};
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -54,6 +56,22 @@ pub(crate) struct Args {
     /// The `assent` program. Default: the one beside this program.
     #[arg(long)]
     pub(crate) assent: Option<PathBuf>,
+    /// The certificate of the CA that issued the certificates of the nodes of `--dev-json` (PEM). Every `https` endpoint
+    /// needs it.
+    #[arg(long, env = "ASSENT_CA")]
+    pub(crate) ca: Option<PathBuf>,
+    /// The caller's certificate (PEM).
+    #[arg(long, env = "ASSENT_CERT", requires = "cert_key")]
+    pub(crate) cert: Option<PathBuf>,
+    /// The private key of `--cert` (PEM).
+    #[arg(long, env = "ASSENT_CERT_KEY", requires = "cert")]
+    pub(crate) cert_key: Option<PathBuf>,
+    /// A file with the caller's bearer token.
+    #[arg(long, env = "ASSENT_TOKEN_FILE", conflicts_with = "token")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// The caller's bearer token. Every user of the machine can see it: better use `--token-file`.
+    #[arg(long, env = "ASSENT_TOKEN", hide_env_values = true, value_parser = token)]
+    token: Option<TokenArg>,
     /// How to print the results.
     #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
     pub(crate) output: OutputFormat,
@@ -65,10 +83,31 @@ impl Args {
         Duration::from_secs(self.seconds.max(1))
     }
 
+    /// What the clients show to the nodes, and how they know them.
+    pub(crate) fn tls(&self) -> Result<Option<ClientTls>, ClientError> {
+        let certificate = self.cert.clone().zip(self.cert_key.clone());
+        let certificate = certificate.map(|(cert, key)| CertificateFiles { cert, key });
+        let token = match (&self.token_file, &self.token) {
+            (Some(file), _) => Some(TokenSource::File(file.clone())),
+            (None, Some(TokenArg(token))) => Some(TokenSource::Value(token.clone()?)),
+            (None, None) => None,
+        };
+        let is_given = self.ca.is_some() || certificate.is_some() || token.is_some();
+        Ok(is_given.then(|| ClientTls { ca: self.ca.clone(), certificate, token }))
+    }
+
     /// How long each run warms up.
     pub(crate) fn warm_up(&self) -> Duration {
         Duration::from_secs(self.warm_up)
     }
+}
+
+/// A bearer token as it was given. Clap repeats a value that it refuses, so this takes every text.
+#[derive(Clone, Debug)]
+struct TokenArg(Result<BearerToken, ClientError>);
+
+fn token(text: &str) -> Result<TokenArg, Infallible> {
+    Ok(TokenArg(BearerToken::new(text)))
 }
 
 /// What is measured.

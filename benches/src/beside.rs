@@ -49,6 +49,7 @@ fn config(args: &Args, cluster: &Cluster, clients: usize, label: &str) -> LoadCo
         warm_up: args.warm_up(),
         stop: Stop::After(args.duration()),
         label: Some(format!("{label} × {clients}")),
+        tls: cluster.tls.clone(),
         ..LoadConfig::new(&cluster.endpoints, clients)
     }
 }

@@ -1,6 +1,6 @@
 //! The cluster under load: node processes that `assent dev` runs, which this program starts or attaches to.
 
-use assent_client::{Client, ClientConfig, Trust, TrustedKeys};
+use assent_client::{Client, ClientConfig, ClientError, ClientTls, Trust, TrustedKeys};
 use assent_proof::{DomainName, Role, SigningKey};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -56,6 +56,8 @@ pub(crate) struct Cluster {
     pub(crate) domain: DomainName,
     /// The nodes' client addresses.
     pub(crate) endpoints: Vec<String>,
+    /// What clients show to the nodes, and how they know them.
+    pub(crate) tls: Option<ClientTls>,
     /// The nodes' processes.
     pub(crate) pids: Vec<i32>,
     /// Signs execution-authorizations.
@@ -105,26 +107,32 @@ fn read(dev_json: &Path) -> Option<DevFile> {
 impl Cluster {
     /// Starts or attaches to a cluster, and returns it when every node is ready.
     pub(crate) async fn start_or_attach(args: &Args) -> Result<Cluster, Failure> {
+        let tls = args.tls()?;
         match &args.dev_json {
-            Some(path) => Cluster::attach(path, None).await,
+            Some(path) => Cluster::attach(path, tls, None).await,
             None => {
                 let started = start(args)?;
                 let path = started.dev_json.clone();
-                Cluster::attach(&path, Some(started)).await
+                Cluster::attach(&path, tls, Some(started)).await
             }
         }
     }
 
-    async fn attach(dev_json: &Path, mut started: Option<Started>) -> Result<Cluster, Failure> {
-        let dev = ready(dev_json, started.as_mut(), Instant::now() + START_TIMEOUT).await?;
+    async fn attach(
+        dev_json: &Path,
+        tls: Option<ClientTls>,
+        mut started: Option<Started>,
+    ) -> Result<Cluster, Failure> {
+        let dev = ready(dev_json, &tls, started.as_mut(), Instant::now() + START_TIMEOUT).await?;
         let key = |path: &Path| read_key(dev_json, path);
         Ok(Cluster {
             governance: key(&dev.keys.governance)?,
             attestation: key(&dev.keys.attestation)?,
-            node_keys: node_keys(&dev.endpoints).await?,
+            node_keys: node_keys(&dev.endpoints, &tls).await?,
             origin: dev.origin,
             domain: dev.domain,
             endpoints: dev.endpoints,
+            tls,
             pids: dev.nodes.iter().map(|node| node.pid).collect(),
             _started: started,
         })
@@ -134,6 +142,7 @@ impl Cluster {
     pub(crate) fn client(&self) -> Result<Client, Failure> {
         let mut config = ClientConfig::new(&self.endpoints, Trust::Keys(self.node_keys.clone()));
         config.deadline = Duration::from_secs(30);
+        config.tls = self.tls.clone();
         Ok(Client::new(config)?)
     }
 }
@@ -175,12 +184,13 @@ fn free_ports(nodes: u16) -> Result<u16, Failure> {
 /// Waits until `dev.json` exists and every node is ready.
 async fn ready(
     dev_json: &Path,
+    tls: &Option<ClientTls>,
     mut started: Option<&mut Started>,
     until: Instant,
 ) -> Result<DevFile, Failure> {
     loop {
         if let Some(dev) = read(dev_json)
-            && all_ready(&dev.endpoints).await
+            && all_ready(&dev.endpoints, tls).await
         {
             return Ok(dev);
         }
@@ -197,14 +207,19 @@ async fn ready(
     }
 }
 
-async fn all_ready(endpoints: &[String]) -> bool {
-    let Ok(client) = Client::new(ClientConfig::new(endpoints, Trust::NoAllow)) else { return false };
+async fn all_ready(endpoints: &[String], tls: &Option<ClientTls>) -> bool {
+    let Ok(client) = reader(endpoints, tls) else { return false };
     for endpoint in endpoints {
         if !client.ready_at(endpoint).await {
             return false;
         }
     }
     true
+}
+
+/// A client that believes no allow.
+fn reader(endpoints: &[String], tls: &Option<ClientTls>) -> Result<Client, ClientError> {
+    Client::new(ClientConfig { tls: tls.clone(), ..ClientConfig::new(endpoints, Trust::NoAllow) })
 }
 
 /// The last part of what `assent dev` printed.
@@ -223,8 +238,8 @@ fn read_key(dev_json: &Path, path: &Path) -> Result<SigningKey, Failure> {
 }
 
 /// The node keys whose grants stand.
-async fn node_keys(endpoints: &[String]) -> Result<TrustedKeys, Failure> {
-    let client = Client::new(ClientConfig::new(endpoints, Trust::NoAllow))?;
+async fn node_keys(endpoints: &[String], tls: &Option<ClientTls>) -> Result<TrustedKeys, Failure> {
+    let client = reader(endpoints, tls)?;
     let authorities = client.authorities(&DomainName::root(), None, Some(100)).await?.authorities;
     let keys = authorities.iter().filter(|authority| authority.role == Role::Registry);
     Ok(TrustedKeys::new(keys.map(|authority| authority.id))?)

@@ -233,6 +233,7 @@ async fn measure(
         warm_up: args.warm_up(),
         stop: Stop::After(args.duration()),
         label: Some(format!("{} × {clients}", scenario.as_str())),
+        tls: cluster.tls.clone(),
         ..LoadConfig::new(&cluster.endpoints, clients)
     };
     let (load_before, nodes_before) = (cpu_seconds(&[own_pid()]), cpu_seconds(&cluster.pids));

@@ -15,6 +15,7 @@ mod starting;
 mod watches;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
@@ -29,6 +30,7 @@ use self::raft::start_raft;
 use self::service::start_service;
 use self::starting::Starting;
 use self::watches::start_watches;
+use crate::client_tls::ClientTls;
 use crate::config::Config;
 use crate::env::{Environment, blocking};
 use crate::http;
@@ -68,9 +70,10 @@ impl Node {
         let (disk, machine) = Disk::check(&starting, store, remembered)?;
         let peers = Peers::start(&starting, &disk).await?;
         let raft = start_raft(&starting, &disk, &peers, machine).await?;
+        let client_tls = starting.client_tls.clone();
         let (service, recovery) = start_service(starting, &disk, &peers, raft);
-        let watches = start_watches(&service, &peers.handler, recovery);
-        let serving = serve_clients(&service).await?;
+        let watches = start_watches(&service, &peers.handler, client_tls.as_ref(), recovery);
+        let serving = serve_clients(&service, client_tls).await?;
         Ok(Self { service, serving, hub: peers.hub, store: disk.store, watches })
     }
 
@@ -135,11 +138,12 @@ impl Node {
     }
 }
 
-async fn serve_clients(service: &Service) -> Result<http::Serving, NodeError> {
+async fn serve_clients(service: &Service, tls: Option<Arc<ClientTls>>) -> Result<http::Serving, NodeError> {
     let parts = service.parts();
     let (router, metrics) = (http::router(service.clone()), parts.metrics.clone());
     let addr = &parts.config.client_listen;
     let unheard = |problem: String| NodeError::Clients { addr: addr.clone(), problem };
-    let serving = http::serve(&parts.env.net, &parts.config, router, metrics, &parts.tasks);
+    let serving =
+        http::serve(&parts.env.net, &parts.config, (service.clone(), tls), router, metrics, &parts.tasks);
     serving.await.map_err(with_text(unheard))
 }

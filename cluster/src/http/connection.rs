@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use assent_api::Problem;
 use assent_proof::Code;
 
+use super::caller::Visitor;
 use super::front::Front;
 use super::head::{HEAD_BYTES, head_too_large};
 use super::reply;
@@ -25,7 +26,7 @@ use crate::metrics::Metrics;
 use crate::tasks::Tasks;
 
 /// The largest number of bytes that are read and discarded after an early answer: the largest body, and some more.
-const LINGER_BYTES: usize = 2 << 20;
+pub(super) const LINGER_BYTES: usize = 2 << 20;
 
 /// The conditions under which a connection is served.
 #[derive(Debug, Clone, Copy)]
@@ -49,18 +50,19 @@ enum Ended {
     Late,
 }
 
-/// Serves one connection until it is over. Once `stop` is cancelled, the request that is being handled is the last
+/// Serves one connection until it is over. Its first head must have come by `head_until`. Once `stop` is cancelled, the request that is being handled is the last
 /// one.
 pub(super) async fn serve(
-    stream: BoxStream,
+    (stream, head_until): (BoxStream, Instant),
     terms: Terms,
+    visitor: Visitor,
     router: Router,
     metrics: Arc<Metrics>,
     tasks: Tasks,
     stop: CancellationToken,
 ) {
-    let mut socket = Socket::new(stream, terms.timeouts);
-    let front = Front { router, socket: socket.clone(), metrics, tasks, beyond: terms.beyond };
+    let mut socket = Socket::new(stream, terms.timeouts, head_until);
+    let front = Front { router, visitor, socket: socket.clone(), metrics, tasks, beyond: terms.beyond };
     let ended = exchange(&socket, front, &stop).await;
     socket.over();
     let problem = match ended {

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use assent_proof::Code;
 
+use super::caller::{RemoteAddr, Visitor};
 use super::head::{HEAD_BYTES, head_bytes, head_too_large, is_encoded, wrong_host};
 use super::held::{Guard, Held};
 use super::reply::{closing, fault, finished, refused_by_http};
@@ -33,6 +34,8 @@ pub(super) struct HalfClosed(pub(super) CancellationToken);
 /// The routes, as one connection reaches them.
 pub(super) struct Front {
     pub(super) router: Router,
+    /// Who makes the requests.
+    pub(super) visitor: Visitor,
     pub(super) socket: Socket,
     pub(super) metrics: Arc<Metrics>,
     /// The tasks of the connections, which count panics.
@@ -82,6 +85,9 @@ impl Service<Request<Incoming>> for Front {
         if let Some(refusal) = self.refusal(&request) {
             return ready(Ok(leaving(refusal, turn))).boxed();
         }
+        let caller = self.visitor.identify(request.headers_mut());
+        request.extensions_mut().insert(caller);
+        request.extensions_mut().insert(RemoteAddr(self.visitor.remote.clone()));
         request.extensions_mut().insert(HalfClosed(self.socket.half_closed()));
         // Another reader on the way may see another end of this body than hyper does, so nothing that follows it is a
         // request (RFC 9112 §6.1).

@@ -2,21 +2,25 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::{Extension, Router};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::caller::Visitor;
 use super::connection::{self, Terms};
+use super::handshake::handshake;
 use super::socket::ClientTimeouts;
+use crate::client_tls::{Accepted, ClientTls};
 use crate::config::Config;
 use crate::env::{BoxStream, Listener, Net, PROBE_CONNECTIONS};
 use crate::log_throttle::LogThrottle;
 use crate::metrics::Metrics;
 use crate::tasks::{Tasks, Why};
+use crate::usecase::Service;
 
 /// The pause after the listener failed to accept, for example for lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -27,6 +31,9 @@ const LINGER: Duration = Duration::from_secs(1);
 const PROBE_HEAD_WITHIN: Duration = Duration::from_secs(2);
 /// How long a client beyond the limit may take to leave after its answer.
 const PROBE_LINGER: Duration = Duration::from_millis(250);
+
+/// How long a request under way may still take on the connection of a caller whose certificate was withdrawn.
+const WITHDRAWN_WITHIN: Duration = Duration::from_secs(30);
 
 /// Cancelled when the node stops. It ends what would otherwise go on for ever.
 #[derive(Debug, Clone)]
@@ -43,6 +50,7 @@ pub(crate) struct Serving {
 pub(crate) async fn serve(
     net: &Arc<dyn Net>,
     config: &Config,
+    (service, tls): (Service, Option<Arc<ClientTls>>),
     router: Router,
     metrics: Arc<Metrics>,
     tasks: &Tasks,
@@ -59,6 +67,9 @@ pub(crate) async fn serve(
     let acceptor = Acceptor {
         router: router.layer(Extension(Stopping(stop.clone()))),
         metrics,
+        service,
+        tls,
+        trouble: Arc::default(),
         room: Arc::new(Semaphore::new(config.limits.connections)),
         terms: Terms { timeouts, linger: LINGER, beyond: None },
         probe_room: Arc::new(Semaphore::new(PROBE_CONNECTIONS)),
@@ -91,6 +102,12 @@ impl Serving {
 struct Acceptor {
     router: Router,
     metrics: Arc<Metrics>,
+    /// It says who a caller is.
+    service: Service,
+    /// `None` for plain HTTP.
+    tls: Option<Arc<ClientTls>>,
+    /// Limits what the log says of handshakes.
+    trouble: Arc<Mutex<LogThrottle>>,
     room: Arc<Semaphore>,
     terms: Terms,
     /// The places beyond the limit.
@@ -134,16 +151,16 @@ impl Acceptor {
                     }
                     sleep(ACCEPT_PAUSE).await;
                 }
-                Ok((stream, _)) => self.admit(stream),
+                Ok((stream, remote)) => self.admit(stream, remote),
             }
         }
     }
 
-    fn admit(&self, stream: BoxStream) {
+    fn admit(&self, stream: BoxStream, remote: String) {
         if let Ok(room) = self.room.clone().try_acquire_owned() {
-            self.serve(stream, self.terms, Counted::new(self.metrics.clone(), room));
+            self.serve(stream, remote, self.terms, Counted::new(self.metrics.clone(), room));
         } else if let Ok(room) = self.probe_room.clone().try_acquire_owned() {
-            self.serve(stream, self.probe_terms, room);
+            self.serve(stream, remote, self.probe_terms, room);
         } else {
             // It is closed at once, and its client tries another node.
             self.metrics.connection_refused();
@@ -151,12 +168,34 @@ impl Acceptor {
     }
 
     /// Serves a connection, which holds its place until it is over.
-    fn serve(&self, stream: BoxStream, terms: Terms, place: impl Send + 'static) {
+    fn serve(&self, stream: BoxStream, remote: String, terms: Terms, place: impl Send + 'static) {
         let (router, metrics, stop) = (self.router.clone(), self.metrics.clone(), self.stop.clone());
+        let (service, tls, trouble) = (self.service.clone(), self.tls.clone(), self.trouble.clone());
         let tasks = self.connections.clone();
         self.connections.passing("connection of a client", async move {
             let _place = place;
-            connection::serve(stream, terms, router, metrics, tasks, stop).await;
+            let head_until = Instant::now() + terms.timeouts.head;
+            let times = (head_until, terms.linger);
+            let accepted = handshake(stream, tls.as_deref(), times, &remote, &trouble, &stop).await;
+            let Some(Accepted { stream, caller }) = accepted else { return };
+            let certificate = caller.as_ref().map(|caller| caller.id().clone());
+            let visitor = Visitor { service, remote: remote.into(), certificate };
+            // It ends this connection alone.
+            let stop = stop.child_token();
+            let serving =
+                connection::serve((stream, head_until), terms, visitor, router, metrics, tasks, stop.clone());
+            let Some(caller) = caller else { return serving.await };
+            tokio::select! {
+                () = serving => {}
+                () = withdrawn(caller.withdrawn(), &stop) => {}
+            }
         });
     }
+}
+
+/// Ends a connection whose certificate was withdrawn: the request under way is the last one, and it gets a while.
+async fn withdrawn(withdrawn: &CancellationToken, stop: &CancellationToken) {
+    withdrawn.cancelled().await;
+    stop.cancel();
+    sleep(WITHDRAWN_WITHIN).await;
 }

@@ -38,7 +38,7 @@ const AHEAD: usize = 1024;
 /// How long the node waits for a client.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ClientTimeouts {
-    /// The time for the head of a request. It counts from the start of the connection, and later from the head's
+    /// The time for the head of a request. It counts from the start of the connection, TLS included, and later from the head's
     /// first byte, or from the end of the previous answer if that byte came earlier.
     pub(super) head: Duration,
     /// The time until the next request on a kept connection.
@@ -113,15 +113,15 @@ impl Drop for RequestGuard {
 }
 
 impl Socket {
-    /// A connection that starts now.
-    pub(super) fn new(stream: BoxStream, timeouts: ClientTimeouts) -> Self {
+    /// A connection whose first head must have come by `head_until`.
+    pub(super) fn new(stream: BoxStream, timeouts: ClientTimeouts, head_until: Instant) -> Self {
         let mut stream = TimeoutStream::new(stream);
         // A client that sends a request and never reads would otherwise keep its connection, and a place, for ever.
         stream.set_write_timeout(Some(timeouts.write));
         Self(Arc::new(Mutex::new(State {
             stream: Box::pin(stream),
             timeouts,
-            phase: Phase::Head { until: Instant::now() + timeouts.head },
+            phase: Phase::Head { until: head_until },
             begun: false,
             last: [0; 3],
             length: LengthLine::default(),

@@ -33,6 +33,9 @@ pub enum NodeError {
         /// What is wrong with it, and what to do.
         problem: String,
     },
+    /// A file of TLS of the client port cannot be used.
+    #[error("reading the files of `client_tls`: {0}")]
+    ClientTls(String),
     /// The files for TLS between the nodes cannot be used.
     #[error("reading the files of `peer_tls`: {0}")]
     PeerTls(PeerTlsError),

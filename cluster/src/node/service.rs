@@ -22,7 +22,7 @@ pub(super) fn start_service(
     peers: &Peers,
     raft: Core,
 ) -> (Service, watch::Sender<Option<Bytes>>) {
-    let Starting { config, own, access, env, tasks } = starting;
+    let Starting { config, own, access, env, tasks, client_tls: _ } = starting;
     let OwnFiles { genesis, cluster_id, key, known: _ } = own;
     let store = &disk.store;
     let (recovery, shown) = watch::channel(None);

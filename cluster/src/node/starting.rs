@@ -1,8 +1,11 @@
 //! What the steps of a start share: the configuration, the node's files, its environment and its tasks.
 
+use std::sync::Arc;
+
 use super::error::NodeError;
 use super::own::OwnFiles;
 use crate::access::Access;
+use crate::client_tls::ClientTls;
 use crate::config::Config;
 use crate::env::Environment;
 use crate::peer::PeerTls;
@@ -15,6 +18,8 @@ pub(super) struct Starting {
     pub(super) access: Access,
     pub(super) env: Environment,
     pub(super) tasks: Tasks,
+    /// TLS of the client port. `None` for plain HTTP.
+    pub(super) client_tls: Option<Arc<ClientTls>>,
 }
 
 impl Starting {
@@ -22,9 +27,16 @@ impl Starting {
     pub(super) fn check(config: Config, env: Environment) -> Result<Self, NodeError> {
         let own = OwnFiles::read(&config)?;
         let access = Access::read(&config.access()).map_err(NodeError::Access)?;
+        let client_tls = match &config.client_tls {
+            Some(paths) => {
+                let read = ClientTls::read(paths.clone(), env.clock.clone()).map_err(NodeError::ClientTls)?;
+                Some(Arc::new(read))
+            }
+            None => None,
+        };
         let tasks = Tasks::new();
         let env = Environment { blocking: tasks.counted(env.blocking.clone()), ..env };
-        Ok(Self { config, own, access, env, tasks })
+        Ok(Self { config, own, access, env, tasks, client_tls })
     }
 
     /// TLS between the nodes, if the configuration has it.

@@ -4,6 +4,7 @@
 //! founding are use cases, and the one over the epoch is in the recovery.
 
 mod callers;
+mod client_tls;
 mod members;
 mod unfinished;
 mod voters;
@@ -16,8 +17,10 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use self::callers::{RELOAD_EVERY, reload_callers};
+use self::client_tls::{FOLLOW_WAITS, follow_client_tls};
 use self::members::follow_members;
 use self::voters::remember_voters;
+use crate::client_tls::ClientTls;
 use crate::handler::PeerHandler;
 use crate::recover::follow_epoch;
 use crate::usecase::{
@@ -28,6 +31,7 @@ use crate::usecase::{
 pub(super) fn start_watches(
     service: &Service,
     handler: &Arc<PeerHandler>,
+    tls: Option<&Arc<ClientTls>>,
     recovery: watch::Sender<Option<Bytes>>,
 ) -> Vec<JoinHandle<()>> {
     let parts = service.parts();
@@ -55,6 +59,14 @@ pub(super) fn start_watches(
         let reloads = late_after(RELOAD_EVERY);
         watches
             .push(tasks.ticking("reload the callers", reloads, |heartbeat| reload_callers(of(), heartbeat)));
+    }
+    if let Some(tls) = tls {
+        let (tls, follows) = (tls.clone(), late_after(FOLLOW_WAITS));
+        watches.push(
+            tasks.ticking("follow TLS of clients", follows, |heartbeat| {
+                follow_client_tls(of(), tls, heartbeat)
+            }),
+        );
     }
     watches
 }

@@ -1,8 +1,12 @@
-//! Makes a client from the endpoints and the deadline that the caller names.
+//! Makes a client from the endpoints, the deadline and the credentials that the caller names.
 
+use std::convert::Infallible;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use assent_client::{Client, ClientConfig, Trust};
+use assent_client::{
+    BearerToken, CertificateFiles, Client, ClientConfig, ClientError, ClientTls, TokenSource, Trust,
+};
 use clap::Args;
 
 use crate::exit::{CliError, Exit};
@@ -17,6 +21,84 @@ pub(crate) struct Endpoints {
     /// the members or of the leader
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=600_000))]
     timeout: Option<u64>,
+    #[command(flatten)]
+    credentials: Box<Credentials>,
+}
+
+/// How the client knows the nodes, and how the nodes know the caller.
+#[derive(Clone, Debug, Args)]
+struct Credentials {
+    /// The certificate of the CA that issued the nodes' certificates (PEM). Every `https` endpoint needs it
+    #[arg(long, env = "ASSENT_CA", value_name = "FILE", help_heading = HEADING)]
+    ca: Option<PathBuf>,
+    /// The caller's certificate (PEM), by which the nodes know the caller
+    #[arg(long, env = "ASSENT_CERT", value_name = "FILE", help_heading = HEADING)]
+    cert: Option<PathBuf>,
+    /// The private key of `--cert` (PEM)
+    #[arg(long, env = "ASSENT_CERT_KEY", value_name = "FILE", help_heading = HEADING)]
+    cert_key: Option<PathBuf>,
+    /// A file with the caller's bearer token, which every user of the machine must not be able to read
+    #[arg(long, env = "ASSENT_TOKEN_FILE", value_name = "FILE", help_heading = HEADING)]
+    token_file: Option<PathBuf>,
+    /// The caller's bearer token. Every user of the machine can see the command line: better use `--token-file`
+    #[arg(
+        long,
+        env = TOKEN_VARIABLE,
+        hide_env_values = true,
+        value_name = "TOKEN",
+        value_parser = token,
+        help_heading = HEADING
+    )]
+    token: Option<TokenArg>,
+}
+
+/// The variable with the caller's token. A command that this program starts does not get it.
+pub(crate) const TOKEN_VARIABLE: &str = "ASSENT_TOKEN";
+
+const HEADING: &str = "TLS and the caller's identity";
+
+/// A bearer token as it was given. Clap repeats a value that it refuses, so this takes every text, and it is refused
+/// when it is used.
+#[derive(Clone, Debug)]
+struct TokenArg(Result<BearerToken, ClientError>);
+
+fn token(text: &str) -> Result<TokenArg, Infallible> {
+    Ok(TokenArg(BearerToken::new(text)))
+}
+
+impl Credentials {
+    /// The client's credentials, if any are given.
+    fn tls(&self) -> Result<Option<ClientTls>, CliError> {
+        let wrong = |detail: &str, remedy: &str| {
+            Err(CliError { exit: Exit::Usage, ..CliError::new("usage", detail, remedy) })
+        };
+        let certificate = match (&self.cert, &self.cert_key) {
+            (Some(cert), Some(key)) => Some(CertificateFiles { cert: cert.clone(), key: key.clone() }),
+            (None, None) => None,
+            (Some(_), None) => {
+                return wrong(
+                    "a certificate is given without its key",
+                    "give `--cert-key` or set `ASSENT_CERT_KEY`",
+                );
+            }
+            (None, Some(_)) => {
+                return wrong("a key is given without its certificate", "give `--cert` or set `ASSENT_CERT`");
+            }
+        };
+        let token = match (&self.token_file, &self.token) {
+            (Some(file), None) => Some(TokenSource::File(file.clone())),
+            (None, Some(TokenArg(token))) => Some(TokenSource::Value(token.clone()?)),
+            (None, None) => None,
+            (Some(_), Some(_)) => {
+                return wrong(
+                    "both a token and a file with a token are given",
+                    "leave out `--token` and `ASSENT_TOKEN`, or `--token-file` and `ASSENT_TOKEN_FILE`",
+                );
+            }
+        };
+        let is_given = self.ca.is_some() || certificate.is_some() || token.is_some();
+        Ok(is_given.then(|| ClientTls { ca: self.ca.clone(), certificate, token }))
+    }
 }
 
 /// How long a call may take by default.
@@ -55,7 +137,7 @@ impl Endpoints {
         let endpoints = self.list();
         if endpoints.is_empty() {
             let detail = "no endpoint is given";
-            let remedy = "give `--endpoint http://host:port` or set `ASSENT_ENDPOINTS`";
+            let remedy = "give `--endpoint https://host:port` or set `ASSENT_ENDPOINTS`";
             return Err(CliError { exit: Exit::Usage, ..CliError::new("usage", detail, remedy) });
         }
         let deadline = self.timeout.map_or(otherwise, Duration::from_millis);
@@ -63,6 +145,58 @@ impl Endpoints {
         config.attempt_timeout = config.attempt_timeout.min(deadline);
         config.connect_timeout = config.connect_timeout.min(deadline);
         config.deadline = deadline;
+        config.tls = self.credentials.tls()?;
         Ok(config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use super::*;
+
+    const SECRET: &str = "assent_c2VjcmV0";
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        endpoints: Endpoints,
+    }
+
+    fn config(args: &[&str]) -> Result<ClientConfig, CliError> {
+        let endpoint = ["assent", "--endpoint", "http://127.0.0.1:1"];
+        let line = Line::try_parse_from(endpoint.iter().chain(args)).unwrap();
+        assert!(!format!("{line:?}").contains(SECRET));
+        line.endpoints.config(Trust::NoAllow, DEADLINE)
+    }
+
+    #[test]
+    fn a_certificate_needs_its_key_and_there_is_one_token() {
+        assert!(config(&[]).unwrap().tls.is_none());
+        let tls = config(&["--ca", "ca", "--cert", "c", "--cert-key", "k", "--token", SECRET]).unwrap();
+        let tls = tls.tls.unwrap();
+        assert_eq!(tls.ca, Some("ca".into()));
+        assert_eq!(tls.certificate, Some(CertificateFiles { cert: "c".into(), key: "k".into() }));
+        assert!(matches!(tls.token, Some(TokenSource::Value(_))));
+        let file = config(&["--token-file", "t"]).unwrap().tls.unwrap();
+        assert!(matches!(file.token, Some(TokenSource::File(path)) if path.as_os_str() == "t"));
+        for (bad, says) in [
+            (&["--cert", "c"][..], "without its key"),
+            (&["--cert-key", "k"], "without its certificate"),
+            (&["--token", SECRET, "--token-file", "t"], "both a token and a file"),
+            (&["--token", "two words"], "has a character that no token has"),
+        ] {
+            let error = config(bad).unwrap_err();
+            assert_eq!(error.exit, Exit::Usage);
+            assert!(error.detail.contains(says) && !error.detail.contains(SECRET), "{error}");
+        }
+    }
+
+    #[test]
+    fn help_does_not_print_the_token_of_the_environment() {
+        let command = Line::command();
+        let hidden = command.get_arguments().filter(|arg| arg.is_hide_env_values_set());
+        assert_eq!(hidden.map(|arg| arg.get_id().as_str()).collect::<Vec<_>>(), ["token"]);
     }
 }

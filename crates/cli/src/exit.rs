@@ -78,7 +78,9 @@ impl Exit {
             // It is a deny, even if this build does not know its code.
             ClientError::DenyNotUnderstood(_) => Exit::Deny,
             // Nothing was refused, so asking again may bring another answer.
-            ClientError::Unavailable { .. } | ClientError::OutcomeUnknown { .. } => Exit::CannotKnow,
+            ClientError::Unavailable { .. } | ClientError::Tls(_) | ClientError::OutcomeUnknown { .. } => {
+                Exit::CannotKnow
+            }
             ClientError::Refused(problem) => match called {
                 Called::Question => Exit::Failed,
                 Called::Other if matches!(problem.status, 429 | 503 | 504) => Exit::CannotKnow,

@@ -50,6 +50,8 @@ Example:
   assent status --endpoint http://127.0.0.1:7400
   assent authorize --lineage job-1 --action run --subject-file job.py \\
     --trust node-keys.pem -- python3 job.py
+  assent status --endpoint https://node-1:7400 --ca ca.pem \\
+    --token-file operator.token
 
 Exit code:
    0  done, or allowed

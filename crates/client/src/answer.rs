@@ -13,12 +13,13 @@
 //! comes, that allow becomes the call's error.
 
 use assent_api::{Call, DecisionBody, Problem, Retry, Verdict};
-use http::uri::Authority;
 use serde::de::DeserializeOwned;
 use std::fmt::Display;
 
 use crate::answer_shape::{AnswerShape, UnreadDeny};
+use crate::endpoint::Endpoint;
 use crate::error::ClientError;
+use crate::tls_failure::TlsFailure;
 use crate::transport::{Answer, Failure};
 
 impl Answer {
@@ -161,9 +162,11 @@ fn refused_in_other_words(answer: &Answer) -> Unread {
 pub(crate) struct NoAnswer {
     details: Vec<String>,
     /// The first answer that was not the API's: its endpoint, and what was wrong with it.
-    foreign: Option<(Authority, String)>,
+    foreign: Option<(Endpoint, String)>,
     /// The allows that must not be relied on: the endpoint of each, and why.
     untrusted: Vec<String>,
+    /// The first failure of TLS.
+    tls: Option<TlsFailure>,
     /// Whether anything else came back as well.
     otherwise: bool,
     /// Whether an endpoint may nevertheless have done what was asked.
@@ -176,9 +179,13 @@ pub(crate) struct NoAnswer {
 const DETAILS_MAX: usize = 8;
 
 impl NoAnswer {
-    pub(crate) fn failed(&mut self, endpoint: &Authority, failure: &Failure) {
+    pub(crate) fn failed(&mut self, endpoint: &Endpoint, failure: &Failure) {
         match failure {
             Failure::NotSent(detail) => self.cannot(endpoint, detail),
+            Failure::Tls(failure) => {
+                self.tls.get_or_insert_with(|| failure.clone());
+                self.cannot(endpoint, &failure.detail);
+            }
             Failure::MaybeSent(detail) => {
                 self.maybe_done = true;
                 self.cannot(endpoint, detail);
@@ -191,7 +198,7 @@ impl NoAnswer {
     }
 
     /// Notes a node that cannot answer now.
-    pub(crate) fn cannot(&mut self, endpoint: &Authority, what: &str) {
+    pub(crate) fn cannot(&mut self, endpoint: &Endpoint, what: &str) {
         self.otherwise = true;
         self.note(endpoint, what);
     }
@@ -200,7 +207,7 @@ impl NoAnswer {
     ///
     /// # Errors
     /// The node's refusal or deny, if the answer is one.
-    pub(crate) fn unread(&mut self, endpoint: &Authority, unread: Unread) -> Result<(), ClientError> {
+    pub(crate) fn unread(&mut self, endpoint: &Endpoint, unread: Unread) -> Result<(), ClientError> {
         match unread {
             Unread::Said(error) => return Err(error),
             Unread::Cannot(what) => self.cannot(endpoint, &what),
@@ -212,7 +219,7 @@ impl NoAnswer {
     }
 
     /// Notes an allow that must not be relied on.
-    fn untrusted(&mut self, endpoint: &Authority, what: &str) {
+    fn untrusted(&mut self, endpoint: &Endpoint, what: &str) {
         self.otherwise = true;
         // An endpoint is asked for a decision only once, unless it says to ask again. A caller may have named many
         // endpoints.
@@ -238,7 +245,7 @@ impl NoAnswer {
     }
 
     /// Notes an answer that was not the API's.
-    pub(crate) fn foreign(&mut self, endpoint: &Authority, what: String) {
+    pub(crate) fn foreign(&mut self, endpoint: &Endpoint, what: String) {
         if self.foreign.is_none() {
             self.foreign = Some((endpoint.clone(), what));
         } else {
@@ -251,7 +258,7 @@ impl NoAnswer {
         self.foreign.is_some() && !self.otherwise
     }
 
-    fn note(&mut self, endpoint: &Authority, what: &str) {
+    fn note(&mut self, endpoint: &Endpoint, what: &str) {
         let detail = format!("`{endpoint}`: {what}");
         // A call that retries for a long time gets the same detail again and again.
         if self.details.len() < DETAILS_MAX && !self.details.contains(&detail) {
@@ -260,7 +267,7 @@ impl NoAnswer {
     }
 
     pub(crate) fn detail(&self) -> String {
-        let told = |(endpoint, what): &(Authority, String)| {
+        let told = |(endpoint, what): &(Endpoint, String)| {
             format!("`{endpoint}`: an answer that is not the API's: {what}")
         };
         let untrusted = self.untrusted.iter().cloned();
@@ -279,6 +286,11 @@ impl NoAnswer {
             // The other answers, if there are any, were no better.
             let others = self.details.iter().map(|detail| format!("; {detail}")).collect::<String>();
             return ClientError::Answer { endpoint: endpoint.to_string(), detail: format!("{what}{others}") };
+        }
+        // If no node answered, the endpoint that could not be asked over TLS tells more than those that are silent.
+        if let (Some(failure), None) = (&self.tls, &self.last) {
+            let failure = TlsFailure { detail: self.detail(), ..failure.clone() };
+            return ClientError::Tls(Box::new(failure));
         }
         let problem = self.last.as_ref().and_then(|answer| problem(&answer.body)).map(Box::new);
         ClientError::Unavailable { detail: self.detail(), problem }

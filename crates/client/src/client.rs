@@ -1,10 +1,11 @@
 //! The client: what it was made with, and one attempt at one endpoint.
 
-use http::uri::Authority;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::ClientConfig;
+use crate::credentials::Credentials;
+use crate::endpoint::Endpoint;
 use crate::endpoints::Endpoints;
 use crate::error::ClientError;
 use crate::transport::{Answer, Ask, Failure, Transport};
@@ -23,13 +24,19 @@ struct Shared {
 }
 
 impl Client {
-    /// A client for these endpoints. Connects when it is first used; needs a tokio runtime then.
+    /// A client for these endpoints. Reads the files of its credentials. Connects when it is first used; needs a tokio
+    /// runtime then.
     ///
     /// # Errors
-    /// `config_invalid` for an endpoint that cannot be used.
+    /// `config_invalid` for an endpoint or a file that cannot be used, and for a token or certificate that is given with
+    /// plain HTTP to another machine.
     pub fn new(config: ClientConfig) -> Result<Self, ClientError> {
         let endpoints = config.endpoints()?;
-        let transport = Transport::new(config.connect_timeout, config.response_bytes_max);
+        let credentials = match &config.tls {
+            Some(tls) => Some(Credentials::read(tls, Arc::clone(&config.clock))?),
+            None => None,
+        };
+        let transport = Transport::new(config.connect_timeout, config.response_bytes_max, credentials);
         Ok(Client { shared: Arc::new(Shared { config, endpoints, transport }) })
     }
 
@@ -46,7 +53,7 @@ impl Client {
     /// One attempt.
     pub(crate) async fn attempt(
         &self,
-        endpoint: &Authority,
+        endpoint: &Endpoint,
         ask: &Ask,
         within: Duration,
     ) -> Result<Answer, Failure> {
@@ -57,7 +64,7 @@ impl Client {
     /// that deny.
     pub(crate) async fn attempt_until(
         &self,
-        endpoint: &Authority,
+        endpoint: &Endpoint,
         ask: &Ask,
         within: Duration,
         given_up: impl Future<Output = ()>,

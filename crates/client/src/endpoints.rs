@@ -3,9 +3,10 @@
 //! A client begins with a random endpoint, so that many clients with the same list do not all load the first node, or
 //! all wait for it. It then prefers the endpoint that answered last.
 
-use http::uri::Authority;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::endpoint::Endpoint;
 
 /// Which endpoint a client asks first. Afterwards it is the one that answered last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,14 +21,14 @@ pub enum FirstEndpoint {
 /// The endpoints, at least one, by their places in the list given.
 #[derive(Debug)]
 pub(crate) struct Endpoints {
-    first: Authority,
-    others: Vec<Authority>,
+    first: Endpoint,
+    others: Vec<Endpoint>,
     /// The place of the endpoint to ask first. It is only a hint, so relaxed ordering is enough.
     preferred: AtomicUsize,
 }
 
 impl Endpoints {
-    pub(crate) fn new(first: Authority, others: Vec<Authority>, begin: FirstEndpoint) -> Self {
+    pub(crate) fn new(first: Endpoint, others: Vec<Endpoint>, begin: FirstEndpoint) -> Self {
         let count = others.len().saturating_add(1);
         let preferred = match begin {
             FirstEndpoint::Random => random_below(count),
@@ -42,7 +43,7 @@ impl Endpoints {
     }
 
     /// The one at this place.
-    pub(crate) fn at(&self, place: usize) -> &Authority {
+    pub(crate) fn at(&self, place: usize) -> &Endpoint {
         place.checked_sub(1).and_then(|place| self.others.get(place)).unwrap_or(&self.first)
     }
 
@@ -92,8 +93,8 @@ mod tests {
     use std::collections::BTreeSet;
 
     fn endpoints(begin: FirstEndpoint) -> Endpoints {
-        let authority = |text: &str| text.parse::<Authority>().unwrap();
-        Endpoints::new(authority("a:1"), vec![authority("b:2"), authority("c:3")], begin)
+        let endpoint = |text: &str| Endpoint::parse(text).unwrap();
+        Endpoints::new(endpoint("a:1"), vec![endpoint("b:2"), endpoint("c:3")], begin)
     }
 
     #[test]

@@ -4,6 +4,7 @@ use assent_api::Problem;
 use assent_proof::{Cursor, History};
 
 use crate::answer_shape::{UnreadDeny, UnreadRefusal};
+use crate::tls_failure::{Refusing, TlsFailure};
 
 /// Why a call did not do what was asked. No variant means that something may execute.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,6 +23,10 @@ pub enum ClientError {
         /// What the last node that answered said.
         problem: Option<Box<Problem>>,
     },
+    /// No node answered, and at least one endpoint could not be asked over TLS: this side refused the node's
+    /// certificate, or the node refused this caller's, or the two do not speak the same protocol. Nothing was submitted.
+    #[error("no endpoint could be asked over TLS: {}", .0.detail)]
+    Tls(Box<TlsFailure>),
     /// A node refused the call: finally, or for as long as the call could take (`membership_busy`).
     #[error("{}: {}{}", .0.code, .0.field.as_deref().map(|f| format!("`{f}` ")).unwrap_or_default(), .0.detail)]
     Refused(Box<Problem>),
@@ -81,6 +86,11 @@ impl ClientError {
         match self {
             ClientError::Config { .. } => "config_invalid",
             ClientError::Unavailable { .. } => "unavailable",
+            ClientError::Tls(failure) => match failure.refusing {
+                Refusing::Caller => "node_certificate_refused",
+                Refusing::Node => "caller_certificate_refused",
+                Refusing::Neither => "tls_failed",
+            },
             ClientError::Refused(problem) => problem.code.as_str(),
             ClientError::RefusalNotUnderstood(_) => "refusal_not_understood",
             ClientError::DenyNotUnderstood(_) => "deny_not_understood",
@@ -100,6 +110,7 @@ impl ClientError {
             ClientError::Unavailable { .. } => {
                 "check the endpoints and that a majority of the nodes runs, then try again".to_owned()
             }
+            ClientError::Tls(failure) => failure.remedy.clone(),
             ClientError::Refused(problem) => problem.remedy.clone(),
             ClientError::RefusalNotUnderstood(refusal) if !refusal.is_of_submission => {
                 "update this program to the version of the nodes to learn what was refused".to_owned()
@@ -138,6 +149,7 @@ impl ClientError {
             ClientError::Refused(problem) => Some(problem),
             ClientError::Unavailable { problem, .. } => problem.as_deref(),
             ClientError::Config { .. }
+            | ClientError::Tls(_)
             | ClientError::RefusalNotUnderstood(_)
             | ClientError::DenyNotUnderstood(_)
             | ClientError::OutcomeUnknown { .. }

@@ -1,8 +1,9 @@
 //! Async client of an Assent cluster: submit signed evidence, ask whether something may execute, read the registry.
 //!
-//! This crate owns the choice of endpoint, the sharing of a deadline among the endpoints, resending, checking
-//! decisions, and the [`Outbox`] that keeps signed bytes safe until their outcome is known. It never signs, and reads
-//! clocks only in its `clock.rs`.
+//! This crate owns the connections to the nodes, plain or over TLS, the choice of endpoint, the sharing of a deadline
+//! among the endpoints, resending, checking decisions, and the [`Outbox`] that keeps signed bytes safe until their
+//! outcome is known. It never signs, and reads clocks only in its `clock.rs`. It prints no token and no private key, and
+//! sends neither over plain HTTP to another machine.
 //!
 //! It **never turns an error into an allow**. The only way to a [`Decision`] that allows is an answer with the status
 //! 200 that says `allow`. The answer must be for the request that was made, must not be over, and must be signed by a
@@ -33,19 +34,24 @@ mod answer_shape;
 mod attempts;
 mod authorize;
 mod client;
+mod client_tls;
 mod clock;
 mod config;
+mod credentials;
 mod decision;
+mod endpoint;
 mod endpoints;
 mod error;
 mod events;
 mod history;
+mod link;
 pub mod load;
 mod members;
 pub mod outbox;
 mod permit;
 mod read;
 mod submit;
+mod tls_failure;
 mod transport;
 mod trust;
 
@@ -53,6 +59,7 @@ pub use allowed::Allowed;
 pub use answer_shape::{Spoilt, UnreadDeny, UnreadRefusal};
 pub use assent_proof::{Cursor, History};
 pub use client::Client;
+pub use client_tls::{BearerToken, CertificateFiles, ClientTls, TokenSource};
 pub use clock::{Clock, SystemClock};
 pub use config::ClientConfig;
 pub use decision::Decision;
@@ -63,4 +70,5 @@ pub use outbox::{FlushReport, FlushStopped, Outbox, OutboxError};
 pub use permit::{MaybeRecorded, PermitEnd, PermitError};
 pub use read::LineagePages;
 pub use submit::{SubmitError, Submitted};
+pub use tls_failure::{Refusing, TlsFailure};
 pub use trust::{Trust, TrustedKeys};

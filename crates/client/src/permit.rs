@@ -166,6 +166,7 @@ fn may_have_recorded(decided: &Result<Decision, ClientError>) -> bool {
         Err(
             ClientError::Config { .. }
             | ClientError::Unavailable { .. }
+            | ClientError::Tls(_)
             | ClientError::Refused(_)
             | ClientError::Answer { .. }
             | ClientError::HistoryChanged(_)

@@ -11,7 +11,6 @@ use std::fmt::Display;
 
 use crate::answer::{NoAnswer, Unread, json, not_the_api, problem, refused};
 use crate::client::Client;
-use crate::config::authority;
 use crate::error::ClientError;
 use crate::transport::{Answer, Ask};
 
@@ -126,7 +125,7 @@ impl Client {
         path: &str,
         read: impl Fn(&Answer) -> Result<T, Unread>,
     ) -> Result<T, ClientError> {
-        let endpoint = authority(endpoint)?;
+        let endpoint = self.config().endpoint(endpoint)?;
         let share = self.share(self.deadline(), 1);
         match self.attempt(&endpoint, &Ask::read(path), share).await {
             Ok(answer) => read(&answer).map_err(|unread| NoAnswer::only(&answer, unread)),

@@ -195,7 +195,7 @@ impl From<ClientError> for SubmitError {
     fn from(error: ClientError) -> Self {
         match error {
             ClientError::Refused(problem) => SubmitError::Refused(problem),
-            error @ (ClientError::Config { .. } | ClientError::Unavailable { .. }) => {
+            error @ (ClientError::Config { .. } | ClientError::Unavailable { .. } | ClientError::Tls(_)) => {
                 SubmitError::NotTaken(error)
             }
             // It is not known what a newer node's refusal means for the bytes.
@@ -322,7 +322,7 @@ impl Client {
                     },
                     Err(failure) => {
                         match failure {
-                            Failure::NotSent(_) => {}
+                            Failure::NotSent(_) | Failure::Tls(_) => {}
                             Failure::MaybeSent(_) => maybe_taken = true,
                             Failure::NotTheApi(_) => {
                                 maybe_taken = true;

@@ -8,18 +8,23 @@
 use assent_api::Call;
 use bytes::Bytes;
 use http::header::{
-    ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
+    ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
     TRANSFER_ENCODING,
 };
-use http::uri::{Authority, PathAndQuery, Scheme, Uri};
+use http::uri::{PathAndQuery, Scheme, Uri};
 use http::{Method, Request};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{Client, Error as LegacyError};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::answer_shape::{AnswerShape, Spoilt};
+use crate::credentials::Credentials;
+use crate::endpoint::Endpoint;
+use crate::link::{Connector, LinkError, with_trouble};
+use crate::tls_failure::TlsFailure;
 
 /// How long an idle connection is kept.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -66,7 +71,7 @@ impl Ask {
 /// What an endpoint answered.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
-    pub(crate) endpoint: Authority,
+    pub(crate) endpoint: Endpoint,
     /// The kind of call that it answers.
     pub(crate) call: Call,
     pub(crate) status: u16,
@@ -100,6 +105,8 @@ impl Begun {
 pub(crate) enum Failure {
     /// Nothing left this machine.
     NotSent(String),
+    /// One side refused the other in TLS, so the node read nothing.
+    Tls(TlsFailure),
     /// The node may have read the request and acted on it.
     MaybeSent(String),
     /// An answer came that no node sends. The service that sent it may have passed the request on.
@@ -109,20 +116,23 @@ pub(crate) enum Failure {
 /// The connections.
 #[derive(Clone, Debug)]
 pub(crate) struct Transport {
-    http: Client<HttpConnector, Full<Bytes>>,
+    http: Client<Connector, Full<Bytes>>,
+    credentials: Option<Arc<Credentials>>,
     response_bytes_max: usize,
 }
 
 impl Transport {
-    pub(crate) fn new(connect_timeout: Duration, response_bytes_max: usize) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(connect_timeout));
+    pub(crate) fn new(
+        connect_timeout: Duration,
+        response_bytes_max: usize,
+        credentials: Option<Arc<Credentials>>,
+    ) -> Self {
+        let connector = Connector::new(connect_timeout, credentials.clone());
         let http = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
             .build(connector);
-        Transport { http, response_bytes_max }
+        Transport { http, credentials, response_bytes_max }
     }
 
     /// Asks one endpoint, for at most `timeout` and only until `given_up` is done. Dropping the future drops its
@@ -130,7 +140,7 @@ impl Transport {
     /// `given_up` instead: the attempt then ends at once, with that deny if there is one.
     pub(crate) async fn attempt(
         &self,
-        endpoint: &Authority,
+        endpoint: &Endpoint,
         ask: &Ask,
         timeout: Duration,
         given_up: impl Future<Output = ()>,
@@ -173,10 +183,14 @@ impl Transport {
                 .headers_mut()
                 .insert(CONTENT_TYPE, HeaderValue::from_static(assent_api::JSON_CONTENT_TYPE));
         }
-        let response = self.http.request(request).await.map_err(|error| {
-            let detail = in_full(&error);
-            if error.is_connect() { Failure::NotSent(detail) } else { Failure::MaybeSent(detail) }
-        })?;
+        if let Some(credentials) = &self.credentials
+            && let Some(token) = credentials.token().await
+        {
+            request.headers_mut().insert(AUTHORIZATION, token.header().clone());
+        }
+        let is_https = request.uri().scheme() == Some(&Scheme::HTTPS);
+        let sent = self.http.request(request).await;
+        let response = sent.map_err(|error| self.failure(&error, is_https))?;
         (begun.status, begun.retry_after) = (response.status().as_u16(), retry_after(response.headers()));
         let encoding = encoding(response.headers());
         begun.is_encoded = encoding.is_some();
@@ -197,6 +211,30 @@ impl Transport {
             }
             None => Ok(()),
         }
+    }
+
+    /// Why a request brought no answer.
+    fn failure(&self, error: &LegacyError, is_https: bool) -> Failure {
+        let cause = error.source();
+        if let Some(LinkError::Tls(failure)) = cause.and_then(|cause| cause.downcast_ref::<LinkError>()) {
+            return Failure::Tls(failure.clone());
+        }
+        if let Some(failure) = TlsFailure::refusal_in(error) {
+            return Failure::Tls(with_trouble(failure, self.credentials.as_ref()));
+        }
+        let detail = in_full(error);
+        if error.is_connect() {
+            return Failure::NotSent(detail);
+        }
+        let http = cause.and_then(|cause| cause.downcast_ref::<hyper::Error>());
+        let is_parse = http.is_some_and(hyper::Error::is_parse);
+        Failure::MaybeSent(if is_https {
+            format!("{detail}; if this lasts, see the node's log: it may refuse this caller's certificate")
+        } else if is_parse {
+            format!("{detail}; if the node speaks TLS, write `https://`")
+        } else {
+            detail
+        })
     }
 }
 
@@ -220,10 +258,11 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     text.trim().parse().ok().map(Duration::from_secs)
 }
 
-fn uri(endpoint: &Authority, path: &str) -> Result<Uri, Failure> {
+fn uri(endpoint: &Endpoint, path: &str) -> Result<Uri, Failure> {
     let wrong = |_| Failure::NotSent(format!("`{path}` is not a path"));
     let path: PathAndQuery = path.parse().map_err(|_| ()).map_err(wrong)?;
-    let uri = Uri::builder().scheme(Scheme::HTTP).authority(endpoint.clone()).path_and_query(path).build();
+    let uri = Uri::builder().scheme(endpoint.scheme().clone()).authority(endpoint.authority().clone());
+    let uri = uri.path_and_query(path).build();
     uri.map_err(|_| ()).map_err(wrong)
 }
 

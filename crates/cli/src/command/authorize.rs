@@ -12,7 +12,7 @@ use assent_proof::{AuthorizeRequest, EvidenceId, History, LineageName, Token};
 use clap::Args as ClapArgs;
 
 use crate::args::{DomainArg, SubjectArg, TrustArgs};
-use crate::connect::Endpoints;
+use crate::connect::{Endpoints, TOKEN_VARIABLE};
 use crate::edge;
 use crate::exit::{CliError, Exit, unanswered};
 use crate::output::Output;
@@ -175,7 +175,7 @@ pub(crate) fn still_allowed(allowed: &Allowed) -> Result<(), CliError> {
 
 /// Replaces this process by the command. Returns only if that fails.
 fn replace_by(program: &str, arguments: &[String]) -> CliError {
-    let error = Command::new(program).args(arguments).exec();
+    let error = Command::new(program).args(arguments).env_remove(TOKEN_VARIABLE).exec();
     let detail = format!("allowed, but `{program}` could not be started: {error}");
     CliError::new("command_failed", detail, "check the command after `--`")
 }

@@ -87,6 +87,7 @@ async fn next(follower: &mut EventFollower, follow: bool) -> Result<EventsPage, 
             ClientError::HistoryChanged(_) | ClientError::BeyondLedger { .. } => None,
             ClientError::Config { .. }
             | ClientError::Unavailable { .. }
+            | ClientError::Tls(_)
             | ClientError::Refused(_)
             | ClientError::RefusalNotUnderstood(_)
             | ClientError::DenyNotUnderstood(_)

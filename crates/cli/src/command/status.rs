@@ -16,7 +16,9 @@ use crate::table::{self, Column};
 #[command(after_help = "\
 Example:
   assent status --endpoint http://127.0.0.1:7400,http://127.0.0.1:7401
-  assent status --digest")]
+  assent status --digest
+  assent status --endpoint https://node-1:7400 --ca ca.pem --cert ops.pem \\
+    --cert-key ops.key")]
 pub(crate) struct Args {
     #[command(flatten)]
     endpoints: Endpoints,

@@ -32,6 +32,7 @@ use super::killed::{KILLED_WITHIN, held};
 use super::processes::{self, Listed};
 use super::run_lease::{End, RunLease};
 use super::signals::Signals;
+use crate::connect::TOKEN_VARIABLE;
 use crate::exit::{CliError, Exit};
 use crate::output::Output;
 
@@ -152,7 +153,7 @@ pub(crate) fn become_child(parent: u32, program: &str, arguments: &[String]) -> 
     if is_alone(parent) {
         return CliError::new("command_failed", "the process that guards it is gone", remedy);
     }
-    let error = std::process::Command::new(program).args(arguments).exec();
+    let error = std::process::Command::new(program).args(arguments).env_remove(TOKEN_VARIABLE).exec();
     let detail = format!("allowed, but `{program}` could not be started: {error}");
     CliError::new("command_failed", detail, remedy)
 }

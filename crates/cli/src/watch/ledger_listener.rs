@@ -106,6 +106,7 @@ fn on_from(error: &ClientError) -> Option<Cursor> {
         }
         ClientError::Config { .. }
         | ClientError::Unavailable { .. }
+        | ClientError::Tls(_)
         | ClientError::Refused(_)
         | ClientError::RefusalNotUnderstood(_)
         | ClientError::DenyNotUnderstood(_)

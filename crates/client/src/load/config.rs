@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::client_tls::ClientTls;
+
 /// Most clients of one run.
 pub const CLIENTS_MAX: usize = 4096;
 
@@ -17,8 +19,11 @@ pub enum Stop {
 /// One run.
 #[derive(Clone, Debug)]
 pub struct LoadConfig {
-    /// The nodes' client addresses, such as `http://127.0.0.1:7400`.
+    /// The nodes' client addresses, such as `https://node-1:7400` or `http://127.0.0.1:7400`.
     pub endpoints: Vec<String>,
+    /// What the clients show to the nodes, and how they know them. None: plain HTTP. With it, plain HTTP goes only to a
+    /// loopback address. The files and the token are read again when a client connects, if they have changed.
+    pub tls: Option<ClientTls>,
     /// How many clients, 1 to [`CLIENTS_MAX`].
     pub clients: usize,
     /// Answers during this time are not counted.
@@ -38,6 +43,7 @@ impl LoadConfig {
     pub fn new(endpoints: impl IntoIterator<Item = impl Into<String>>, clients: usize) -> Self {
         LoadConfig {
             endpoints: endpoints.into_iter().map(Into::into).collect(),
+            tls: None,
             clients,
             warm_up: Duration::from_secs(1),
             stop: Stop::After(Duration::from_secs(10)),

@@ -23,25 +23,33 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::config::authority;
+use crate::clock::SystemClock;
+use crate::config::endpoint;
+use crate::credentials::Credentials;
 use crate::error::ClientError;
 use report::Recorder;
 
 /// Runs the load and waits for its end.
 ///
 /// # Errors
-/// `config_invalid` for endpoints, a number of clients or work that cannot be used. What goes wrong on the way is
+/// `config_invalid` for endpoints, credentials, a number of clients or work that cannot be used. What goes wrong on the way is
 /// counted, not returned.
 pub async fn run(config: LoadConfig, work: Work, judge: Judge) -> Result<LoadReport, ClientError> {
     check(&config, &work)?;
-    let endpoints: Result<Vec<_>, _> = config.endpoints.iter().map(|endpoint| authority(endpoint)).collect();
+    let endpoints: Result<Vec<_>, _> =
+        config.endpoints.iter().map(|text| endpoint(config.tls.as_ref(), text)).collect();
     let endpoints = Arc::new(endpoints?);
+    let credentials = match &config.tls {
+        Some(tls) => Some(Credentials::read(tls, Arc::new(SystemClock))?),
+        None => None,
+    };
     let recorder = Arc::new(Recorder::new(&config)?);
     let mut clients = JoinSet::new();
     for (index, calls) in queues(work, config.clients).into_iter().enumerate() {
         let client = worker::Worker {
             endpoints: Arc::clone(&endpoints),
             endpoint: index,
+            credentials: credentials.clone(),
             recorder: Arc::clone(&recorder),
             judge,
             attempt_timeout: config.attempt_timeout,

@@ -1,8 +1,7 @@
 //! One client: a connection, its queue, one request at a time.
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HOST, HeaderValue};
-use http::uri::Authority;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
 use http::{Method, Request};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1::{self, SendRequest};
@@ -15,6 +14,11 @@ use tokio::time::{Instant, sleep, timeout};
 use super::judge::Judge;
 use super::report::Recorder;
 use super::work::Call;
+use crate::client_tls::BearerToken;
+use crate::credentials::Credentials;
+use crate::endpoint::Endpoint;
+use crate::error::ClientError;
+use crate::link::{LinkError, secure};
 
 /// The pause before something is tried again.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -50,9 +54,11 @@ impl Queue {
 
 /// One client.
 pub(super) struct Worker {
-    pub(super) endpoints: Arc<Vec<Authority>>,
+    pub(super) endpoints: Arc<Vec<Endpoint>>,
     /// Where it connects; the next one after a failure. Taken modulo their number.
     pub(super) endpoint: usize,
+    /// What it shows to the nodes, and how it knows them.
+    pub(super) credentials: Option<Arc<Credentials>>,
     pub(super) recorder: Arc<Recorder>,
     pub(super) judge: Judge,
     pub(super) attempt_timeout: Duration,
@@ -109,7 +115,7 @@ impl Worker {
     /// Connects and sends until the connection or the run ends.
     async fn on_connection(
         &self,
-        endpoint: &Authority,
+        endpoint: &Endpoint,
         queue: &mut Queue,
         pending: &mut Option<Pending>,
     ) -> End {
@@ -118,14 +124,25 @@ impl Worker {
         if stream.set_nodelay(true).is_err() {
             return End::Lost("connect failed");
         }
-        let Ok((sender, connection)) = http1::handshake(TokioIo::new(stream)).await else {
+        let secured = secure(stream, endpoint, self.credentials.as_ref(), self.attempt_timeout).await;
+        let link = match secured {
+            Ok(link) => link,
+            Err(LinkError::Unreached(_)) => return End::Lost("connect failed"),
+            Err(LinkError::Tls(failure)) => return End::Lost(ClientError::Tls(Box::new(failure)).code()),
+        };
+        let token = match &self.credentials {
+            Some(credentials) => credentials.token().await,
+            None => None,
+        };
+        let Ok((sender, connection)) = http1::handshake(TokioIo::new(link)).await else {
             return End::Lost("connect failed");
         };
         let Ok(host) = HeaderValue::from_str(endpoint.as_str()) else { return End::Over };
+        let headers = Headers { host, token };
         // Both sides of the connection in one task: an answer wakes one task, on one thread.
         tokio::select! {
             biased;
-            end = self.send_all(sender, host, queue, pending) => end,
+            end = self.send_all(sender, headers, queue, pending) => end,
             _ = connection => End::Lost("connection lost"),
         }
     }
@@ -133,7 +150,7 @@ impl Worker {
     async fn send_all(
         &self,
         mut sender: SendRequest<Full<Bytes>>,
-        host: HeaderValue,
+        headers: Headers,
         queue: &mut Queue,
         pending: &mut Option<Pending>,
     ) -> End {
@@ -142,7 +159,7 @@ impl Worker {
                 return End::Over;
             }
             let Some(under_way) = pending.as_mut() else { return End::Over };
-            let exchange = exchange(&mut sender, &under_way.call, &host);
+            let exchange = exchange(&mut sender, &under_way.call, &headers);
             let Ok(answer) = timeout(self.attempt_timeout, exchange).await else {
                 return End::Lost("timeout");
             };
@@ -173,17 +190,26 @@ enum End {
     Lost(&'static str),
 }
 
+/// The headers of every request on a connection.
+struct Headers {
+    host: HeaderValue,
+    token: Option<BearerToken>,
+}
+
 /// Sends one request and reads its answer; `None` when the connection failed.
 async fn exchange(
     sender: &mut SendRequest<Full<Bytes>>,
     call: &Call,
-    host: &HeaderValue,
+    headers: &Headers,
 ) -> Option<(u16, Bytes)> {
     sender.ready().await.ok()?;
     let mut request = Request::new(Full::new(call.body.clone()));
     *request.method_mut() = call.method.clone();
     *request.uri_mut() = call.uri.clone();
-    request.headers_mut().insert(HOST, host.clone());
+    request.headers_mut().insert(HOST, headers.host.clone());
+    if let Some(token) = &headers.token {
+        request.headers_mut().insert(AUTHORIZATION, token.header().clone());
+    }
     if call.method == Method::POST {
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(assent_api::JSON_CONTENT_TYPE));
     }

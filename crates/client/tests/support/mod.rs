@@ -18,8 +18,11 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 
 /// What the server does with one request.
 pub enum Do {
@@ -44,6 +47,8 @@ pub struct Server {
     pub endpoint: String,
     /// Path and body of each request that was read.
     pub seen: Seen,
+    /// The `Authorization` of each request that was read.
+    pub shown: Arc<Mutex<Vec<Option<String>>>>,
     task: JoinHandle<()>,
 }
 
@@ -55,12 +60,18 @@ impl Drop for Server {
 
 impl Server {
     pub async fn start(script: Vec<Do>) -> Server {
+        Server::start_with(None, script).await
+    }
+
+    /// A server that speaks TLS if `tls` is given.
+    pub async fn start_with(tls: Option<TlsAcceptor>, script: Vec<Do>) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let endpoint = format!("{scheme}://{}", listener.local_addr().unwrap());
         let script = Arc::new(Mutex::new(VecDeque::from(script)));
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let task = tokio::spawn(serve(listener, script, Arc::clone(&seen)));
-        Server { endpoint, seen, task }
+        let (seen, shown) = (Arc::default(), Arc::default());
+        let task = tokio::spawn(serve(listener, tls, script, Arc::clone(&seen), Arc::clone(&shown)));
+        Server { endpoint, seen, shown, task }
     }
 
     pub fn bodies(&self) -> Vec<Vec<u8>> {
@@ -75,17 +86,48 @@ impl Server {
 pub type Seen = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
 type Script = Arc<Mutex<VecDeque<Do>>>;
 
-async fn serve(listener: TcpListener, script: Script, seen: Seen) {
+type Shown = Arc<Mutex<Vec<Option<String>>>>;
+
+async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, script: Script, seen: Seen, shown: Shown) {
     loop {
         let (stream, _) = listener.accept().await.unwrap();
-        let (script, seen) = (Arc::clone(&script), Arc::clone(&seen));
-        let service = service_fn(move |request| answer(request, Arc::clone(&script), Arc::clone(&seen)));
+        let (script, seen, shown) = (Arc::clone(&script), Arc::clone(&seen), Arc::clone(&shown));
+        let tls = tls.clone();
         tokio::spawn(async move {
-            let _ = hyper::server::conn::http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
+            match tls {
+                None => exchange(stream, script, seen, shown).await,
+                Some(tls) => match tls.accept(stream).into_fallible().await {
+                    Ok(stream) => exchange(stream, script, seen, shown).await,
+                    Err((_, stream)) => linger(stream).await,
+                },
+            }
         });
     }
+}
+
+async fn exchange(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    script: Script,
+    seen: Seen,
+    shown: Shown,
+) {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let authorization = request.headers().get(http::header::AUTHORIZATION);
+        let authorization = authorization.map(|value| value.to_str().unwrap().to_owned());
+        shown.lock().unwrap().push(authorization);
+        answer(request, Arc::clone(&script), Arc::clone(&seen))
+    });
+    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+}
+
+/// Takes what a refused client still sends, as a node does: otherwise the system would reset the connection, and the
+/// client might lose the alert.
+async fn linger(mut stream: TcpStream) {
+    let mut bytes = [0; 1024];
+    let _ = timeout(Duration::from_secs(1), async {
+        while stream.read(&mut bytes).await.is_ok_and(|length| length > 0) {}
+    })
+    .await;
 }
 
 async fn answer(

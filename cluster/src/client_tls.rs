@@ -1,0 +1,158 @@
+//! TLS of the client port: the handshake with a caller, and the files that it needs.
+//!
+//! The files are read before anything is bound, and again while the node runs. This module says who a caller is by its
+//! certificate. It never decides what a caller may do, and it opens no socket.
+
+mod live;
+
+use std::sync::{Arc, Mutex, RwLock};
+
+use assent_tls::{
+    Authorities, CertificateDer, CertificateError, OwnCertificate, ServerConfig, Side, SpiffeId, explain,
+};
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+
+use self::live::{LiveCaller, LiveConnections};
+use crate::config::ClientTlsConfig;
+use crate::env::{BoxStream, Clock};
+use crate::locked::{lock, read, write};
+use crate::wall_time::WallTime;
+
+/// The most handshakes at the same time. A handshake costs more than most requests. Callers beyond this wait, each
+/// within its own deadline.
+const HANDSHAKES_MAX: usize = 256;
+
+/// What the port speaks within TLS.
+const ALPN: &[u8] = b"http/1.1";
+
+/// TLS of the client port.
+pub(crate) struct ClientTls {
+    paths: ClientTlsConfig,
+    /// Whether the node is sure of its clock does not matter here: a node that is not sure answers nothing that matters,
+    /// and must still be reached to be put right.
+    time: WallTime,
+    current: RwLock<Arc<Current>>,
+    /// What is wrong with the files that are there now, if that was logged.
+    problem: Mutex<Option<String>>,
+    handshakes: Semaphore,
+    live: Arc<LiveConnections>,
+}
+
+/// What the files held when they were last read with success.
+struct Current {
+    config: Arc<ServerConfig>,
+    /// By what a caller's certificate is checked. `None` if callers cannot show one.
+    callers: Option<Arc<Authorities>>,
+}
+
+/// A connection after its handshake.
+pub(crate) struct Accepted {
+    /// What is spoken within TLS.
+    pub(crate) stream: BoxStream,
+    /// The caller, if it has shown a certificate.
+    pub(crate) caller: Option<LiveCaller>,
+}
+
+/// A connection that was refused.
+pub(crate) struct NotAccepted {
+    /// Why, for the log.
+    pub(crate) why: String,
+    /// The connection. The caller has to read the alert from it before it is closed.
+    pub(crate) stream: BoxStream,
+}
+
+impl ClientTls {
+    /// Reads the files. This blocks the thread.
+    ///
+    /// # Errors
+    /// The first file that cannot be used, and why.
+    pub(crate) fn read(paths: ClientTlsConfig, clock: Arc<dyn Clock>) -> Result<Self, String> {
+        let time = WallTime(clock);
+        let current = Current::read(&paths, &time)?;
+        Ok(Self {
+            paths,
+            time,
+            current: RwLock::new(Arc::new(current)),
+            problem: Mutex::default(),
+            handshakes: Semaphore::new(HANDSHAKES_MAX),
+            live: Arc::default(),
+        })
+    }
+
+    /// Makes the handshake. The caller of this sets the deadline, which the wait for a turn counts in.
+    pub(crate) async fn accept(&self, stream: BoxStream) -> Result<Accepted, NotAccepted> {
+        // The semaphore is never closed.
+        let _turn = self.handshakes.acquire().await;
+        let current = read(&self.current).clone();
+        let accepting = TlsAcceptor::from(current.config.clone()).accept(stream).into_fallible();
+        let stream =
+            accepting.await.map_err(|(error, stream)| NotAccepted { why: explain(&error), stream })?;
+        let shown = stream.get_ref().1.peer_certificates().map(<[_]>::to_vec);
+        let stream: BoxStream = Box::new(stream);
+        let (Some(chain), Some(callers)) = (shown, &current.callers) else {
+            return Ok(Accepted { stream, caller: None });
+        };
+        match self.check(callers, &chain) {
+            Ok(id) => Ok(Accepted { stream, caller: Some(self.live.add(id, chain)) }),
+            Err(error) => Err(NotAccepted { why: error.to_string(), stream }),
+        }
+    }
+
+    /// Reads the files again. If they cannot be used, those that were read before stay in force.
+    pub(crate) fn reload(&self) {
+        let read = Current::read(&self.paths, &self.time);
+        let mut problem = lock(&self.problem);
+        match read {
+            Ok(current) => {
+                *write(&self.current) = Arc::new(current);
+                if problem.take().is_some() {
+                    tracing::info!("the files of `client_tls` can be used again");
+                }
+            }
+            Err(why) => {
+                if problem.as_ref() != Some(&why) {
+                    tracing::warn!(problem = %why, "the files of `client_tls` cannot be used; what they held before stays in force");
+                }
+                *problem = Some(why);
+            }
+        }
+    }
+
+    /// Ends the connections whose certificate does not hold any more: it has expired, it was revoked, or its authority
+    /// was removed.
+    pub(crate) fn end_withdrawn(&self) {
+        let current = read(&self.current).clone();
+        self.live.end_withdrawn(|chain| match &current.callers {
+            Some(callers) => self.check(callers, chain),
+            // The configuration names no authorities, so no caller has shown a certificate.
+            None => Err(CertificateError::None),
+        });
+    }
+
+    fn check(
+        &self,
+        callers: &Authorities,
+        chain: &[CertificateDer<'static>],
+    ) -> Result<SpiffeId, CertificateError> {
+        callers.check(chain, Side::Client, self.time.now())
+    }
+}
+
+impl Current {
+    fn read(paths: &ClientTlsConfig, time: &WallTime) -> Result<Self, String> {
+        let own = OwnCertificate::read(&paths.cert, &paths.key).map_err(|error| error.to_string())?;
+        let callers = match &paths.ca {
+            Some(ca) => {
+                let read = Authorities::read(ca, paths.crl.as_deref()).map_err(|error| error.to_string())?;
+                Some(Arc::new(read))
+            }
+            None => None,
+        };
+        let config = assent_tls::server(&own, callers.clone(), Arc::new(time.clone()));
+        let mut config = ServerConfig::clone(&*config.map_err(|error| error.to_string())?);
+        // The port does not speak HTTP/2, so it must not offer it.
+        config.alpn_protocols = vec![ALPN.to_vec()];
+        Ok(Self { config: Arc::new(config), callers })
+    }
+}

@@ -1,0 +1,68 @@
+//! Who makes the requests of one connection: what the connection has shown, and what each request shows.
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+
+use assent_tls::SpiffeId;
+
+use crate::access::{Caller, Shown};
+use crate::usecase::Service;
+
+/// The remote address of a request's connection, for people.
+#[derive(Debug, Clone)]
+#[expect(dead_code, reason = "the audit trail reads it from a request's extensions")]
+pub(super) struct RemoteAddr(pub(super) Arc<str>);
+
+/// The caller's side of one connection.
+pub(super) struct Visitor {
+    /// It says who a caller is.
+    pub(super) service: Service,
+    pub(super) remote: Arc<str>,
+    /// The SPIFFE id of the certificate that was shown.
+    pub(super) certificate: Option<SpiffeId>,
+}
+
+impl Visitor {
+    /// The caller of a request with these headers. The bearer token is taken out of them, so that nothing behind this
+    /// can print it.
+    pub(super) fn identify(&self, headers: &mut HeaderMap) -> Caller {
+        let shown = Shown { certificate: self.certificate.clone(), bearer: bearer(headers) };
+        let caller = self.service.identify(shown);
+        headers.remove(AUTHORIZATION);
+        caller
+    }
+}
+
+/// The bearer token. If there are several, or one that is no text, the result is a token that nobody has, so that what
+/// was shown is never overlooked.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut all = headers.get_all(AUTHORIZATION).iter();
+    let first = all.next()?;
+    match (first.to_str(), all.next()) {
+        (Ok(text), None) => Shown::bearer_of(text),
+        (Ok(_), Some(_)) | (Err(_), _) => Some(""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn a_token_is_read_from_exactly_one_header() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(bearer(&headers), None);
+        headers.append(AUTHORIZATION, HeaderValue::from_static("Basic eDp5"));
+        assert_eq!(bearer(&headers), None);
+        headers.insert(AUTHORIZATION, HeaderValue::from_static("bearer assent_x"));
+        assert_eq!(bearer(&headers), Some("assent_x"));
+        headers.append(AUTHORIZATION, HeaderValue::from_static("Bearer assent_y"));
+        assert_eq!(bearer(&headers), Some(""));
+        headers.insert(AUTHORIZATION, HeaderValue::from_bytes(b"Bearer \xff").unwrap());
+        assert_eq!(bearer(&headers), Some(""));
+    }
+}

@@ -1,0 +1,59 @@
+//! The TLS handshake of a connection, before anything else of it.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt;
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use super::connection::LINGER_BYTES;
+use crate::client_tls::{Accepted, ClientTls};
+use crate::env::BoxStream;
+use crate::locked::lock;
+use crate::log_throttle::LogThrottle;
+
+/// Makes the handshake, if the port has TLS. `None` if the connection is over: one side refused the other, the handshake
+/// was not done by `until`, or the node stops.
+pub(super) async fn handshake(
+    stream: BoxStream,
+    tls: Option<&ClientTls>,
+    (until, linger): (Instant, Duration),
+    remote: &str,
+    trouble: &Mutex<LogThrottle>,
+    stop: &CancellationToken,
+) -> Option<Accepted> {
+    let Some(tls) = tls else { return Some(Accepted { stream, caller: None }) };
+    let done = tokio::select! {
+        done = timeout_at(until, tls.accept(stream)) => done,
+        () = stop.cancelled() => return None,
+    };
+    let (why, stream) = match done {
+        Ok(Ok(accepted)) => return Some(accepted),
+        Ok(Err(refused)) => (refused.why, Some(refused.stream)),
+        Err(_) => ("the handshake was not done within `deadlines.http_head_ms`".to_owned(), None),
+    };
+    if let Some(more) = lock(trouble).tell() {
+        tracing::warn!(%remote, %why, more, "no TLS connection with a caller");
+    }
+    if let Some(stream) = stream {
+        tokio::select! {
+            _ = timeout(linger, take_rest(stream)) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+    None
+}
+
+/// Takes what a caller that was refused still sends. If the node closed the connection with unread bytes, it would reset
+/// it, and the caller might lose the alert that says why.
+async fn take_rest(mut stream: BoxStream) {
+    let mut bytes = vec![0_u8; 8 * 1024];
+    let mut taken = 0_usize;
+    while taken < LINGER_BYTES {
+        match stream.read(&mut bytes).await {
+            Ok(0) | Err(_) => return,
+            Ok(length) => taken = taken.saturating_add(length),
+        }
+    }
+}

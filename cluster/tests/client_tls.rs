@@ -1,0 +1,243 @@
+//! TLS of the client port over real sockets: who gets in, who does not, and what happens when files are replaced.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
+
+mod cluster_support;
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use assent_client::{
+    BearerToken, CertificateFiles, Client, ClientConfig, ClientError, ClientTls, TokenSource, Trust,
+};
+use assent_cluster::access::{CallerConfig, Role, Token};
+use assent_cluster::config::{ClientTlsConfig, Config};
+use assent_cluster::node::Node;
+use assent_tls::ca::{Ca, CertificateRequest, IssuedCertificate};
+use assent_tls::{NodeName, SpiffeId, TrustDomain};
+use cluster_support::*;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep, timeout};
+
+const OPS: &str = "spiffe://example.org/ops";
+const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
+
+fn now_ms() -> i64 {
+    now().0 * 1_000
+}
+
+/// A CA in a folder, and how many certificates it has issued.
+struct Authority {
+    ca: Ca,
+    folder: PathBuf,
+    issued: u8,
+}
+
+impl Authority {
+    fn new(folder: &Path, name: &str) -> Self {
+        let folder = folder.join(name);
+        let domain = TrustDomain::parse("example.org").unwrap();
+        fs::create_dir_all(&folder).unwrap();
+        let ca = Ca::create(&folder.join("ca"), &domain, now_ms() - 200 * DAY_MS, [99; 16]).unwrap();
+        Authority { ca, folder, issued: 0 }
+    }
+
+    fn issue(&mut self, request: &CertificateRequest) -> (CertificateFiles, IssuedCertificate) {
+        self.issued += 1;
+        let new = self.ca.issue(request, now_ms() - DAY_MS, [self.issued; 16]).unwrap();
+        let path = |kind: &str| self.folder.join(format!("{}.{kind}", self.issued));
+        let files = CertificateFiles { cert: path("pem"), key: path("key") };
+        put(&files.cert, new.certificate_pem.as_bytes());
+        put(&files.key, new.key_pem.as_bytes());
+        (files, new.certificate)
+    }
+
+    fn node(&mut self) -> CertificateFiles {
+        let trust_domain = TrustDomain::parse("example.org").unwrap();
+        let name = NodeName { trust_domain, cluster_id: [7; 32], node_id: 1 };
+        self.issue(&CertificateRequest::node(&name, &["127.0.0.1".to_owned()]).unwrap()).0
+    }
+
+    fn caller(&mut self, id: &str) -> (CertificateFiles, IssuedCertificate) {
+        self.issue(&CertificateRequest::caller(SpiffeId::parse(id).unwrap()).unwrap())
+    }
+
+    /// A client that trusts this CA's nodes and shows a certificate, or none.
+    fn shows(&self, certificate: Option<CertificateFiles>) -> ClientTls {
+        ClientTls { ca: Some(self.ca.certificate_path().to_owned()), certificate, token: None }
+    }
+}
+
+/// Writes a secret, and gives it its name when it is complete.
+fn put(path: &Path, bytes: &[u8]) {
+    let new = path.with_extension("new");
+    fs::write(&new, bytes).unwrap();
+    fs::set_permissions(&new, Permissions::from_mode(0o600)).unwrap();
+    fs::rename(&new, path).unwrap();
+}
+
+fn caller(name: &str, roles: &[Role]) -> CallerConfig {
+    let name = name.to_owned();
+    CallerConfig { name, certificate: None, tokens: None, roles: roles.to_vec(), domains: None, jwt: None }
+}
+
+/// Serves TLS: operators show a certificate, and an auditor shows a token.
+fn serve_tls(config: &mut Config, authority: &mut Authority, tokens: &Path) -> CertificateFiles {
+    let own = authority.node();
+    authority.ca.write_crl(now_ms() - DAY_MS).unwrap();
+    config.plain_http = false;
+    config.client_tls = Some(ClientTlsConfig {
+        cert: own.cert.clone(),
+        key: own.key.clone(),
+        ca: Some(authority.ca.certificate_path().to_owned()),
+        crl: Some(authority.ca.crl_path().to_owned()),
+    });
+    config.callers = vec![
+        CallerConfig { certificate: Some(OPS.to_owned()), ..caller("ops", &[Role::Operator]) },
+        CallerConfig { tokens: Some(tokens.to_owned()), ..caller("audit", &[Role::Auditor]) },
+    ];
+    own
+}
+
+/// A token, and the file that lists its digest.
+fn token(folder: &Path) -> (Token, PathBuf) {
+    let token = Token::generate(|bytes| bytes.fill(7));
+    let file = folder.join("tokens");
+    put(&file, format!("{}\n", token.digest()).as_bytes());
+    (token, file)
+}
+
+fn client(node: &Node, tls: ClientTls) -> (Client, String) {
+    let endpoint = format!("https://{}", node.client_addr());
+    let mut config = ClientConfig::new([&endpoint], Trust::NoAllow);
+    config.deadline = Duration::from_secs(10);
+    config.tls = Some(tls);
+    (Client::new(config).unwrap(), endpoint)
+}
+
+async fn status(node: &Node, tls: ClientTls) -> Result<u64, ClientError> {
+    let (client, endpoint) = client(node, tls);
+    Ok(client.status_at(&endpoint).await?.node_id)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn callers_of_the_table_get_in_and_nobody_else_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut authority, mut other) =
+        (Authority::new(folder.path(), "own"), Authority::new(folder.path(), "other"));
+    let (secret, tokens) = token(folder.path());
+    let node = alone(folder.path(), |config| {
+        serve_tls(config, &mut authority, &tokens);
+    })
+    .await;
+
+    let (ops, _) = authority.caller(OPS);
+    assert_eq!(status(&node, authority.shows(Some(ops))).await.unwrap(), 1);
+    let shown = Some(TokenSource::Value(BearerToken::new(secret.expose()).unwrap()));
+    assert_eq!(status(&node, ClientTls { token: shown, ..authority.shows(None) }).await.unwrap(), 1);
+
+    let wrong = Some(TokenSource::Value(BearerToken::new(&format!("assent_{}", "A".repeat(43))).unwrap()));
+    let (stranger, _) = authority.caller("spiffe://example.org/stranger");
+    for tls in [
+        authority.shows(None),
+        authority.shows(Some(stranger)),
+        ClientTls { token: wrong, ..authority.shows(None) },
+    ] {
+        let error = status(&node, tls).await.unwrap_err();
+        assert_eq!(error.code(), "caller_not_permitted", "{error}");
+    }
+
+    // The certificate of another CA, and that of a node, which may not call as if it were an operator.
+    let (foreign, _) = other.caller(OPS);
+    let error = status(&node, authority.shows(Some(foreign))).await.unwrap_err();
+    assert_eq!(error.code(), "caller_certificate_refused", "{error}");
+    let own = authority.node();
+    let error = status(&node, authority.shows(Some(own))).await.unwrap_err();
+    assert_eq!(error.code(), "caller_not_permitted", "{error}");
+
+    // This side refuses a node that it does not trust.
+    let error = status(&node, other.shows(None)).await.unwrap_err();
+    assert_eq!(error.code(), "node_certificate_refused", "{error}");
+
+    // Probes show nothing.
+    let (probe, endpoint) = client(&node, authority.shows(None));
+    assert!(probe.ready_at(&endpoint).await);
+    node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_makes_no_handshake_or_speaks_plain_http_is_let_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut authority = Authority::new(folder.path(), "own");
+    let (_, tokens) = token(folder.path());
+    let node = alone(folder.path(), |config| {
+        serve_tls(config, &mut authority, &tokens);
+        config.deadlines.http_head_ms = 500;
+    })
+    .await;
+    let mut silent = TcpStream::connect(node.client_addr()).await.unwrap();
+    let begun = Instant::now();
+    let read = timeout(Duration::from_secs(5), silent.read(&mut [0; 16])).await.unwrap();
+    assert!(read.is_err() || read.unwrap() == 0);
+    assert!(begun.elapsed() >= Duration::from_millis(400));
+
+    let plain = ClientConfig::new([format!("http://{}", node.client_addr())], Trust::NoAllow);
+    let plain = Client::new(plain).unwrap();
+    assert!(!plain.ready_at(&format!("http://{}", node.client_addr())).await);
+    node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_revoked_caller_is_out_within_a_minute_and_bad_files_change_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut authority = Authority::new(folder.path(), "own");
+    let (secret, tokens) = token(folder.path());
+    let mut own = None;
+    let node = alone(folder.path(), |config| own = Some(serve_tls(config, &mut authority, &tokens))).await;
+    let own = own.unwrap();
+
+    // The node's certificate is replaced by something that is none, so the node goes on with the old one.
+    let good = fs::read(&own.cert).unwrap();
+    put(&own.cert, b"no certificate");
+    sleep(Duration::from_secs(7)).await;
+    let shown = Some(TokenSource::Value(BearerToken::new(secret.expose()).unwrap()));
+    let audit = ClientTls { token: shown, ..authority.shows(None) };
+    status(&node, audit.clone()).await.unwrap();
+    put(&own.cert, &good);
+
+    // One client holds its connection open, and its certificate is revoked.
+    let (ops, issued) = authority.caller(OPS);
+    let (held, endpoint) = client(&node, authority.shows(Some(ops)));
+    held.status_at(&endpoint).await.unwrap();
+    authority.ca.revoke(&issued.serial, now_ms()).unwrap();
+    let (renewed, _) = authority.caller(OPS);
+    let begun = Instant::now();
+    let error = loop {
+        // The others go on meanwhile, without a failed call.
+        status(&node, audit.clone()).await.unwrap();
+        status(&node, authority.shows(Some(renewed.clone()))).await.unwrap();
+        match held.status_at(&endpoint).await {
+            Ok(_) => assert!(begun.elapsed() < Duration::from_secs(60), "it is still in"),
+            Err(error) if error.code() == "caller_certificate_refused" => break error,
+            // The connection ended under the call.
+            Err(error) => assert_eq!(error.code(), "unavailable", "{error}"),
+        }
+        sleep(Duration::from_millis(500)).await;
+    };
+    assert!(error.remedy().contains("log"), "{}", error.remedy());
+    node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_does_not_start_with_a_key_that_everybody_may_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut authority = Authority::new(folder.path(), "own");
+    let (_, tokens) = token(folder.path());
+    let mut config = configs(folder.path()).swap_remove(0);
+    let own = serve_tls(&mut config, &mut authority, &tokens);
+    fs::set_permissions(&own.key, Permissions::from_mode(0o644)).unwrap();
+    let why = refuses_to_start(&config).await;
+    assert!(why.contains("client_tls") && why.contains("1.key"), "{why}");
+}
