@@ -28,7 +28,7 @@ pub(crate) async fn allowing(folder: &Path, spoil: impl FnOnce(&mut Config)) -> 
 
 /// The node's revision and term.
 pub(crate) fn state(node: &Node) -> (u64, u64) {
-    let status = node.service().status(&Caller::Anonymous);
+    let status = node.service().status(Caller::local());
     (status.revision, status.term)
 }
 

@@ -57,7 +57,7 @@ async fn hostile_messagepack_and_a_forged_vote_end_the_peers_connection_and_chan
     let mut nodes = start_all(&configs).await;
     // Node 3 leaves its name and its store to a false peer.
     let gone = nodes.remove(2);
-    let store = hex::decode(gone.service().status(&Caller::Anonymous).node.store_id).unwrap();
+    let store = hex::decode(gone.service().status(Caller::local()).node.store_id).unwrap();
     gone.shutdown().await;
     for node in &nodes {
         ready(node).await;
