@@ -136,8 +136,16 @@ impl RaftNode {
         let service = RaftService::new(store.registry.clone(), env.blocking.clone(), transfers.clone());
         let limits = PeerLimits { redial_max: Duration::from_millis(100), ..PeerLimits::default() };
         let handler = Arc::new(Delegate(service.clone()));
-        let hub =
-            PeerHub::start(&env, identity(id), "127.0.0.1:0".into(), vec![], handler, limits, None, Tasks::new());
+        let hub = PeerHub::start(
+            &env,
+            identity(id),
+            "127.0.0.1:0".into(),
+            vec![],
+            handler,
+            limits,
+            None,
+            Tasks::new(),
+        );
         let hub = hub.await.unwrap();
         let verifier = Verifier::new("test".into(), run.clone(), VerifierLimits::default());
         let guard = Arc::new(|_: &dyn Rows| Ok(()));

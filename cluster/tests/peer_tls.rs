@@ -100,7 +100,8 @@ impl tokio_rustls::rustls::client::danger::ServerCertVerifier for Believes {
         _: &[u8],
         _: &rustls_pki_types::CertificateDer<'_>,
         _: &tokio_rustls::rustls::DigitallySignedStruct,
-    ) -> Result<tokio_rustls::rustls::client::danger::HandshakeSignatureValid, tokio_rustls::rustls::Error> {
+    ) -> Result<tokio_rustls::rustls::client::danger::HandshakeSignatureValid, tokio_rustls::rustls::Error>
+    {
         Ok(tokio_rustls::rustls::client::danger::HandshakeSignatureValid::assertion())
     }
 
@@ -109,7 +110,8 @@ impl tokio_rustls::rustls::client::danger::ServerCertVerifier for Believes {
         _: &[u8],
         _: &rustls_pki_types::CertificateDer<'_>,
         _: &tokio_rustls::rustls::DigitallySignedStruct,
-    ) -> Result<tokio_rustls::rustls::client::danger::HandshakeSignatureValid, tokio_rustls::rustls::Error> {
+    ) -> Result<tokio_rustls::rustls::client::danger::HandshakeSignatureValid, tokio_rustls::rustls::Error>
+    {
         Ok(tokio_rustls::rustls::client::danger::HandshakeSignatureValid::assertion())
     }
 
@@ -265,10 +267,8 @@ async fn a_dialer_without_a_certificate_or_without_tls_is_refused() {
     // A node without TLS does not talk to one with TLS, in either direction.
     let one = node(1, &[(2, two.hub.local_addr().to_string())]).await;
     two.hub.ensure_peer(1, &one.hub.local_addr().to_string());
-    eventually("a problem on both sides", || {
-        !problem(&one, 2).is_empty() && !problem(&two, 1).is_empty()
-    })
-    .await;
+    eventually("a problem on both sides", || !problem(&one, 2).is_empty() && !problem(&two, 1).is_empty())
+        .await;
     assert!(!one.hub.is_connected(2) && !two.hub.is_connected(1));
 }
 
@@ -335,7 +335,8 @@ async fn the_node_whose_certificate_is_refused_says_that_the_other_log_has_the_r
     // Node 1 believes node 2's CA, and shows the certificate of another one.
     let shown = PeerTlsConfig { ca: ca.ca_file(), ..stranger.issue("node-1", &Says::node(CLUSTER, 1)) };
     let one = secured(1, &[(2, two.hub.local_addr().to_string())], shown).await;
-    eventually("a problem", || problem(&one, 2).contains("the other side refused this side's certificate")).await;
+    eventually("a problem", || problem(&one, 2).contains("the other side refused this side's certificate"))
+        .await;
 }
 
 #[tokio::test]

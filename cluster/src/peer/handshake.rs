@@ -235,7 +235,9 @@ fn check_accepted(
         && proven != hello.node_id
     {
         let claimed = hello.node_id;
-        return Err(format!("it says that it is node `{claimed}`, and its certificate is that of node `{proven}`"));
+        return Err(format!(
+            "it says that it is node `{claimed}`, and its certificate is that of node `{proven}`"
+        ));
     }
     if hello.node_id == identity.node_id {
         return Err(format!("this is node `{}` itself", identity.node_id));

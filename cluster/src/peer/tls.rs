@@ -15,8 +15,8 @@ use std::sync::{Arc, Mutex};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use assent_tls::{
-    Admit, Authorities, CertificateDer, ClientConfig, NodeName, OwnCertificate, ServerConfig, ServerName, Side,
-    SpiffeId, mutual_client, mutual_server,
+    Admit, Authorities, CertificateDer, ClientConfig, NodeName, OwnCertificate, ServerConfig, ServerName,
+    Side, SpiffeId, mutual_client, mutual_server,
 };
 
 use crate::config::PeerTlsConfig;
@@ -175,7 +175,8 @@ impl Material {
         issue: u64,
     ) -> Result<Self, PeerTlsError> {
         let unusable = |problem: String| PeerTlsError(problem);
-        let own = OwnCertificate::read(&files.cert, &files.key).map_err(|error| unusable(error.to_string()))?;
+        let own =
+            OwnCertificate::read(&files.cert, &files.key).map_err(|error| unusable(error.to_string()))?;
         let authorities = Authorities::read(&files.ca, files.crl.as_deref())
             .map_err(|error| unusable(error.to_string()))?;
         let cert = files.cert.display();
@@ -210,7 +211,8 @@ impl Material {
 
 /// The peer that a SPIFFE id names: another node of the same cluster and trust domain.
 fn named(id: &SpiffeId, own: &NodeName) -> Result<NodeId, String> {
-    let name = NodeName::of(id).map_err(|error| format!("the certificate of `{id}` is not that of a node: {error}"))?;
+    let name = NodeName::of(id)
+        .map_err(|error| format!("the certificate of `{id}` is not that of a node: {error}"))?;
     if name.trust_domain != own.trust_domain {
         return Err(format!("`{id}` is of another trust domain than this node's `{}`", own.trust_domain));
     }
@@ -229,7 +231,9 @@ fn spoken(
     chain: Option<&[CertificateDer<'static>]>,
 ) -> io::Result<Vec<CertificateDer<'static>>> {
     if alpn != Some(ALPN) {
-        return Err(io::Error::other("the other side speaks TLS, but not the protocol of peers: is this a client port?"));
+        return Err(io::Error::other(
+            "the other side speaks TLS, but not the protocol of peers: is this a client port?",
+        ));
     }
     chain
         .filter(|chain| !chain.is_empty())

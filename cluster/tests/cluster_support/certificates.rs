@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use assent_cluster::config::PeerTlsConfig;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SanType, SerialNumber,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SanType, SerialNumber,
 };
 
 /// A CA with its own folder.
@@ -98,7 +98,8 @@ impl TestCa {
         }
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        let (cert, key_file) = (self.folder.join(format!("{file}.pem")), self.folder.join(format!("{file}-key.pem")));
+        let (cert, key_file) =
+            (self.folder.join(format!("{file}.pem")), self.folder.join(format!("{file}-key.pem")));
         write_private(&key_file, &key.serialize_pem());
         replace(&cert, &certificate.pem());
         PeerTlsConfig { cert, key: key_file, ca: self.ca_file(), crl: None }

@@ -250,7 +250,8 @@ pub async fn node_with(
     env.clock = Arc::new(SkewedClock(skew));
     let script = Arc::new(Script::default());
     let peers = peers.iter().map(|(id, addr)| PeerAddress { id: *id, addr: addr.clone() }).collect();
-    let load = |files| PeerTls::load(files, identity.cluster_id, identity.node_id, env.clock.clone()).unwrap();
+    let load =
+        |files| PeerTls::load(files, identity.cluster_id, identity.node_id, env.clock.clone()).unwrap();
     let (tls, listen, handler) = (tls.map(load), listen.to_owned(), script.clone());
     let hub = PeerHub::start(&env, identity, listen, peers, handler, limits, tls, Tasks::new());
     let hub = hub.await.unwrap();

@@ -63,9 +63,8 @@ impl Authorities {
         let (anchors, described) =
             anchors(ca, &mut der).map_err(|problem| TlsFileError::new("file of CAs", ca, problem))?;
         let (lists, next_update) = match crl {
-            Some(crl) => {
-                lists(crl, &mut der).map_err(|problem| TlsFileError::new("file of revocation lists", crl, problem))?
-            }
+            Some(crl) => lists(crl, &mut der)
+                .map_err(|problem| TlsFileError::new("file of revocation lists", crl, problem))?,
             None => (Vec::new(), None),
         };
         Ok(Authorities { all: Arc::new(All { anchors, described, lists, next_update, der }) })

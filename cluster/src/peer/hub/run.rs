@@ -19,10 +19,17 @@ use super::entry::Peer;
 
 impl Inner {
     /// Puts a connection into its peer's slot and runs it until it ends.
-    pub(super) async fn run(self: &Arc<Self>, peer: &Arc<Peer>, opened: Opened, dialed_to: Option<String>, proven: Option<Proven>) {
+    pub(super) async fn run(
+        self: &Arc<Self>,
+        peer: &Arc<Peer>,
+        opened: Opened,
+        dialed_to: Option<String>,
+        proven: Option<Proven>,
+    ) {
         let Opened { hello, reader, writer } = opened;
         let clock = self.clock.clone();
-        let connection = Arc::new(Connection::new(peer.id, hello, dialed_to, proven, self.limits.clone(), clock));
+        let connection =
+            Arc::new(Connection::new(peer.id, hello, dialed_to, proven, self.limits.clone(), clock));
         let former = lock(&peer.slots).put(connection.clone());
         // Whatever ends this function, the connection has ended then.
         let _slot = Slot { peer: peer.clone(), connection: connection.clone() };
