@@ -8,6 +8,7 @@ mod gauges;
 mod labels;
 mod now;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -22,6 +23,7 @@ use prometheus_client::registry::{Registry, Unit};
 use assent_proof::Code;
 use assent_store::LOG_VERSION;
 
+use crate::access::RefusedCaller;
 use crate::env::ProcessUsage;
 use crate::peer::PROTOCOL_VERSION;
 use labels::{Counted, Decided, Outcome};
@@ -45,6 +47,8 @@ pub struct Metrics {
     commit_seconds: Histogram,
     connections: Gauge,
     refused_connections: Counter<u64, AtomicU64>,
+    refused_callers: Counted<RefusedCaller>,
+    audit_lost: Counter<u64, AtomicU64>,
     event_feeds: Gauge,
     events: Counter<u64, AtomicU64>,
     /// The process's count of lines of its log that were lost.
@@ -88,6 +92,8 @@ impl Metrics {
             commit_seconds: latency(),
             connections: Gauge::default(),
             refused_connections: Counter::default(),
+            refused_callers: Counted::new(),
+            audit_lost: Counter::default(),
             event_feeds: Gauge::default(),
             events: Counter::default(),
             log: OnceLock::new(),
@@ -135,6 +141,12 @@ impl Metrics {
             "refused_connections",
             "Client connections beyond the limit that were closed, and requests on them that were refused",
             m.refused_connections.clone(),
+        );
+        registry.register("refused_callers", "Callers that were refused, by the reason", m.refused_callers.family());
+        registry.register(
+            "audit_lost",
+            "Entries of the audit trail that could not be written",
+            m.audit_lost.clone(),
         );
         registry.register("event_feeds", "Streams and long polls of events now", m.event_feeds.clone());
         registry.register("events_sent", "Events sent to streams and long polls", m.events.clone());
@@ -217,6 +229,22 @@ impl Metrics {
 
     pub(crate) fn connection_refused(&self) {
         self.refused_connections.inc();
+    }
+
+    /// Counts a caller that was refused.
+    pub(crate) fn caller_refused(&self, why: RefusedCaller) {
+        self.refused_callers.inc(&why);
+    }
+
+    /// How many callers were refused for each reason for which there was one.
+    pub(crate) fn callers_refused(&self) -> BTreeMap<String, u64> {
+        let counts = self.refused_callers.counts().filter(|(_, refused)| *refused > 0);
+        counts.map(|(reason, refused)| (reason.to_owned(), refused)).collect()
+    }
+
+    /// Counts entries of the audit trail that are lost.
+    pub(crate) fn audit_lost(&self, entries: u64) {
+        self.audit_lost.inc_by(entries);
     }
 
     pub(crate) fn feed_began(&self) {

@@ -16,6 +16,8 @@ pub struct Caller {
     who: Who,
     roles: RoleSet,
     domains: Domains,
+    /// The id of the request that it makes, for the audit trail. It says nothing of what the caller may do.
+    request: Option<Arc<str>>,
 }
 
 /// Which party a caller is.
@@ -74,6 +76,17 @@ pub enum Unknown {
 }
 
 impl Unknown {
+    /// Every reason.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let others = [
+            Unknown::NothingShown,
+            Unknown::CertificateNotListed,
+            Unknown::TokenNotListed,
+            Unknown::BearerMalformed,
+        ];
+        others.into_iter().chain(JwtRefusal::ALL.into_iter().map(Unknown::Jwt))
+    }
+
     /// The stable word for the audit trail and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -122,8 +135,9 @@ pub struct Denial {
     pub(crate) detail: String,
 }
 
-static LOCAL: Caller = Caller { who: Who::Local, roles: RoleSet::ALL, domains: Domains::All };
-static NODE: Caller = Caller { who: Who::Node, roles: RoleSet::ALL, domains: Domains::All };
+static LOCAL: Caller =
+    Caller { who: Who::Local, roles: RoleSet::ALL, domains: Domains::All, request: None };
+static NODE: Caller = Caller { who: Who::Node, roles: RoleSet::ALL, domains: Domains::All, request: None };
 
 impl Caller {
     /// A program on this machine, on a port that serves plain HTTP to loopback. It may do everything.
@@ -138,12 +152,17 @@ impl Caller {
 
     /// A caller from the table.
     pub(crate) fn named(name: Arc<str>, by: Credential, roles: RoleSet, domains: Domains) -> Self {
-        Self { who: Who::Named { name, by }, roles, domains }
+        Self { who: Who::Named { name, by }, roles, domains, request: None }
     }
 
     /// A caller that has shown nothing, or nothing good. It has no role.
     pub(crate) fn unknown(why: Unknown) -> Self {
-        Self { who: Who::Unknown(why), roles: RoleSet::NONE, domains: Domains::Only(Arc::default()) }
+        Self {
+            who: Who::Unknown(why),
+            roles: RoleSet::NONE,
+            domains: Domains::Only(Arc::default()),
+            request: None,
+        }
     }
 
     /// A caller that has shown nothing, on a node with `public_read`. Of the domains it sees only the system's own,
@@ -153,7 +172,19 @@ impl Caller {
             who: Who::Unknown(Unknown::NothingShown),
             roles: RoleSet::NONE.with(Role::Public),
             domains: Domains::Only(Arc::new(BTreeSet::from([DomainName::root()]))),
+            request: None,
         }
+    }
+
+    /// The same caller, as the one that makes the request with this id.
+    #[must_use]
+    pub(crate) fn for_request(self, id: Arc<str>) -> Self {
+        Self { request: Some(id), ..self }
+    }
+
+    /// The id of the request that it makes, if it has one.
+    pub(crate) fn request(&self) -> Option<&Arc<str>> {
+        self.request.as_ref()
     }
 
     /// Which party it is.

@@ -6,6 +6,7 @@
 
 mod caller;
 mod jwt;
+mod refused;
 mod role;
 mod setting;
 mod table;
@@ -28,6 +29,7 @@ use tokens::{TOKEN_FILE_BYTES, parse_tokens};
 
 pub use caller::{Caller, Credential, Denial, Domains, Unknown, Who};
 pub use jwt::{JwtAlgorithm, JwtIdentity, JwtIssuerConfig, JwtRefusal};
+pub use refused::RefusedCaller;
 pub use role::{Role, RoleSet, UnknownRole};
 pub use setting::SettingError;
 pub use table::CallerConfig;

@@ -11,6 +11,8 @@ use prometheus_client::metrics::family::Family;
 
 use assent_proof::Code;
 
+use crate::access::RefusedCaller;
+
 /// One label whose value is a word.
 pub(super) type Worded = [(&'static str, &'static str); 1];
 
@@ -51,6 +53,13 @@ impl<L: Known> Counted<L> {
     /// Counts this many.
     pub(super) fn inc_by(&self, value: &L, by: u64) {
         self.family.get_or_create(&self.labelled(value)).inc_by(by);
+    }
+
+    /// How often each value was counted, by its word.
+    pub(super) fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        L::all().into_iter().map(|value| {
+            (value.word(), self.family.get_or_create(&self.labelled(&value)).get())
+        })
     }
 
     /// The family to register.
@@ -108,6 +117,18 @@ impl Known for EnvelopeOutcome {
             EnvelopeOutcome::Unknown => "unknown",
             EnvelopeOutcome::Refused(code) => code.as_str(),
         }
+    }
+}
+
+impl Known for RefusedCaller {
+    const NAME: &'static str = "reason";
+
+    fn all() -> Vec<Self> {
+        RefusedCaller::all().collect()
+    }
+
+    fn word(&self) -> &'static str {
+        self.as_str()
     }
 }
 

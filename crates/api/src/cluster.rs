@@ -1,5 +1,7 @@
 //! The bodies in which one node describes itself: its status, its clock, and a digest of what it has applied.
 
+use std::collections::BTreeMap;
+
 use assent_proof::{Code, History, Millis, PublicKey};
 use serde::{Deserialize, Serialize};
 
@@ -75,6 +77,10 @@ pub struct StatusBody {
     /// The connections and files that the node's process has open; absent if they are not counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub process: Option<ProcessBody>,
+    /// How many callers the node has refused since its start, by the reason. A reason without a refusal is left out;
+    /// absent if there was no refusal.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub refused_callers: BTreeMap<String, u64>,
     /// The program's version.
     pub version: String,
     /// How long the node has run, in milliseconds.
@@ -350,6 +356,7 @@ mod tests {
                 open_files: Some(30),
                 open_files_max: 5000,
             }),
+            refused_callers: BTreeMap::from([("role".to_owned(), 2)]),
             version: "0.1.0".to_owned(),
             uptime_ms: Some(5000),
         };
@@ -370,7 +377,7 @@ mod tests {
                 r#""log":{"first":1,"last":40,"bytes":9},"#,
                 r#""snapshots":[{"direction":"sending","peer":4,"rows":1,"rowsTotal":2,"bytes":3,"resumed":0,"ageMs":5}],"#,
                 r#""process":{"connections":7,"connectionsMax":4096,"openFiles":30,"openFilesMax":5000},"#,
-                r#""version":"0.1.0","uptimeMs":5000}"#
+                r#""refusedCallers":{"role":2},"version":"0.1.0","uptimeMs":5000}"#
             )
         );
         assert_eq!(serde_json::from_str::<StatusBody>(&text).unwrap(), body);

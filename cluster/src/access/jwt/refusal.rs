@@ -38,6 +38,25 @@ pub enum JwtRefusal {
 }
 
 impl JwtRefusal {
+    /// Every reason.
+    pub(crate) const ALL: [JwtRefusal; 15] = [
+        JwtRefusal::TooLong,
+        JwtRefusal::Malformed,
+        JwtRefusal::ClockUncertain,
+        JwtRefusal::Critical,
+        JwtRefusal::OtherType,
+        JwtRefusal::IssuerUnknown,
+        JwtRefusal::AlgorithmNotPinned,
+        JwtRefusal::KeyUnknown,
+        JwtRefusal::KeyUnfit,
+        JwtRefusal::SignatureInvalid,
+        JwtRefusal::WrongAudience,
+        JwtRefusal::NoExpiry,
+        JwtRefusal::Expired,
+        JwtRefusal::NotYetValid,
+        JwtRefusal::SubjectNotListed,
+    ];
+
     /// The stable word for the audit trail and metrics.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -129,8 +129,7 @@ fn digest_line((row, digest): (&Row, &Result<DigestBody, ClientError>)) -> Strin
 const CERTIFICATE_SOON_MS: i64 = 14 * 86_400_000;
 
 /// Notes about a node: it is not or no longer a member, its key is not granted, it is not sure of its clock, its
-/// certificate ends soon, it has no
-/// connection to a peer, or it sends or receives a snapshot.
+/// certificate ends soon, it has refused callers, it has no connection to a peer, or it sends or receives a snapshot.
 fn notes(status: &StatusBody) -> Vec<String> {
     let id = status.node_id;
     let mut notes = Vec::new();
@@ -153,6 +152,11 @@ fn notes(status: &StatusBody) -> Vec<String> {
     {
         let end = end.to_seconds();
         notes.push(format!("node {id}: the certificate that it shows to its peers ends {end}: renew it"));
+    }
+    if !status.refused_callers.is_empty() {
+        let counts = status.refused_callers.iter();
+        let reasons: Vec<String> = counts.map(|(reason, count)| format!("{reason} {count}")).collect();
+        notes.push(format!("node {id} has refused callers since its start: {}", reasons.join(", ")));
     }
     notes.extend(status.peers.iter().filter_map(|peer| {
         let problem = peer.problem.as_ref()?;
