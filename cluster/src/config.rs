@@ -15,6 +15,7 @@ use assent_registry::RulesVersion;
 use assent_registry::limit::CLOCK_BOUND_MS;
 
 use crate::access::{AccessConfig, CallerConfig, JwtIssuerConfig, SettingError};
+use crate::audit::AuditConfig;
 use crate::raft::types::{NodeId, check_founder_id, check_node_id};
 use crate::usecase::{DECISION_KIB, SLICE};
 
@@ -93,6 +94,9 @@ pub struct Config {
     /// The issuers of JSON web tokens that `callers` names. At most 16 entries.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub jwt_issuers: Vec<JwtIssuerConfig>,
+    /// The audit trail: who made which call, and what became of it.
+    #[serde(default, skip_serializing_if = "AuditConfig::is_default")]
+    pub audit: AuditConfig,
     /// The timing of Raft, and when it takes snapshots and purges its log.
     #[serde(default)]
     pub raft: RaftConfig,
@@ -435,6 +439,7 @@ impl Config {
             client_tls: None,
             callers: Vec::new(),
             jwt_issuers: Vec::new(),
+            audit: AuditConfig::default(),
             raft: RaftConfig::default(),
             deadlines: DeadlineConfig::default(),
             limits: LimitConfig::default(),
@@ -486,7 +491,7 @@ impl Config {
         });
         let tokens = self.callers.iter_mut().filter_map(|caller| caller.tokens.as_mut());
         let keys = self.jwt_issuers.iter_mut().map(|issuer| &mut issuer.jwks);
-        own.into_iter().chain(tls).chain(peers).chain(tokens).chain(keys)
+        own.into_iter().chain(tls).chain(peers).chain(tokens).chain(keys).chain(self.audit.path.as_mut())
     }
 
     /// How callers are told apart.
@@ -692,7 +697,9 @@ impl Config {
             (None, true) => self.validate_nobody_is_told_apart()?,
             (Some(_), false) => {}
         }
-        self.access().validate().map_err(|SettingError { field, problem }| invalid(field, problem))
+        let of_setting = |SettingError { field, problem }| invalid(field, problem);
+        self.audit.validate().map_err(of_setting)?;
+        self.access().validate().map_err(of_setting)
     }
 
     /// With plain HTTP every program on this machine may do everything, so rules about callers would only seem to

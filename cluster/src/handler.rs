@@ -22,7 +22,7 @@ use assent_store::LogStore;
 
 use crate::introductions::Introductions;
 use crate::peer::{
-    Answer, Append, CosignRules, CosignRulesReply, Handler, Hello, Introduce, Manage, ManageError,
+    Answer, Append, Behalf, CosignRules, CosignRulesReply, Handler, Hello, Introduce, Manage, ManageError,
     ManageReply, Moved, MovedReply, ProbeReply, REMOVED, ReadIndexError, ReadIndexReply, SnapshotReply,
     SnapshotStep, StoreProgress, SubmitError, SubmitReply,
 };
@@ -316,11 +316,16 @@ impl Handler for PeerHandler {
         })
     }
 
-    fn submit(&self, _from: NodeId, groups: Vec<Group>) -> BoxFuture<'static, SubmitReply> {
+    fn submit(
+        &self,
+        from: NodeId,
+        groups: Vec<Group>,
+        behalf: Vec<Behalf>,
+    ) -> BoxFuture<'static, SubmitReply> {
         let service = self.service();
         Box::pin(async move {
             let Some(service) = service else { return Err(SubmitError::NotLeader { leader: None }) };
-            service.propose_for_peer(groups).await
+            service.submit_on_behalf(from, groups, behalf).await
         })
     }
 
@@ -332,12 +337,17 @@ impl Handler for PeerHandler {
         })
     }
 
-    fn manage(&self, _from: NodeId, manage: Manage) -> BoxFuture<'static, ManageReply> {
+    fn manage(
+        &self,
+        from: NodeId,
+        manage: Manage,
+        behalf: Option<Behalf>,
+    ) -> BoxFuture<'static, ManageReply> {
         let service = self.service();
         Box::pin(async move {
             let Some(service) = service else { return Err(ManageError::NotLeader { leader: None }) };
             let until = within(service.parts().config.deadlines.membership_ms);
-            service.manage_as_leader(manage, until).await
+            service.manage_on_behalf(from, manage, behalf, until).await
         })
     }
 

@@ -7,6 +7,7 @@
 
 pub mod access;
 mod announced_addresses;
+pub mod audit;
 mod client_tls;
 pub mod config;
 pub mod env;

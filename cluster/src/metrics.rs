@@ -142,7 +142,11 @@ impl Metrics {
             "Client connections beyond the limit that were closed, and requests on them that were refused",
             m.refused_connections.clone(),
         );
-        registry.register("refused_callers", "Callers that were refused, by the reason", m.refused_callers.family());
+        registry.register(
+            "refused_callers",
+            "Callers that were refused, by the reason",
+            m.refused_callers.family(),
+        );
         registry.register(
             "audit_lost",
             "Entries of the audit trail that could not be written",
@@ -240,6 +244,12 @@ impl Metrics {
     pub(crate) fn callers_refused(&self) -> BTreeMap<String, u64> {
         let counts = self.refused_callers.counts().filter(|(_, refused)| *refused > 0);
         counts.map(|(reason, refused)| (reason.to_owned(), refused)).collect()
+    }
+
+    /// How many entries of the audit trail are lost.
+    #[cfg(test)]
+    pub(crate) fn audit_entries_lost(&self) -> u64 {
+        self.audit_lost.get()
     }
 
     /// Counts entries of the audit trail that are lost.

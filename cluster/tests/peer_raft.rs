@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use assent_cluster::env::Environment;
 use assent_cluster::peer::{
-    Answer, Append, CosignRules, CosignRulesReply, Handler, Hello, Introduce, Manage, ManageError,
+    Answer, Append, Behalf, CosignRules, CosignRulesReply, Handler, Hello, Introduce, Manage, ManageError,
     ManageReply, Moved, MovedReply, PeerError, PeerHub, PeerLimits, ProbeReply, ReadIndexError,
     ReadIndexReply, SnapshotBegin, SnapshotChunk, SnapshotEnd, SnapshotReply, SnapshotStep, StoreProgress,
     SubmitError, SubmitReply,
@@ -69,7 +69,12 @@ impl Handler for Delegate {
     fn cosign_rules(&self, _from: NodeId, _ask: CosignRules) -> BoxFuture<'static, CosignRulesReply> {
         std::future::ready(Err("not here".to_owned())).boxed()
     }
-    fn manage(&self, _from: NodeId, _manage: Manage) -> BoxFuture<'static, ManageReply> {
+    fn manage(
+        &self,
+        _from: NodeId,
+        _manage: Manage,
+        _behalf: Option<Behalf>,
+    ) -> BoxFuture<'static, ManageReply> {
         std::future::ready(Err(ManageError::NotLeader { leader: None })).boxed()
     }
     fn vote(&self, from: NodeId, rpc: VoteRequest<TypeConfig>) -> Answer<VoteResponse<TypeConfig>> {
@@ -91,7 +96,12 @@ impl Handler for Delegate {
     fn read_index(&self, _from: NodeId) -> BoxFuture<'static, ReadIndexReply> {
         std::future::ready(Err(ReadIndexError::Overloaded)).boxed()
     }
-    fn submit(&self, _from: NodeId, _groups: Vec<Group>) -> BoxFuture<'static, SubmitReply> {
+    fn submit(
+        &self,
+        _from: NodeId,
+        _groups: Vec<Group>,
+        _behalf: Vec<Behalf>,
+    ) -> BoxFuture<'static, SubmitReply> {
         std::future::ready(Err(SubmitError::Overloaded)).boxed()
     }
     fn probe(&self, _from: NodeId) -> BoxFuture<'static, ProbeReply> {

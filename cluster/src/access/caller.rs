@@ -135,8 +135,7 @@ pub struct Denial {
     pub(crate) detail: String,
 }
 
-static LOCAL: Caller =
-    Caller { who: Who::Local, roles: RoleSet::ALL, domains: Domains::All, request: None };
+static LOCAL: Caller = Caller { who: Who::Local, roles: RoleSet::ALL, domains: Domains::All, request: None };
 static NODE: Caller = Caller { who: Who::Node, roles: RoleSet::ALL, domains: Domains::All, request: None };
 
 impl Caller {

@@ -167,6 +167,9 @@ mod tests {
             )
         );
         let lost = String::from_utf8(lost_line(Millis(0), 1, 9)).unwrap();
-        assert_eq!(lost, "{\"time\":\"1970-01-01T00:00:00.000Z\",\"node\":1,\"class\":\"lost\",\"lost\":9}\n");
+        assert_eq!(
+            lost,
+            "{\"time\":\"1970-01-01T00:00:00.000Z\",\"node\":1,\"class\":\"lost\",\"lost\":9}\n"
+        );
     }
 }

@@ -31,13 +31,7 @@ pub struct AuditConfig {
 
 impl Default for AuditConfig {
     fn default() -> Self {
-        Self {
-            path: None,
-            rotate_mib: 64,
-            keep_days: 90,
-            keep_files: 64,
-            classes: AuditClass::ALL.to_vec(),
-        }
+        Self { path: None, rotate_mib: 64, keep_days: 90, keep_files: 64, classes: AuditClass::ALL.to_vec() }
     }
 }
 
@@ -52,9 +46,8 @@ impl AuditConfig {
     /// # Errors
     /// The first setting that cannot be used.
     pub fn validate(&self) -> Result<(), SettingError> {
-        let wrong = |field: &str, problem: String| {
-            Err(SettingError { field: format!("audit.{field}"), problem })
-        };
+        let wrong =
+            |field: &str, problem: String| Err(SettingError { field: format!("audit.{field}"), problem });
         for (field, value, most) in [
             ("rotate_mib", self.rotate_mib, 4096),
             ("keep_days", u64::from(self.keep_days), 3650),

@@ -262,7 +262,12 @@ mod tests {
         sink.prune(None).unwrap();
         assert_eq!(
             names(folder.path()),
-            ["audit.jsonl", "audit.jsonl.1800000000002", "audit.jsonl.1800000000003", "audit.jsonl.1800000000004"]
+            [
+                "audit.jsonl",
+                "audit.jsonl.1800000000002",
+                "audit.jsonl.1800000000003",
+                "audit.jsonl.1800000000004"
+            ]
         );
         for name in names(folder.path()) {
             assert_eq!(fs::metadata(folder.path().join(name)).unwrap().len(), 1 << 20);

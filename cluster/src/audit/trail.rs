@@ -6,7 +6,7 @@
 //! of the cluster is made that the trail does not have.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -59,8 +59,8 @@ struct On {
     classes: BTreeSet<AuditClass>,
     queue: Mutex<Queue>,
     ring: Notify,
-    /// Whether the file has lines that may not be on the disk yet.
-    unsynced: AtomicBool,
+    /// Since when the file has lines that may not be on the disk yet.
+    unsynced: Mutex<Option<Instant>>,
     sink: Arc<Mutex<Sink>>,
     trouble: Mutex<LogThrottle>,
     unknown: Mutex<Bucket>,
@@ -131,7 +131,7 @@ impl Trail {
             classes: config.classes.iter().copied().collect(),
             queue: Mutex::default(),
             ring: Notify::new(),
-            unsynced: AtomicBool::new(false),
+            unsynced: Mutex::default(),
             sink: Arc::new(Mutex::new(sink)),
             trouble: Mutex::default(),
             unknown: Mutex::new(Bucket { left: UNKNOWN_AT_ONCE, filled: Instant::now() }),
@@ -195,7 +195,8 @@ impl Trail {
     pub(crate) async fn flush(&self, runner: &dyn Blocking) {
         let Some(on) = &self.on else { return };
         let Queue { lines, lost, .. } = std::mem::take(&mut *lock(&on.queue));
-        if lines.is_empty() && lost == 0 && !on.unsynced.load(Ordering::Relaxed) {
+        let unsynced = *lock(&on.unsynced);
+        if lines.is_empty() && lost == 0 && unsynced.is_none() {
             return;
         }
         let now = self.clock.now();
@@ -208,14 +209,14 @@ impl Trail {
             bytes.extend(line.bytes);
             waiting.extend(line.written);
         }
-        // Lines for which a caller waits go to the disk at once, and the others when there is nothing to write or with
-        // the next of those.
-        let durable = !waiting.is_empty() || bytes.is_empty();
+        // Lines for which a caller waits go to the disk at once, and the others within a second.
+        let is_due = unsynced.is_some_and(|since| since.elapsed() >= FLUSH_EVERY);
+        let durable = !waiting.is_empty() || bytes.is_empty() || is_due;
         let sink = on.sink.clone();
         let written = blocking(runner, move || lock(&sink).write(&bytes, now, durable)).await;
         let written = written.unwrap_or_else(|error| Err(error.to_string()));
         match &written {
-            Ok(()) => on.unsynced.store(!durable, Ordering::Relaxed),
+            Ok(()) => *lock(&on.unsynced) = if durable { None } else { unsynced.or(Some(Instant::now())) },
             Err(problem) => {
                 {
                     let mut queue = lock(&on.queue);

@@ -13,12 +13,14 @@ use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 
 use assent_api::{Call, JSON_CONTENT_TYPE};
-use assent_proof::{AuthorizeRequest, Refusal};
+use assent_proof::{AuthorizeRequest, Code, Refusal};
 
+use super::audited::with;
 use super::body;
 use super::held::Held;
 use super::judged::Judged;
 use super::reply::{refusal, reply, shed};
+use crate::audit::Facts;
 use crate::usecase::{Answered, NoBatch, Service, Shed};
 
 /// One request. A request that could be read is always answered with a decision.
@@ -32,13 +34,13 @@ pub(super) async fn one(
         Err(answer) => return answer,
     };
     if let Some(denial) = &by.denial {
-        return decided(Ok(service.deny_caller(&request, denial)));
+        return decided(&request, Ok(service.deny_caller(&request, denial)));
     }
     let deciding = async {
         let mut decided = service.authorize(&by.caller, vec![request.clone()]).await;
         Ok::<_, Refusal>(decided.pop())
     };
-    decided(service.decided_or_denied(&request, deciding).await)
+    decided(&request, service.decided_or_denied(&request, deciding).await)
 }
 
 /// One request whose allow is recorded in the ledger before it is answered.
@@ -52,10 +54,10 @@ pub(super) async fn permit(
         Err(answer) => return answer,
     };
     if let Some(denial) = &by.denial {
-        return decided(Ok(service.deny_caller(&request, denial)));
+        return decided(&request, Ok(service.deny_caller(&request, denial)));
     }
     let deciding = async { service.permit(&by.caller, request.clone()).await.map(Some) };
-    decided(service.decided_or_denied(&request, deciding).await)
+    decided(&request, service.decided_or_denied(&request, deciding).await)
 }
 
 async fn read(service: &Service, by: &Judged, request: Body) -> Result<AuthorizeRequest, Response> {
@@ -63,11 +65,39 @@ async fn read(service: &Service, by: &Judged, request: Body) -> Result<Authorize
     AuthorizeRequest::parse(&body.bytes).map_err(|why| refusal(&why, Call::Authorize))
 }
 
-fn decided(decided: Result<Answered, Refusal>) -> Response {
+fn decided(request: &AuthorizeRequest, decided: Result<Answered, Refusal>) -> Response {
+    let facts =
+        Facts { domain: Some(request.domain.clone()), lineage: request.lineage.clone(), ..Facts::default() };
     match decided {
-        Ok(answer) => reply(answer.status, JSON_CONTENT_TYPE, answer.body),
-        Err(why) => refusal(&why, Call::Authorize),
+        Ok(answer) => {
+            let mut facts = Facts {
+                decision: Some(if answer.is_allow() { "allow" } else { "deny" }),
+                revision: Some(answer.revision),
+                ..facts
+            };
+            answer.codes.iter().for_each(|code| facts.code(*code));
+            with(reply(answer.status, JSON_CONTENT_TYPE, answer.body), facts)
+        }
+        Err(why) => with(refusal(&why, Call::Authorize), facts),
     }
+}
+
+/// What the audit trail says of a batch: how many of its decisions allow, and why the others do not.
+fn of_batch(decisions: &[Answered]) -> Facts {
+    let mut facts = Facts {
+        count: Some(decisions.len()),
+        granted: Some(decisions.iter().filter(|decision| decision.is_allow()).count()),
+        decision: Some("decided"),
+        revision: decisions.iter().map(|decision| decision.revision).max(),
+        ..Facts::default()
+    };
+    let codes = || decisions.iter().flat_map(|decision| &decision.codes);
+    // An entry names a bounded number of codes, and by this one it is one of a refused caller.
+    if codes().any(|code| *code == Code::CallerNotPermitted) {
+        facts.code(Code::CallerNotPermitted);
+    }
+    codes().for_each(|code| facts.code(*code));
+    facts
 }
 
 /// Up to 1000 requests under one barrier. The status is 200, and each decision has its own result. If nothing of a
@@ -91,12 +121,13 @@ pub(super) async fn batch(
         Ok(decisions) => decisions,
         Err(why) => return shed(&why),
     };
+    let facts = of_batch(&decisions);
     let bytes = decisions.iter().map(|decision| decision.body.len()).sum();
     let Some(room) = service.room_for_batch(bytes) else {
         let detail = "answers to batches that were not taken yet fill `limits.answer_kib`".to_owned();
         return shed(&Shed::Overloaded(detail));
     };
-    let mut response = reply(200, JSON_CONTENT_TYPE, Bytes::new());
+    let mut response = with(reply(200, JSON_CONTENT_TYPE, Bytes::new()), facts);
     let decisions = decisions.into_iter().map(|decision| decision.body);
     *response.body_mut() = Body::new(Held::new(Decisions::new(decisions), room));
     response

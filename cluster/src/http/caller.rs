@@ -12,7 +12,6 @@ use crate::usecase::Service;
 
 /// The remote address of a request's connection, for people.
 #[derive(Debug, Clone)]
-#[expect(dead_code, reason = "the audit trail reads it from a request's extensions")]
 pub(super) struct RemoteAddr(pub(super) Arc<str>);
 
 /// The caller's side of one connection.

@@ -7,9 +7,11 @@ use axum::response::Response;
 
 use assent_api::{BatchResponse, BatchResult, Call, JSON_CONTENT_TYPE};
 
+use super::audited::with;
 use super::body;
 use super::judged::Judged;
 use super::reply::{fault, json, problem_body, refusal, reply_in};
+use crate::audit::Facts;
 use crate::usecase::{BatchResults, NoBatch, Service, Submitted};
 
 /// Up to this many results of a batch are written on the async thread. More would take milliseconds, which would hold
@@ -27,11 +29,38 @@ pub(super) async fn submit(
         Err(answer) => return answer,
     };
     match service.submit(&by.caller, envelope).await {
-        Submitted::Accepted { receipt, fresh } => json(if fresh { 201 } else { 200 }, &receipt),
-        Submitted::Refused(problem) | Submitted::NotTaken(problem) | Submitted::Unknown(problem) => {
-            problem_body(&problem)
+        Submitted::Accepted { receipt, fresh } => {
+            let facts = Facts {
+                evidence: Some(receipt.evidence_id),
+                revision: Some(receipt.revision),
+                decision: Some("accepted"),
+                ..Facts::default()
+            };
+            with(json(if fresh { 201 } else { 200 }, &receipt), facts)
+        }
+        Submitted::Refused(problem) | Submitted::NotTaken(problem) => problem_body(&problem),
+        Submitted::Unknown(problem) => {
+            with(problem_body(&problem), Facts { decision: Some("unknown"), ..Facts::default() })
         }
     }
+}
+
+/// What the audit trail says of a batch: how many of its envelopes are in the ledger, and why the others are not.
+fn of_batch(results: &[Submitted]) -> Facts {
+    let mut facts = Facts { count: Some(results.len()), decision: Some("done"), ..Facts::default() };
+    let mut granted = 0_usize;
+    for result in results {
+        match result {
+            Submitted::Accepted { receipt, .. } => {
+                granted = granted.saturating_add(1);
+                facts.revision = facts.revision.max(Some(receipt.revision));
+            }
+            Submitted::Refused(problem) | Submitted::NotTaken(problem) | Submitted::Unknown(problem) => {
+                facts.code(problem.code);
+            }
+        }
+    }
+    Facts { granted: Some(granted), ..facts }
 }
 
 /// Submits up to 1000 envelopes, each on its own or all together. If a batch is shed as a whole, it has one problem,
@@ -63,13 +92,14 @@ pub(super) async fn submit_batch(
         Ok(results) => results,
         Err(problem) => return problem_body(&problem),
     };
+    let facts = of_batch(&results);
     let written = if results.len() <= WRITTEN_AT_ONCE {
         Ok(written(results))
     } else {
         service.at_once(move || written(results)).await
     };
     match written {
-        Ok(Ok(bytes)) => reply_in(room, 200, JSON_CONTENT_TYPE, bytes),
+        Ok(Ok(bytes)) => with(reply_in(room, 200, JSON_CONTENT_TYPE, bytes), facts),
         Ok(Err(error)) => fault(&format!("the answer cannot be written: {error}")),
         Err(lost) => fault(&format!("the batch was worked on, and its answer was not written: {lost}")),
     }

@@ -7,11 +7,13 @@ use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use super::audited::handshake_refused;
 use super::connection::LINGER_BYTES;
 use crate::client_tls::{Accepted, ClientTls};
 use crate::env::BoxStream;
 use crate::locked::lock;
 use crate::log_throttle::LogThrottle;
+use crate::usecase::Service;
 
 /// Makes the handshake, if the port has TLS. `None` if the connection is over: one side refused the other, the handshake
 /// was not done by `until`, or the node stops.
@@ -19,7 +21,7 @@ pub(super) async fn handshake(
     stream: BoxStream,
     tls: Option<&ClientTls>,
     (until, linger): (Instant, Duration),
-    remote: &str,
+    (service, remote): (&Service, &str),
     trouble: &Mutex<LogThrottle>,
     stop: &CancellationToken,
 ) -> Option<Accepted> {
@@ -33,6 +35,7 @@ pub(super) async fn handshake(
         Ok(Err(refused)) => (refused.why, Some(refused.stream)),
         Err(_) => ("the handshake was not done within `deadlines.http_head_ms`".to_owned(), None),
     };
+    handshake_refused(service, remote);
     if let Some(more) = lock(trouble).tell() {
         tracing::warn!(%remote, %why, more, "no TLS connection with a caller");
     }

@@ -10,9 +10,11 @@ use assent_api::{
 };
 use assent_proof::{Code, Refusal};
 
+use super::audited::with;
 use super::body;
 use super::judged::Judged;
 use super::reply::{json, problem_body, refusal};
+use crate::audit::Facts;
 use crate::usecase::Service;
 
 fn answered(changed: Result<MembersBody, Box<Problem>>) -> Response {
@@ -44,7 +46,10 @@ pub(super) async fn add(
         Err(answer) => return answer,
     };
     match NewMember::parse(&bytes) {
-        Ok(new) => answered(service.add_member(&by.caller, new).await),
+        Ok(new) => {
+            let about = Facts { member: Some(new.id), ..Facts::default() };
+            with(answered(service.add_member(&by.caller, new).await), about)
+        }
         Err(why) => refusal(&why, Call::Manage),
     }
 }
@@ -105,7 +110,10 @@ pub(super) async fn transfer(
         Err(answer) => return answer,
     };
     match parse_transfer(&bytes) {
-        Ok(to) => answered(service.transfer_leader(&by.caller, to).await),
+        Ok(to) => {
+            let about = Facts { member: to, ..Facts::default() };
+            with(answered(service.transfer_leader(&by.caller, to).await), about)
+        }
         Err(why) => refusal(&why, Call::Manage),
     }
 }

@@ -5,8 +5,9 @@
 //!
 //! A request passes through `server` (a place), `handshake` (TLS), `connection` and `socket` (bytes and deadlines),
 //! `front` (the checks of every request; `head` has them, and `caller` says who makes it) and `routes` (which callers may
-//! make the call) to its route.
+//! make the call; `audited` puts it into the audit trail) to its route.
 
+mod audited;
 mod authorize;
 mod body;
 mod caller;

@@ -12,6 +12,7 @@ use assent_api::{Call, JSON_CONTENT_TYPE, PROBLEM_CONTENT_TYPE, Problem};
 use assent_proof::{Code, Refusal};
 
 use super::held::Held;
+use crate::audit::Facts;
 use crate::usecase::{Shed, of_refusal};
 
 /// The value of `Retry-After` in answers that mean "not now", in seconds. Such an answer means that places, a quorum
@@ -55,9 +56,12 @@ pub(super) fn fault(detail: &str) -> Response {
     problem_body(&Problem::fault(detail))
 }
 
-/// A problem document.
+/// A problem document. The audit trail takes its code from the answer's extensions.
 pub(super) fn problem_body(problem: &Problem) -> Response {
-    reply(problem.status, PROBLEM_CONTENT_TYPE, problem.to_vec())
+    let mut response = reply(problem.status, PROBLEM_CONTENT_TYPE, problem.to_vec());
+    let evidence = problem.receipt.as_ref().map(|receipt| receipt.evidence_id);
+    response.extensions_mut().insert(Facts { codes: vec![problem.code], evidence, ..Facts::default() });
+    response
 }
 
 /// Refuses a request that reaches no use case, because of the connection, the head or the body. The status is HTTP's

@@ -11,11 +11,12 @@ use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use axum::routing::{MethodRouter, delete, get, patch, post};
 
+use super::audited::Audited;
 use super::judged::Judged;
 use super::reply::problem_body;
 use super::{authorize, envelopes, events, members, read};
 use crate::access::{Caller, Role, RoleSet};
-use crate::usecase::{Service, not_permitted};
+use crate::usecase::{Service, not_audited, not_permitted};
 
 /// One call: a path with a method.
 pub(super) struct Row {
@@ -155,7 +156,8 @@ pub(super) fn routed(
     paths.into_iter().fold(Router::new(), |router, (path, route)| router.route(path, other_method(route)))
 }
 
-/// Lets a request pass to its route if the row permits its caller.
+/// Lets a request pass to its route if the row permits its caller, and puts it into the audit trail. A change of the
+/// cluster that the trail cannot have is refused.
 ///
 /// The connection has put the caller into the extensions. A request without one is that of a caller that has shown
 /// nothing.
@@ -166,10 +168,22 @@ async fn judge(row: &'static Row, service: Service, mut request: Request, next: 
         Open::Everyone => None,
         Open::Roles(roles) => caller.permitted(roles).err(),
     };
+    // Probes come every second and show nothing, so they are not in the audit trail.
+    if row.open == Open::Everyone {
+        request.extensions_mut().insert(Judged { caller, body_max: row.body_max, denial, class: row.class });
+        return next.run(request).await;
+    }
+    let caller = caller.for_request(service.parts().trail.new_request());
+    let of_row = (row.method, row.path, row.class);
+    let audited = Audited::begin(&service, of_row, &caller, denial.is_some(), &request);
     if let Some(denial) = denial.as_ref().filter(|_| !row.decides) {
         tracing::debug!(%caller, method = row.method, path = row.path, why = %denial.detail, "a caller is refused");
-        return problem_body(&not_permitted(denial, row.class));
+        return audited.answered(problem_body(&not_permitted(denial, row.class)));
+    }
+    if let Err(why) = audited.asked().await {
+        return audited.answered(problem_body(&not_audited(&why, row.class)));
     }
     request.extensions_mut().insert(Judged { caller, body_max: row.body_max, denial, class: row.class });
-    next.run(request).await
+    let answer = next.run(request).await;
+    audited.answered(answer)
 }

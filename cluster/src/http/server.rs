@@ -176,7 +176,8 @@ impl Acceptor {
             let _place = place;
             let head_until = Instant::now() + terms.timeouts.head;
             let times = (head_until, terms.linger);
-            let accepted = handshake(stream, tls.as_deref(), times, &remote, &trouble, &stop).await;
+            let accepted =
+                handshake(stream, tls.as_deref(), times, (&service, remote.as_str()), &trouble, &stop).await;
             let Some(Accepted { stream, caller }) = accepted else { return };
             let certificate = caller.as_ref().map(|caller| caller.id().clone());
             let visitor = Visitor { service, remote: remote.into(), certificate };

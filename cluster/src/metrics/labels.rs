@@ -57,9 +57,9 @@ impl<L: Known> Counted<L> {
 
     /// How often each value was counted, by its word.
     pub(super) fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        L::all().into_iter().map(|value| {
-            (value.word(), self.family.get_or_create(&self.labelled(&value)).get())
-        })
+        L::all()
+            .into_iter()
+            .map(|value| (value.word(), self.family.get_or_create(&self.labelled(&value)).get()))
     }
 
     /// The family to register.

@@ -33,6 +33,9 @@ pub enum NodeError {
         /// What is wrong with it, and what to do.
         problem: String,
     },
+    /// The audit trail cannot be written.
+    #[error("opening the audit trail: {0}")]
+    Audit(String),
     /// A file of TLS of the client port cannot be used.
     #[error("reading the files of `client_tls`: {0}")]
     ClientTls(String),

@@ -11,6 +11,7 @@ use super::own::OwnFiles;
 use super::peers::Peers;
 use super::starting::Starting;
 use crate::announced_addresses::AnnouncedAddresses;
+use crate::audit::Trail;
 use crate::metrics::Metrics;
 use crate::usecase::{Anchor, Core, Lifecycle, MemberGossip, NodeIdentity, Parts, Service, Storage};
 
@@ -22,17 +23,20 @@ pub(super) fn start_service(
     peers: &Peers,
     raft: Core,
 ) -> (Service, watch::Sender<Option<Bytes>>) {
-    let Starting { config, own, access, env, tasks, client_tls: _ } = starting;
+    let Starting { config, own, access, env, tasks, client_tls: _, audit } = starting;
     let OwnFiles { genesis, cluster_id, key, known: _ } = own;
     let store = &disk.store;
     let (recovery, shown) = watch::channel(None);
+    let metrics = Arc::new(Metrics::new(config.rules_known));
+    let trail = Trail::new(config.node_id, &config.audit, audit, env.clock.clone(), metrics.clone());
     let parts = Parts {
         env,
         access: Arc::new(access),
+        trail: Arc::new(trail),
         raft,
         hub: peers.hub.clone(),
         verifier: disk.verifier.clone(),
-        metrics: Arc::new(Metrics::new(config.rules_known)),
+        metrics,
         identity: NodeIdentity {
             key,
             cluster_id,

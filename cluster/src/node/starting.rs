@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::error::NodeError;
 use super::own::OwnFiles;
 use crate::access::Access;
+use crate::audit::Sink;
 use crate::client_tls::ClientTls;
 use crate::config::Config;
 use crate::env::Environment;
@@ -20,6 +21,8 @@ pub(super) struct Starting {
     pub(super) tasks: Tasks,
     /// TLS of the client port. `None` for plain HTTP.
     pub(super) client_tls: Option<Arc<ClientTls>>,
+    /// The file of the audit trail, if there is one.
+    pub(super) audit: Option<Sink>,
 }
 
 impl Starting {
@@ -34,9 +37,10 @@ impl Starting {
             }
             None => None,
         };
+        let audit = Sink::open(&config.audit, env.clock.now()).map_err(NodeError::Audit)?;
         let tasks = Tasks::new();
         let env = Environment { blocking: tasks.counted(env.blocking.clone()), ..env };
-        Ok(Self { config, own, access, env, tasks, client_tls })
+        Ok(Self { config, own, access, env, tasks, client_tls, audit })
     }
 
     /// TLS between the nodes, if the configuration has it.

@@ -20,6 +20,7 @@ use self::callers::{RELOAD_EVERY, reload_callers};
 use self::client_tls::{FOLLOW_WAITS, follow_client_tls};
 use self::members::follow_members;
 use self::voters::remember_voters;
+use crate::audit::keep_trail;
 use crate::client_tls::ClientTls;
 use crate::handler::PeerHandler;
 use crate::recover::follow_epoch;
@@ -59,6 +60,11 @@ pub(super) fn start_watches(
         let reloads = late_after(RELOAD_EVERY);
         watches
             .push(tasks.ticking("reload the callers", reloads, |heartbeat| reload_callers(of(), heartbeat)));
+    }
+    if parts.trail.is_on() {
+        let (trail, runner, sure) = (parts.trail.clone(), parts.env.blocking.clone(), of());
+        let keep = keep_trail(trail, runner, move || sure.parts().judged().ok());
+        watches.push(tasks.lasting("keep the audit trail", keep));
     }
     if let Some(tls) = tls {
         let (tls, follows) = (tls.clone(), late_after(FOLLOW_WAITS));

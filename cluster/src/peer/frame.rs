@@ -59,6 +59,10 @@ pub(super) mod kind {
     pub(crate) const COSIGN_RULES: u8 = 0x25;
     /// A member's announcement of its addresses.
     pub(crate) const MOVED: u8 = 0x26;
+    /// Like `SUBMIT`, with the callers for whom the sender acts.
+    pub(crate) const SUBMIT_FOR: u8 = 0x27;
+    /// Like `MANAGE`, with the caller for whom the sender acts.
+    pub(crate) const MANAGE_FOR: u8 = 0x28;
     /// Set in the kind of an answer, beside the request's own kind.
     pub(crate) const ANSWER: u8 = 0x80;
     /// The answer to a request that failed, with the cause.

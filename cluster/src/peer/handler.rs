@@ -12,8 +12,8 @@ use crate::raft::types::{NodeId, TypeConfig};
 
 use super::hello::{Hello, StoreProgress};
 use super::message::{
-    Append, CosignRules, CosignRulesReply, Introduce, Manage, ManageReply, ProbeReply, ReadIndexReply,
-    SnapshotBegin, SnapshotChunk, SnapshotEnd, SnapshotReply, SubmitReply,
+    Append, Behalf, CosignRules, CosignRulesReply, Introduce, Manage, ManageReply, ProbeReply,
+    ReadIndexReply, SnapshotBegin, SnapshotChunk, SnapshotEnd, SnapshotReply, SubmitReply,
 };
 use super::moved::{Moved, MovedReply};
 
@@ -80,14 +80,21 @@ pub trait Handler: Send + Sync + 'static {
     /// How far a linearizable read must have applied, confirmed with a quorum.
     fn read_index(&self, from: NodeId) -> BoxFuture<'static, ReadIndexReply>;
 
-    /// Proposes envelopes, and waits for their outcome.
-    fn submit(&self, from: NodeId, groups: Vec<Group>) -> BoxFuture<'static, SubmitReply>;
+    /// Proposes envelopes, and waits for their outcome. `behalf` names the caller of each group, or is empty if the peer
+    /// does not say who they are.
+    fn submit(
+        &self,
+        from: NodeId,
+        groups: Vec<Group>,
+        behalf: Vec<Behalf>,
+    ) -> BoxFuture<'static, SubmitReply>;
 
     /// Signs that this node's build knows these rules.
     fn cosign_rules(&self, from: NodeId, ask: CosignRules) -> BoxFuture<'static, CosignRulesReply>;
 
-    /// Changes the membership, if this node leads.
-    fn manage(&self, from: NodeId, manage: Manage) -> BoxFuture<'static, ManageReply>;
+    /// Changes the membership, if this node leads. `behalf` is absent if the peer does not say who has asked for it.
+    fn manage(&self, from: NodeId, manage: Manage, behalf: Option<Behalf>)
+    -> BoxFuture<'static, ManageReply>;
 
     /// A member announces its addresses. The announcement is that of the member that it names, whichever node
     /// delivers it.

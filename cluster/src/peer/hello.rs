@@ -10,7 +10,11 @@ use super::frame::FRAME_HEAD;
 /// Since version 6 the outcomes of a submission name their history, without which no node may pass a receipt on. Each
 /// pong tells whether its sender trusts its own clock. Without that, a node could trust clocks that leapt together.
 /// The version also adds changes of a member's addresses.
-pub const PROTOCOL_VERSION: u16 = 6;
+///
+/// Since version 7 a node that forwards something says for which caller ([`BEHALF_SINCE`]).
+pub const PROTOCOL_VERSION: u16 = 7;
+/// The version since which a node that forwards something says for which caller.
+pub const BEHALF_SINCE: u16 = 7;
 /// The oldest version of the messages that this build still speaks.
 pub const PROTOCOL_VERSION_MIN: u16 = 6;
 const MAGIC: [u8; 8] = *b"assentp\n";
@@ -146,7 +150,7 @@ mod tests {
         let expected = format!(
             "{}{}{}{}{}{}{}{}{}{}",
             "617373656e74700a",
-            "00060006",
+            "00060007",
             "00000001",
             "aa".repeat(32),
             "0000000000000001",

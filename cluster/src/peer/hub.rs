@@ -40,7 +40,7 @@ use super::clock::{ClockReadings, ReadingBook};
 use super::connection::Connection;
 use super::error::PeerError;
 use super::handler::Handler;
-use super::hello::{Hello, Identity};
+use super::hello::{Hello, Identity, PROTOCOL_VERSION};
 use super::limits::PeerLimits;
 use super::message::Message;
 use super::tls::PeerTls;
@@ -240,6 +240,11 @@ impl PeerHub {
     /// Whether there is a connection to node `id` now, on which this node can ask.
     pub fn is_connected(&self, id: NodeId) -> bool {
         self.connection(id).is_some()
+    }
+
+    /// The version of the messages in which this node can ask node `id` now.
+    pub fn version(&self, id: NodeId) -> Option<u16> {
+        self.connection(id).map(|connection| connection.hello().versions.1.min(PROTOCOL_VERSION))
     }
 
     /// The hello of node `id` on the live connection: on the one that this node dialed, if there is one.

@@ -56,6 +56,8 @@ messages! {
     Introduce, kind::INTRODUCE, "introduce" => ();
     CosignRules, kind::COSIGN_RULES, "cosign_rules" => CosignRulesReply;
     Moved, kind::MOVED, "moved" => MovedReply;
+    SubmitFor, kind::SUBMIT_FOR, "submit_for" => SubmitReply;
+    ManageFor, kind::MANAGE_FOR, "manage_for" => ManageReply;
 }
 
 /// Raft AppendEntries (§5.3). The peer's Raft core gets them in the order sent.
@@ -162,7 +164,39 @@ pub enum ReadIndexError {
     Overloaded,
 }
 
-/// A follower asks the leader to propose these envelopes.
+/// The caller for whom a node forwards something, by that node's word: it has judged the caller. It never shows what
+/// the caller has shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Behalf {
+    /// The name that the sender's table of callers gives it. Empty if it has none.
+    pub name: String,
+    /// How the sender has identified it, one word.
+    pub by: String,
+    /// The sender's id of the request. Empty if it has none.
+    pub request: String,
+    /// Whether the sender's table gives it the role `operator`.
+    pub operator: bool,
+}
+
+/// A follower asks the leader to propose these envelopes, and says for which callers. Since protocol version 7.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubmitFor {
+    /// What to propose, as one command.
+    pub groups: Vec<Group>,
+    /// The caller of each group, in their order.
+    pub behalf: Vec<Behalf>,
+}
+
+/// A node asks the leader for a change of the membership, and says for which caller. Since protocol version 7.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManageFor {
+    /// What to change.
+    pub manage: Manage,
+    /// Who has asked for it.
+    pub behalf: Behalf,
+}
+
+/// A follower asks the leader to propose these envelopes. A peer of protocol version 6 sends this, and gets it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Submit {
     /// What to propose, as one command.
@@ -229,7 +263,8 @@ pub struct CosignRules {
 /// there is none.
 pub type CosignRulesReply = Result<Bytes, String>;
 
-/// A node that got a call asks the leader to change the membership, or for its present state.
+/// A node that got a call asks the leader to change the membership, or for its present state. A change in this form
+/// does not say who has asked for it, so this build sends it only to a peer of protocol version 6, and refuses it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Manage {
     /// Every member, as the leader sees it.

@@ -51,13 +51,14 @@ pub use self::codec::{read_request, request_frame};
 pub use self::error::PeerError;
 pub use self::handler::{Answer, Handler, SnapshotStep};
 pub(crate) use self::handshake::REMOVED;
-pub use self::hello::{Hello, Identity, PROTOCOL_VERSION, PROTOCOL_VERSION_MIN, StoreProgress};
+pub use self::hello::{BEHALF_SINCE, Hello, Identity, PROTOCOL_VERSION, PROTOCOL_VERSION_MIN, StoreProgress};
 pub use self::hub::{PeerAddress, PeerHub, PeerStatus};
 pub use self::limits::PeerLimits;
 pub use self::message::{
-    Acknowledged, Append, CosignRules, CosignRulesReply, Introduce, Manage, ManageError, ManageReply,
-    Message, PreVote, Probe, ProbeReply, ReadIndex, ReadIndexError, ReadIndexReply, SnapshotBegin,
-    SnapshotChunk, SnapshotEnd, SnapshotReply, Submit, SubmitError, SubmitReply, TransferLeader, Vote,
+    Acknowledged, Append, Behalf, CosignRules, CosignRulesReply, Introduce, Manage, ManageError, ManageFor,
+    ManageReply, Message, PreVote, Probe, ProbeReply, ReadIndex, ReadIndexError, ReadIndexReply,
+    SnapshotBegin, SnapshotChunk, SnapshotEnd, SnapshotReply, Submit, SubmitError, SubmitFor, SubmitReply,
+    TransferLeader, Vote,
 };
 pub(crate) use self::moved::MOVED_USABLE_MS;
 pub use self::moved::{Moved, MovedReply};

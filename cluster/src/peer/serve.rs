@@ -15,6 +15,8 @@ use tokio::io::AsyncRead;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 
+use assent_registry::Group;
+
 use crate::env::{Clock, Moment};
 use crate::tasks::Tasks;
 
@@ -26,8 +28,8 @@ use super::handler::{Answer, Handler, SnapshotStep};
 use super::handshake::RECOVERED_WITHOUT;
 use super::limits::PeerLimits;
 use super::message::{
-    Append, CosignRules, Failure, Introduce, Manage, Message, Ping, Pong, PreVote, Probe, ReadIndex,
-    SnapshotBegin, SnapshotChunk, SnapshotEnd, Submit, TransferLeader, Vote,
+    Append, Behalf, CosignRules, Failure, Introduce, Manage, ManageFor, Message, Ping, Pong, PreVote, Probe,
+    ReadIndex, SnapshotBegin, SnapshotChunk, SnapshotEnd, Submit, SubmitFor, TransferLeader, Vote,
 };
 use super::moved::Moved;
 use super::trusted::TrustedOffset;
@@ -129,7 +131,10 @@ impl Server {
                 self.control::<ReadIndex, _>(&frame, |_| certain(handler.read_index(peer)))?
             }
             kind::PROBE => self.control::<Probe, _>(&frame, |_| certain(handler.probe(peer)))?,
-            kind::MANAGE => self.control::<Manage, _>(&frame, |m| certain(handler.manage(peer, m)))?,
+            kind::MANAGE => self.control::<Manage, _>(&frame, |m| certain(handler.manage(peer, m, None)))?,
+            kind::MANAGE_FOR => self.control::<ManageFor, _>(&frame, |m| {
+                certain(handler.manage(peer, m.manage, Some(m.behalf)))
+            })?,
             kind::INTRODUCE => self.control::<Introduce, _>(&frame, |m| {
                 handler.introduce(peer, m);
                 Box::pin(std::future::ready(Ok(())))
@@ -138,7 +143,8 @@ impl Server {
                 self.control::<CosignRules, _>(&frame, |m| certain(handler.cosign_rules(peer, m)))?;
             }
             kind::MOVED => self.control::<Moved, _>(&frame, |m| certain(handler.moved(peer, m)))?,
-            kind::SUBMIT => self.submit(&frame)?,
+            kind::SUBMIT => self.submit::<Submit>(&frame, |m| (m.groups, Vec::new()))?,
+            kind::SUBMIT_FOR => self.submit::<SubmitFor>(&frame, |m| (m.groups, m.behalf))?,
             kind::RECOVERED => {
                 handler.recovered(self.connection.hello(), &frame.body);
                 return Err(RECOVERED_WITHOUT.to_owned());
@@ -187,7 +193,11 @@ impl Server {
         Ok(())
     }
 
-    fn submit(&self, frame: &Frame) -> Result<(), String> {
+    fn submit<M: Message>(
+        &self,
+        frame: &Frame,
+        parts: impl FnOnce(M) -> (Vec<Group>, Vec<Behalf>),
+    ) -> Result<(), String> {
         // Admitted by its size before it is decoded, so a request over the bound costs nothing more.
         let units = self.admission.units(frame.body.len(), self.connection.limits());
         let submissions = &self.admission.submissions;
@@ -195,9 +205,9 @@ impl Server {
             self.connection.fail(frame.id, Failure::OVERLOADED, "too many submissions are under way");
             return Ok(());
         }
-        let submit: Submit = self.message(frame)?;
+        let (groups, behalf) = parts(self.message::<M>(frame)?);
         let peer = self.connection.peer();
-        self.run(frame, submissions, units, || certain(self.handler.submit(peer, submit.groups)));
+        self.run(frame, submissions, units, || certain(self.handler.submit(peer, groups, behalf)));
         Ok(())
     }
 

@@ -11,6 +11,8 @@ pub struct Answered {
     pub verdict: Verdict,
     /// The codes of the reasons that deny, in their order; empty exactly when it allows.
     pub codes: Vec<Code>,
+    /// The revision of the state that was judged; that of no state if nothing was evaluated.
+    pub revision: u64,
     /// The HTTP status: 200 allow, 403 deny, 503 deny because the registry cannot know.
     pub status: u16,
     /// The DecisionBody as JSON. It has a receipt, unless it is a deny that was made without an evaluation.
@@ -38,6 +40,7 @@ mod tests {
         let denied = |codes: &[Code]| Answered {
             verdict: Verdict::Deny,
             codes: codes.to_vec(),
+            revision: 0,
             status: 403,
             body: Bytes::new(),
         };

@@ -17,6 +17,7 @@ use assent_api::{BatchMode, Call, MAX_BATCH, MAX_RESULT_BYTES, Problem, parse_au
 use assent_proof::{AuthorizeRequest, Refusal};
 
 use super::check::Sender;
+use super::on_behalf::behalf_of;
 use super::shed::Shed;
 use super::submit::Uncounted;
 use super::submitted::Submitted;
@@ -201,7 +202,8 @@ impl Service {
     ) -> Result<BatchResults, Box<Problem>> {
         let EnvelopeBatch { mode, envelopes, until, room, answer } = batch;
         self.permitted_envelopes(caller, &envelopes).await?;
-        let results = self.submit_as(Sender::Client, mode, envelopes, room, until).await?;
+        let results =
+            self.submit_as(Sender::Client, (mode, behalf_of(caller)), envelopes, room, until).await?;
         Ok(BatchResults { results, room: answer })
     }
 

@@ -90,7 +90,7 @@ impl Parts {
     fn answer(&self, decision: &Decision, status: u16, body: Bytes) -> Answered {
         let codes: Vec<Code> = decision.reasons.iter().map(|reason| reason.code).collect();
         self.metrics.decided(codes.first().copied());
-        Answered { verdict: decision.verdict().clone(), codes, status, body }
+        Answered { verdict: decision.verdict().clone(), codes, revision: decision.revision, status, body }
     }
 
     /// Rule R53 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A decision is answered with `allow`, and

@@ -9,9 +9,11 @@ use assent_api::{MemberAddresses, MemberBody, MemberRole, MembersBody, NewMember
 use assent_proof::{Code, Refusal};
 use assent_registry::{Rows, query};
 
+use super::on_behalf::{behalf_of, route_of};
 use super::problem::MembershipError;
 use super::{Caller, Parts, Service, within};
-use crate::peer::{Manage, ManageError, PeerError};
+use crate::audit::AuditClass;
+use crate::peer::{BEHALF_SINCE, Manage, ManageError, ManageFor, ManageReply, PeerError};
 use crate::raft::types::{NodeId, PeerNode};
 
 /// The pause before the node tries again while there is no leader.
@@ -73,9 +75,10 @@ impl Service {
 
     /// Asks the leader for a change, whichever node leads. Asking again is harmless: if the membership is already as
     /// asked for, it stays so.
-    async fn manage(&self, _caller: &Caller, manage: Manage) -> Result<MembersBody, MembershipError> {
+    async fn manage(&self, caller: &Caller, manage: Manage) -> Result<MembersBody, MembershipError> {
         let parts = self.parts();
         let until = within(parts.config.deadlines.membership_ms);
+        let message = ManageFor { manage: manage.clone(), behalf: behalf_of(caller) };
         let mut last = "no leader is known".to_owned();
         let mut maybe_done = false;
         while Instant::now() < until {
@@ -86,7 +89,7 @@ impl Service {
                 }
                 Some(leader) => {
                     let left = until.saturating_duration_since(Instant::now());
-                    match parts.hub.call(leader, &manage, left).await {
+                    match parts.ask_to_manage(leader, &message, left).await {
                         Ok(answer) => answer,
                         Err(error) if error.is_unsent() => {
                             last = error.to_string();
@@ -127,6 +130,21 @@ impl Service {
 }
 
 impl Parts {
+    /// Asks the leader for a change, in the form that it knows. The audit trail says which node was asked.
+    async fn ask_to_manage(
+        &self,
+        leader: NodeId,
+        message: &ManageFor,
+        within: Duration,
+    ) -> Result<ManageReply, PeerError> {
+        let Some(version) = self.hub.version(leader) else { return Err(PeerError::Unreachable(leader)) };
+        self.forwarded(leader, AuditClass::Admin, route_of(&message.manage), &message.behalf);
+        if version < BEHALF_SINCE {
+            return self.hub.call(leader, &message.manage, within).await;
+        }
+        self.hub.call(leader, message, within).await
+    }
+
     /// The members as this node sees them.
     pub(super) fn members(&self) -> MembersBody {
         let metrics = self.raft.metrics().borrow_watched().clone();

@@ -19,6 +19,7 @@ use assent_store::{Health, LogStore, RegistryStore, StoreError};
 use super::anchor::Anchor;
 use crate::access::Access;
 use crate::announced_addresses::AnnouncedAddresses;
+use crate::audit::Trail;
 use crate::config::Config;
 use crate::env::Environment;
 use crate::introductions::Introductions;
@@ -44,6 +45,8 @@ pub(crate) struct Parts {
     pub(crate) env: Environment,
     /// Who may call this node.
     pub(crate) access: Arc<Access>,
+    /// The audit trail.
+    pub(crate) trail: Arc<Trail>,
     pub(crate) raft: Core,
     pub(crate) hub: PeerHub,
     pub(crate) verifier: Arc<Verifier>,

@@ -7,10 +7,13 @@ use assent_proof::History;
 use assent_registry::{Group, Outcome};
 
 use super::anchor::Unsure;
+use crate::peer::Behalf;
 
 /// One submission on its way into the log.
 pub(crate) struct Pending {
     pub(super) group: Group,
+    /// Whose it is.
+    pub(super) behalf: Behalf,
     pub(super) bytes: usize,
     pub(super) until: Instant,
     pub(super) reply: oneshot::Sender<Result<SubmissionOutcome, Failure>>,

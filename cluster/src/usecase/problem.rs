@@ -34,6 +34,12 @@ pub(crate) fn not_permitted(denial: &Denial, call: Call) -> Box<Problem> {
     Box::new(Problem::new(code, status, denial.detail.as_str()))
 }
 
+/// Why a change of the cluster is not made that the audit trail does not have.
+pub(crate) fn not_audited(why: &str, call: Call) -> Box<Problem> {
+    let detail = format!("nothing was changed, because the audit trail does not have the call: {why}");
+    problem(Code::Overloaded, call, detail)
+}
+
 /// Why this node is not ready. Another node may be ready, so the status is 503, whatever status the code has
 /// elsewhere.
 pub(super) fn not_ready(refusal: &Refusal) -> Box<Problem> {

@@ -15,14 +15,16 @@ use tokio::time::{Instant, sleep, timeout_at};
 use assent_registry::{Command, Group, Outcome, Outcomes};
 
 use super::Parts;
+use super::on_behalf::SUBMIT;
 use super::pending::{Failure, Pending, SubmissionOutcome};
 use super::problem::is_settled;
 use super::service::Inner;
 use super::submitted::{Submitted, answer, failed};
 use super::urgency::Urgency;
+use crate::audit::AuditClass;
 use crate::config::LimitConfig;
-use crate::peer::{PeerError, Submit, SubmitError};
-use crate::raft::types::Proposal;
+use crate::peer::{BEHALF_SINCE, Behalf, PeerError, Submit, SubmitError, SubmitFor, SubmitReply};
+use crate::raft::types::{NodeId, Proposal};
 use crate::tasks::Why;
 
 /// The pause before the node tries again while there is no leader.
@@ -67,8 +69,9 @@ pub(super) async fn propose_batches(
         let tasks = inner.parts.tasks.clone();
         tasks.passing("proposal", async move {
             let groups = batch.iter().map(|pending| pending.group.clone()).collect();
+            let behalf = batch.iter().map(|pending| pending.behalf.clone()).collect();
             let until = batch.iter().map(|pending| pending.until).max().unwrap_or_else(Instant::now);
-            let result = inner.parts.route(groups, until).await;
+            let result = inner.parts.route(groups, behalf, until).await;
             drop(proposal);
             spread(batch, result);
         });
@@ -94,10 +97,15 @@ fn spread(batch: Vec<Pending>, result: Result<Outcomes, Failure>) {
 
 impl Parts {
     /// Proposes here or on the leader, repeatedly, until there is an outcome or the deadline passes.
-    async fn route(&self, groups: Vec<Group>, until: Instant) -> Result<Outcomes, Failure> {
+    async fn route(
+        &self,
+        groups: Vec<Group>,
+        behalf: Vec<Behalf>,
+        until: Instant,
+    ) -> Result<Outcomes, Failure> {
         let mut maybe_proposed = None;
         let mut last = "no leader is known".to_owned();
-        let message = Submit { groups };
+        let message = SubmitFor { groups, behalf };
         loop {
             if Instant::now() >= until {
                 return Err(match maybe_proposed {
@@ -109,7 +117,7 @@ impl Parts {
                 Some(leader) if leader == self.config.node_id => self.propose(&message.groups, until).await,
                 Some(leader) => {
                     let left = until.saturating_duration_since(Instant::now());
-                    match self.hub.call(leader, &message, left).await {
+                    match self.hand_to(leader, &message, left).await {
                         Ok(answer) => answer,
                         Err(PeerError::Overloaded | PeerError::Full | PeerError::TooLarge { .. }) => {
                             Err(SubmitError::Overloaded)
@@ -142,6 +150,24 @@ impl Parts {
             }
             sleep(RETRY_AFTER).await;
         }
+    }
+
+    /// Asks the leader to propose these groups, in the form that it knows. The audit trail says to which node they went.
+    async fn hand_to(
+        &self,
+        leader: NodeId,
+        message: &SubmitFor,
+        within: Duration,
+    ) -> Result<SubmitReply, PeerError> {
+        let Some(version) = self.hub.version(leader) else { return Err(PeerError::Unreachable(leader)) };
+        for behalf in &message.behalf {
+            self.forwarded(leader, AuditClass::Submission, SUBMIT, behalf);
+        }
+        if version < BEHALF_SINCE {
+            let message = Submit { groups: message.groups.clone() };
+            return self.hub.call(leader, &message, within).await;
+        }
+        self.hub.call(leader, message, within).await
     }
 
     /// As leader: stamps the groups with this node's clock, if it may trust it, and proposes them as one entry.

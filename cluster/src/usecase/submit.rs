@@ -16,12 +16,14 @@ use assent_proof::{Code, Refusal};
 use assent_registry::Group;
 
 use super::check::{Sender, Unfit};
+use super::on_behalf::behalf_of;
 use super::pending::{Failure, Pending, SubmissionOutcome};
 use super::shed::Shed;
 use super::submitted::{Submitted, answer, failed, refused};
 use super::urgency::{HeldPlaces, Urgency};
 use super::{Caller, Service, within};
 use crate::metrics::{EnvelopeOutcome, Metrics};
+use crate::peer::Behalf;
 
 impl Service {
     /// Submits one envelope, byte for byte.
@@ -41,13 +43,15 @@ impl Service {
         envelopes: Vec<Bytes>,
     ) -> Result<Vec<Submitted>, Box<Problem>> {
         self.permitted_envelopes(caller, &envelopes).await?;
-        self.submit_as(Sender::Client, mode, envelopes, None, self.submissions_end()).await
+        let on = (mode, behalf_of(caller));
+        self.submit_as(Sender::Client, on, envelopes, None, self.submissions_end()).await
     }
 
     /// Submits a statement of this node's own: a permit.
     pub(super) async fn submit_nodes(&self, envelope: Bytes) -> Submitted {
         let until = self.submissions_end();
-        only(self.submit_as(Sender::Node, BatchMode::Each, vec![envelope], None, until).await)
+        let on = (BatchMode::Each, behalf_of(Caller::node()));
+        only(self.submit_as(Sender::Node, on, vec![envelope], None, until).await)
     }
 
     /// When the answer is due to a submission that has fully arrived now.
@@ -60,11 +64,11 @@ impl Service {
         Uncounted { metrics: &self.parts().metrics, envelopes }
     }
 
-    /// Submits envelopes, which may have taken places before they were read. The answer is due at `until`.
+    /// Submits envelopes for a caller. They may have taken places before they were read. The answer is due at `until`.
     pub(super) async fn submit_as(
         &self,
         sender: Sender,
-        mode: BatchMode,
+        (mode, behalf): (BatchMode, Behalf),
         envelopes: Vec<Bytes>,
         held_places: Option<HeldPlaces<'_>>,
         until: Instant,
@@ -83,7 +87,7 @@ impl Service {
                     (BatchMode::All, true) => all_refused(&unfit),
                     _ => {
                         let places = held_places.into_places();
-                        self.propose_checked(mode, urgency, places, envelopes, unfit, until).await
+                        self.propose_checked((mode, behalf), urgency, places, envelopes, unfit, until).await
                     }
                 };
                 unless_shed(results)
@@ -101,7 +105,7 @@ impl Service {
     /// Proposes the envelopes that passed the check, and puts the answers in the given order.
     async fn propose_checked(
         &self,
-        mode: BatchMode,
+        on: (BatchMode, Behalf),
         urgency: Urgency,
         mut places: OwnedSemaphorePermit,
         envelopes: Vec<Bytes>,
@@ -118,7 +122,7 @@ impl Service {
         drop(places.split(unfit.len().saturating_sub(count)));
         let mut outcomes = match count {
             0 => Vec::new(),
-            _ => match self.enqueue(mode, urgency, places, good, until).await {
+            _ => match self.enqueue(on, urgency, places, good, until).await {
                 Ok(SubmissionOutcome { outcomes, history }) if outcomes.len() == count => {
                     outcomes.into_iter().map(|outcome| answer(outcome, history)).collect()
                 }
@@ -138,7 +142,7 @@ impl Service {
 
     async fn enqueue(
         &self,
-        mode: BatchMode,
+        (mode, behalf): (BatchMode, Behalf),
         urgency: Urgency,
         places: OwnedSemaphorePermit,
         envelopes: Vec<Bytes>,
@@ -147,7 +151,7 @@ impl Service {
         let bytes = envelopes.iter().map(Bytes::len).sum();
         let (reply, outcome) = oneshot::channel();
         let group = Group { atomic: mode == BatchMode::All, envelopes };
-        let pending = Pending { group, bytes, until, reply, _places: places };
+        let pending = Pending { group, behalf, bytes, until, reply, _places: places };
         // Each envelope has a place, and the queue has as many entries as there are places, so it has room for each
         // of them.
         self.inner

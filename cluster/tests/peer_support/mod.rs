@@ -10,10 +10,10 @@ use std::time::Duration;
 use assent_cluster::config::{Config, PeerTlsConfig};
 use assent_cluster::env::{Clock, Environment, RealClock};
 use assent_cluster::peer::{
-    Answer, Append, CosignRules, CosignRulesReply, Handler, Hello, Identity, Introduce, Manage, ManageError,
-    ManageReply, Message, Moved, MovedReply, PROTOCOL_VERSION, PROTOCOL_VERSION_MIN, PeerAddress, PeerError,
-    PeerHub, PeerLimits, PeerTls, ProbeReply, ReadIndexError, ReadIndexReply, SnapshotReply, SnapshotStep,
-    StoreProgress, SubmitError, SubmitReply,
+    Answer, Append, Behalf, CosignRules, CosignRulesReply, Handler, Hello, Identity, Introduce, Manage,
+    ManageError, ManageReply, Message, Moved, MovedReply, PROTOCOL_VERSION, PROTOCOL_VERSION_MIN,
+    PeerAddress, PeerError, PeerHub, PeerLimits, PeerTls, ProbeReply, ReadIndexError, ReadIndexReply,
+    SnapshotReply, SnapshotStep, StoreProgress, SubmitError, SubmitReply,
 };
 use assent_cluster::raft::log::LogRecord;
 use assent_cluster::raft::network::{PeerNetworkFactory, Transfers};
@@ -145,7 +145,12 @@ impl Handler for Script {
     }
 
     /// Echoes the first envelope as text.
-    fn submit(&self, from: NodeId, groups: Vec<Group>) -> BoxFuture<'static, SubmitReply> {
+    fn submit(
+        &self,
+        from: NodeId,
+        groups: Vec<Group>,
+        _behalf: Vec<Behalf>,
+    ) -> BoxFuture<'static, SubmitReply> {
         if self.held.load(Ordering::SeqCst) {
             return pending().boxed();
         }
@@ -162,7 +167,12 @@ impl Handler for Script {
         ready(Err("not here".to_owned())).boxed()
     }
 
-    fn manage(&self, _from: NodeId, _manage: Manage) -> BoxFuture<'static, ManageReply> {
+    fn manage(
+        &self,
+        _from: NodeId,
+        _manage: Manage,
+        _behalf: Option<Behalf>,
+    ) -> BoxFuture<'static, ManageReply> {
         ready(Err(ManageError::NotLeader { leader: Some(9) })).boxed()
     }
 

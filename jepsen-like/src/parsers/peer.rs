@@ -5,8 +5,8 @@ use assent_cluster::peer::outside::{
     reread_request,
 };
 use assent_cluster::peer::{
-    Append, CosignRules, Introduce, Manage, Message, Moved, PreVote, Probe, ReadIndex, SnapshotBegin,
-    SnapshotChunk, SnapshotEnd, Submit, TransferLeader, Vote,
+    Append, CosignRules, Introduce, Manage, ManageFor, Message, Moved, PreVote, Probe, ReadIndex,
+    SnapshotBegin, SnapshotChunk, SnapshotEnd, Submit, SubmitFor, TransferLeader, Vote,
 };
 
 use super::judge::{Growth, check_text, holds, refused, reread};
@@ -54,6 +54,8 @@ parsers! {
     Introduce, "introduce_request", "introduce_answer";
     CosignRules, "cosign_rules_request", "cosign_rules_answer";
     Moved, "moved_request", "moved_answer";
+    SubmitFor, "submit_for_request", "submit_for_answer";
+    ManageFor, "manage_for_request", "manage_for_answer";
 }
 
 fn request<M: Message>(bytes: &[u8]) -> Result<Reading, String> {
@@ -118,7 +120,7 @@ fn frame(kind: u8, body: &[u8]) -> Vec<u8> {
 
 /// The hello whose bytes `cluster/src/peer/hello.rs` pins, and one with something appended.
 fn hellos() -> Vec<Vec<u8>> {
-    let mut hello = b"assentp\n\x00\x06\x00\x06\x00\x00\x00\x01".to_vec();
+    let mut hello = b"assentp\n\x00\x06\x00\x07\x00\x00\x00\x01".to_vec();
     hello.extend_from_slice(&[0xaa; 32]);
     hello.extend_from_slice(&1u64.to_be_bytes());
     hello.extend_from_slice(&[0xbb; 16]);

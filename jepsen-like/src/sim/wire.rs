@@ -33,7 +33,7 @@ const BODY_AT: usize = ID_AT + 8;
 const SAID_AGAIN: u8 = 0x80;
 /// The requests that may be sent more than once: appends, votes, pre-votes, snapshots, reads and submissions. A change
 /// of members is an operator's request, and means something new the second time.
-const MAY_REPEAT: &[u8] = &[0x10, 0x11, 0x12, 0x14, 0x15, 0x16, 0x20, 0x21];
+const MAY_REPEAT: &[u8] = &[0x10, 0x11, 0x12, 0x14, 0x15, 0x16, 0x20, 0x21, 0x27];
 /// How many messages are remembered in order to be sent again.
 const REMEMBERED_MAX: usize = 64;
 /// How many bytes a connection takes before its writer must wait.

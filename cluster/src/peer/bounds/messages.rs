@@ -8,11 +8,12 @@ use openraft::raft::AppendEntriesRequest;
 use openraft::{EntryPayload, Membership};
 
 use assent_api::is_address;
+use assent_proof::text::is_obeyed;
 
 use crate::peer::message::{
-    Append, CosignRules, CosignRulesReply, Introduce, Manage, ManageReply, PreVote, Probe, ProbeReply,
-    ReadIndex, ReadIndexReply, SnapshotBegin, SnapshotChunk, SnapshotEnd, SnapshotReply, Submit, SubmitReply,
-    TransferLeader, Vote,
+    Append, Behalf, CosignRules, CosignRulesReply, Introduce, Manage, ManageFor, ManageReply, PreVote, Probe,
+    ProbeReply, ReadIndex, ReadIndexReply, SnapshotBegin, SnapshotChunk, SnapshotEnd, SnapshotReply, Submit,
+    SubmitFor, SubmitReply, TransferLeader, Vote,
 };
 use crate::peer::moved::{Moved, MovedReply};
 use crate::raft::types::{MEMBERS_MAX, NodeId, PeerNode, TypeConfig, VOTERS_MAX, check_node_id};
@@ -171,6 +172,45 @@ impl Bounded for Manage {
                 peer_addr.iter().chain(client_addr).try_for_each(|claimed| address(claimed))
             }
         }
+    }
+}
+
+/// The longest name of a caller that a peer may say, the longest word for how it was identified, and the longest id of
+/// its request, in bytes.
+const NAME_MAX: usize = 256;
+const BY_MAX: usize = 32;
+const REQUEST_MAX: usize = 64;
+
+/// Checks what a peer says of a caller: its texts go into this node's audit trail, which people read on terminals.
+fn behalf(claimed: &Behalf) -> Result<(), String> {
+    for (what, text, most) in [
+        ("name", &claimed.name, NAME_MAX),
+        ("way to identify", &claimed.by, BY_MAX),
+        ("request id", &claimed.request, REQUEST_MAX),
+    ] {
+        if text.len() > most {
+            return Err(format!("a caller's {what} of `{}` bytes, and `{most}` is the most", text.len()));
+        }
+        if text.chars().any(is_obeyed) {
+            return Err(format!("a caller's {what} with a character that terminals obey"));
+        }
+    }
+    Ok(())
+}
+
+impl Bounded for SubmitFor {
+    fn within(&self, _most: u64) -> Result<(), String> {
+        if self.behalf.len() != self.groups.len() {
+            return Err(format!("`{}` callers of `{}` groups", self.behalf.len(), self.groups.len()));
+        }
+        self.behalf.iter().try_for_each(behalf)
+    }
+}
+
+impl Bounded for ManageFor {
+    fn within(&self, most: u64) -> Result<(), String> {
+        behalf(&self.behalf)?;
+        self.manage.within(most)
     }
 }
 

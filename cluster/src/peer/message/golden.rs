@@ -65,6 +65,8 @@ fn the_kinds_have_these_numbers() {
         (Introduce::KIND, 0x24),
         (CosignRules::KIND, 0x25),
         (Moved::KIND, 0x26),
+        (SubmitFor::KIND, 0x27),
+        (ManageFor::KIND, 0x28),
         (kind::HELLO, 1),
         (kind::REFUSAL, 2),
         (kind::READY, 3),
@@ -220,6 +222,25 @@ fn changes_of_the_membership_are_pinned() {
         "81a345727281a75265667573656493ad6d656d6265725f626568696e64c0a3776879",
     );
     pinned::<ManageReply>(&Err(ManageError::Unknown("why".into())), "81a345727281a7556e6b6e6f776ea3776879");
+}
+
+#[test]
+fn what_is_forwarded_for_a_caller_is_pinned() {
+    let behalf = Behalf {
+        name: "ops".to_owned(),
+        by: "token".to_owned(),
+        request: "1-a-2".to_owned(),
+        operator: true,
+    };
+    let groups = vec![Group { atomic: true, envelopes: vec![Bytes::from_static(b"one"), Bytes::new()] }];
+    pinned(
+        &SubmitFor { groups, behalf: vec![behalf.clone()] },
+        "929192c392c4036f6e65c4009194a36f7073a5746f6b656ea5312d612d32c3",
+    );
+    pinned(
+        &ManageFor { manage: Manage::Promote(4), behalf },
+        "9281a750726f6d6f74650494a36f7073a5746f6b656ea5312d612d32c3",
+    );
 }
 
 #[test]

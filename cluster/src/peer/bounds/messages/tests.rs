@@ -221,3 +221,34 @@ fn entries_with_a_gap_or_of_a_later_term_than_their_leaders_are_refused() {
     let later = append(7, Some(at(7, 4)), &[at(8, 5)]).within(most()).unwrap_err();
     assert_eq!(later, "an entry of term `8` from the leader of term `7`");
 }
+
+/// Fails if a peer's text about a caller gets into the audit trail without a bound, or could be obeyed by a terminal.
+#[test]
+fn what_a_peer_says_of_a_caller_is_short_and_printable_and_there_is_one_caller_for_each_group() {
+    let behalf = |name: &str, by: &str, request: &str| Behalf {
+        name: name.to_owned(),
+        by: by.to_owned(),
+        request: request.to_owned(),
+        operator: true,
+    };
+    let manage = |behalf: Behalf| ManageFor { manage: Manage::Remove(2), behalf }.within(most());
+    assert_eq!(manage(behalf(&"x".repeat(256), &"x".repeat(32), &"x".repeat(64))), Ok(()));
+    for wrong in [
+        behalf(&"x".repeat(257), "token", "1"),
+        behalf("x", &"x".repeat(33), "1"),
+        behalf("x", "token", &"x".repeat(65)),
+        behalf("x\n", "token", "1"),
+        behalf("x", "\u{1b}[2J", "1"),
+        behalf("x", "token", "\u{202e}"),
+    ] {
+        assert!(manage(wrong.clone()).is_err(), "{wrong:?}");
+        let groups = vec![assent_registry::Group { atomic: false, envelopes: Vec::new() }];
+        let submit = SubmitFor { groups: groups.clone(), behalf: vec![wrong.clone()] };
+        assert!(submit.within(most()).is_err(), "{wrong:?}");
+        let good = behalf("x", "token", "1");
+        for (callers, fits) in [(0, false), (1, true), (2, false)] {
+            let submit = SubmitFor { groups: groups.clone(), behalf: vec![good.clone(); callers] };
+            assert_eq!(submit.within(most()).is_ok(), fits, "{callers}");
+        }
+    }
+}
