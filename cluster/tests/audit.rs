@@ -1,0 +1,304 @@
+//! The audit trail of real nodes: what is in it, what never is, and what nodes do for one another's callers.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
+mod cluster_support;
+mod peer_support;
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use assent_client::{BearerToken, CertificateFiles, Client, ClientConfig, ClientTls, TokenSource, Trust};
+use assent_cluster::access::{CallerConfig, Role, Token};
+use assent_cluster::audit::{AuditClass, AuditConfig};
+use assent_cluster::config::{ClientTlsConfig, Config};
+use assent_cluster::node::Node;
+use assent_cluster::peer::{Behalf, Manage, ManageError, ManageFor, Message};
+use assent_cluster::usecase::Caller;
+use assent_proof::Code;
+use assent_tls::ca::{Ca, CertificateRequest};
+use assent_tls::{NodeName, SpiffeId, TrustDomain};
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
+
+use cluster_support::http::{ask, status as status_of};
+use cluster_support::*;
+use peer_support::{SOON, asked, member_of};
+
+const OPS: &str = "spiffe://example.org/ops";
+const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
+
+fn now_ms() -> i64 {
+    now().0 * 1_000
+}
+
+fn put(path: &Path, bytes: &[u8]) {
+    fs::write(path, bytes).unwrap();
+    fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
+}
+
+/// The configuration with a trail in this folder.
+fn audited(config: &mut Config, folder: &Path) -> PathBuf {
+    let path = folder.join(format!("audit-{}.jsonl", config.node_id));
+    config.audit = AuditConfig { path: Some(path.clone()), ..AuditConfig::default() };
+    path
+}
+
+/// The lines of a trail.
+fn lines(path: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(path).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The lines of a class.
+fn of(lines: &[Value], class: AuditClass) -> Vec<&Value> {
+    lines.iter().filter(|line| line["class"] == class.as_str()).collect()
+}
+
+/// A caller with a token of its own.
+fn with_token(folder: &Path, name: &str, seed: u8, role: Role) -> (Token, CallerConfig) {
+    let token = Token::generate(|bytes| bytes.fill(seed));
+    let file = folder.join(format!("{name}.tokens"));
+    put(&file, format!("{}\n", token.digest()).as_bytes());
+    let config = CallerConfig {
+        name: name.to_owned(),
+        certificate: None,
+        tokens: Some(file),
+        jwt: None,
+        roles: vec![role],
+        domains: None,
+    };
+    (token, config)
+}
+
+struct Door {
+    ca: PathBuf,
+    ops: CertificateFiles,
+    secrets: Vec<String>,
+}
+
+/// Makes the certificates of a node and of an operator, and lets the node serve TLS to these callers.
+fn serve_tls(config: &mut Config, folder: &Path, callers: &[CallerConfig]) -> Door {
+    let domain = TrustDomain::parse("example.org").unwrap();
+    let mut ca = Ca::create(&folder.join("ca"), &domain, now_ms() - 200 * DAY_MS, [99; 16]).unwrap();
+    let name = NodeName { trust_domain: domain, cluster_id: [7; 32], node_id: 1 };
+    let mut secrets = Vec::new();
+    let mut issue = |request: &CertificateRequest, serial: u8| {
+        let new = ca.issue(request, now_ms() - DAY_MS, [serial; 16]).unwrap();
+        let (cert, key) = (folder.join(format!("{serial}.pem")), folder.join(format!("{serial}.key")));
+        put(&cert, new.certificate_pem.as_bytes());
+        put(&key, new.key_pem.as_bytes());
+        // The longest line of the key's body.
+        secrets.extend(new.key_pem.lines().max_by_key(|line| line.len()).map(str::to_owned));
+        CertificateFiles { cert, key }
+    };
+    let own = issue(&CertificateRequest::node(&name, &["127.0.0.1".to_owned()]).unwrap(), 1);
+    let ops = issue(&CertificateRequest::caller(SpiffeId::parse(OPS).unwrap()).unwrap(), 2);
+    let ca = ca.certificate_path().to_owned();
+    config.plain_http = false;
+    config.client_tls =
+        Some(ClientTlsConfig { cert: own.cert.clone(), key: own.key, ca: Some(ca.clone()), crl: None });
+    let operator = CallerConfig {
+        name: "ops".to_owned(),
+        certificate: Some(OPS.to_owned()),
+        tokens: None,
+        jwt: None,
+        roles: vec![Role::Operator],
+        domains: None,
+    };
+    config.callers = [&[operator], callers].concat();
+    Door { ca, ops, secrets }
+}
+
+fn client(node: &Node, door: &Door, certificate: Option<CertificateFiles>, token: Option<&Token>) -> Client {
+    let mut config = ClientConfig::new([format!("https://{}", node.client_addr())], Trust::NoAllow);
+    config.deadline = Duration::from_secs(10);
+    let token = token.map(|token| TokenSource::Value(BearerToken::new(token.expose()).unwrap()));
+    config.tls = Some(ClientTls { ca: Some(door.ca.clone()), certificate, token });
+    Client::new(config).unwrap()
+}
+
+/// Fails if a class of calls is left out, if a refused caller is not told apart, if a change is made before its entry is
+/// there, or if a credential, a key or a body gets into the trail.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_trail_has_each_call_with_its_caller_and_never_a_credential() {
+    let folder = tempfile::tempdir().unwrap();
+    let (asks, scheduler) = with_token(folder.path(), "sched", 1, Role::Scheduler);
+    let (hands_in, submitter) = with_token(folder.path(), "authority", 2, Role::Submitter);
+    let (reads, auditor) = with_token(folder.path(), "audits", 3, Role::Auditor);
+    let stranger = Token::generate(|bytes| bytes.fill(4));
+    let (mut door, mut trail) = (None, None);
+    let node = alone(folder.path(), |config| {
+        door = Some(serve_tls(config, folder.path(), &[scheduler, submitter, auditor]));
+        trail = Some(audited(config, folder.path()));
+    })
+    .await;
+    let (door, trail) = (door.unwrap(), trail.unwrap());
+    assert_eq!(fs::metadata(&trail).unwrap().permissions().mode() & 0o777, 0o600);
+
+    let envelope = authorization();
+    client(&node, &door, None, Some(&hands_in)).submit(envelope.clone()).await.unwrap();
+    // This client believes no allow, but the node gives one.
+    let _ = client(&node, &door, None, Some(&asks)).authorize(&request()).await;
+    client(&node, &door, None, Some(&reads)).status().await.unwrap();
+    // It has no other voter to hand leadership to, so it refuses. The call is one of an operator all the same.
+    let _ = client(&node, &door, Some(door.ops.clone()), None).transfer_leader(None).await;
+    client(&node, &door, None, Some(&reads)).transfer_leader(None).await.unwrap_err();
+    client(&node, &door, None, Some(&stranger)).status().await.unwrap_err();
+    client(&node, &door, None, None).status().await.unwrap_err();
+
+    let refused = node.service().status(Caller::local()).refused_callers;
+    let reasons: Vec<&str> = refused.keys().map(String::as_str).collect();
+    assert_eq!(reasons, ["nothing_shown", "role", "token_not_listed"]);
+    node.shutdown().await;
+
+    let written = lines(&trail);
+    let submission = of(&written, AuditClass::Submission)[0];
+    assert_eq!(submission["who"], serde_json::json!({"name": "authority", "by": "token"}));
+    assert_eq!((&submission["decision"], &submission["status"]), (&"accepted".into(), &201.into()));
+    assert!(submission["what"]["evidence"].as_str().unwrap().starts_with("blake3:"), "{submission}");
+    assert!(submission["from"].as_str().unwrap().starts_with("127.0.0.1:"), "{submission}");
+    assert!(submission["latencyMs"].is_u64() && submission["revision"].is_u64(), "{submission}");
+
+    let decision = of(&written, AuditClass::Decision)[0];
+    assert_eq!(decision["who"]["name"], "sched");
+    assert_eq!(decision["what"]["domain"], "prod.eu");
+    assert!(decision["decision"] == "allow" || decision["codes"].is_array(), "{decision}");
+
+    let read = of(&written, AuditClass::Read)[0];
+    assert_eq!(
+        (&read["who"]["name"], &read["what"]["route"]),
+        (&"audits".into(), &"/v1/cluster/status".into())
+    );
+
+    let admin = of(&written, AuditClass::Admin);
+    assert_eq!((&admin[0]["phase"], &admin[0]["who"]["by"]), (&"asked".into(), &"certificate".into()));
+    assert_eq!((&admin[1]["phase"], &admin[1]["request"]), (&"answered".into(), &admin[0]["request"]));
+
+    let refused = of(&written, AuditClass::Refused);
+    let who: Vec<(&Value, &Value)> =
+        refused.iter().map(|line| (&line["who"]["name"], &line["who"]["why"])).collect();
+    assert!(who.contains(&(&"audits".into(), &Value::Null)), "{who:?}");
+    assert!(who.contains(&(&Value::Null, &"token_not_listed".into())), "{who:?}");
+    assert!(who.contains(&(&Value::Null, &"nothing_shown".into())), "{who:?}");
+    for line in refused {
+        assert_eq!(line["codes"], serde_json::json!(["caller_not_permitted"]), "{line}");
+    }
+
+    let text = fs::read_to_string(&trail).unwrap();
+    let mut never = door.secrets;
+    for token in [&asks, &hands_in, &reads, &stranger] {
+        never.push(token.expose().trim_start_matches("assent_").to_owned());
+    }
+    let envelope: Value = serde_json::from_slice(&envelope).unwrap();
+    never.push(envelope["payload"].as_str().unwrap()[..40].to_owned());
+    never.push(envelope["signatures"][0]["sig"].as_str().unwrap()[..40].to_owned());
+    assert!(never.iter().all(|secret| secret.len() >= 40), "{never:?}");
+    for secret in never.iter().map(String::as_str).chain(["assent_", "Bearer", "PRIVATE KEY"]) {
+        assert!(!text.contains(secret), "the trail has `{secret}`");
+    }
+}
+
+fn leader_of(nodes: &[Node]) -> u64 {
+    nodes[0].service().status(Caller::local()).leader.unwrap()
+}
+
+/// Fails if one of the two nodes does not say who the caller was, or says it under another id.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_forwarded_is_in_the_trails_of_both_nodes_with_its_caller() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut configs = configs(folder.path());
+    let trails: Vec<PathBuf> = configs.iter_mut().map(|config| audited(config, folder.path())).collect();
+    let nodes = start_all(&configs).await;
+    let leader = leader_of(&nodes);
+    let follower = (1..=3).find(|id| *id != leader).unwrap();
+    let at = nodes[follower as usize - 1].client_addr();
+
+    let answer = ask(at, "POST /v1/envelopes", &authorization()).await.unwrap();
+    assert_eq!(status_of(&answer), 201, "{answer}");
+    let body = format!("{{\"to\":{follower}}}");
+    let answer = ask(at, "POST /v1/cluster/leader", body.as_bytes()).await.unwrap();
+    assert_eq!(status_of(&answer), 200, "{answer}");
+    for node in nodes {
+        node.shutdown().await;
+    }
+
+    let (here, there) = (lines(&trails[follower as usize - 1]), lines(&trails[leader as usize - 1]));
+    let local = serde_json::json!({"by": "local"});
+    for (class, route) in
+        [(AuditClass::Submission, "/v1/envelopes"), (AuditClass::Admin, "/v1/cluster/leader")]
+    {
+        let of_class = of(&here, class);
+        let asked = of_class.iter().find(|line| line["what"]["route"] == route).unwrap();
+        let request = &asked["request"];
+        let sent = of_class.iter().find(|line| line["forwardedTo"] == leader).unwrap();
+        let of_leader = of(&there, class);
+        let received = of_leader.iter().find(|line| line["forwardedFrom"] == follower).unwrap();
+        for line in [asked, sent, received] {
+            assert_eq!((&line["who"], &line["request"]), (&local, request), "{line}");
+        }
+        if class == AuditClass::Admin {
+            assert_eq!((&asked["phase"], &received["phase"]), (&"asked".into(), &"asked".into()));
+        }
+    }
+}
+
+/// What the leader says to a change that a peer hands in.
+async fn handed_in<M>(peer: &peer_support::Node, nodes: &[Node], change: &M) -> Code
+where
+    M: Message<Reply = Result<assent_api::MembersBody, ManageError>>,
+{
+    let until = Instant::now() + SOON * 4;
+    loop {
+        let leader = nodes[0].service().status(Caller::local()).leader.filter(|leader| *leader != 3);
+        if let Some(leader) = leader
+            && let Ok(Err(ManageError::Refused(why))) = asked(peer, leader, change).await
+        {
+            return why.code;
+        }
+        assert!(Instant::now() < until, "no leader refuses it");
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Fails if a node changes the membership for a caller of whom the other node does not say that it is an operator.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_a_node_forwards_for_no_operator_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut configs = configs(folder.path());
+    let trails: Vec<PathBuf> = configs.iter_mut().map(|config| audited(config, folder.path())).collect();
+    let mut nodes = start_all(&configs).await;
+    let store_id = nodes[2].service().status(Caller::local()).node.store_id;
+    let store_id: [u8; 16] = hex::decode(store_id).unwrap().try_into().unwrap();
+    nodes.remove(2).shutdown().await;
+    let peer = member_of(&configs, 3, store_id, &[1, 2]).await;
+    let behalf = Behalf {
+        name: "mallory".to_owned(),
+        by: "token".to_owned(),
+        request: "3-1-1".to_owned(),
+        operator: false,
+    };
+    // In the form of protocol version 6, which does not say who has asked for it, and in that of version 7.
+    assert_eq!(handed_in(&peer, &nodes, &Manage::Remove(3)).await, Code::CallerNotPermitted);
+    let change = ManageFor { manage: Manage::Remove(3), behalf };
+    assert_eq!(handed_in(&peer, &nodes, &change).await, Code::CallerNotPermitted);
+    let status = nodes[0].service().status(Caller::local());
+    assert!(status.voters.contains(&3), "{:?}", status.voters);
+    for node in nodes {
+        node.shutdown().await;
+    }
+    let written: Vec<Value> = trails[..2].iter().flat_map(|trail| lines(trail)).collect();
+    let refused = of(&written, AuditClass::Refused);
+    for why in ["mallory", "not_said"] {
+        let told = |line: &&&Value| line["who"]["name"] == why || line["who"]["why"] == why;
+        let line = refused.iter().find(told).unwrap_or_else(|| panic!("no line of {why}: {refused:?}"));
+        assert_eq!((&line["forwardedFrom"], &line["what"]["member"]), (&3.into(), &3.into()), "{line}");
+    }
+}
