@@ -122,7 +122,7 @@ impl Node {
             // The abort cancels the task, so its error is expected.
             let _ = watch.await;
         }
-        parts.trail.flush(&*parts.env.blocking).await;
+        parts.trail.finish(&*parts.env.blocking).await;
         if let Err(error) = parts.raft.shutdown().await {
             tracing::warn!(%error, "raft did not stop cleanly");
         }

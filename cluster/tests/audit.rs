@@ -10,9 +10,11 @@
 mod cluster_support;
 mod peer_support;
 
+use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use assent_client::{BearerToken, CertificateFiles, Client, ClientConfig, ClientTls, TokenSource, Trust};
@@ -28,6 +30,7 @@ use assent_tls::{NodeName, SpiffeId, TrustDomain};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
+use cluster_support::edge::{Edge, start_behind};
 use cluster_support::http::{ask, status as status_of};
 use cluster_support::*;
 use peer_support::{SOON, asked, member_of};
@@ -300,5 +303,48 @@ async fn a_change_that_a_node_forwards_for_no_operator_is_refused() {
         let told = |line: &&&Value| line["who"]["name"] == why || line["who"]["why"] == why;
         let line = refused.iter().find(told).unwrap_or_else(|| panic!("no line of {why}: {refused:?}"));
         assert_eq!((&line["forwardedFrom"], &line["what"]["member"]), (&3.into(), &3.into()), "{line}");
+    }
+}
+
+/// Where a frame has its kind, and where a hello has the versions that its sender speaks.
+const KIND_AT: usize = 4;
+const VERSIONS_AT: usize = 13 + 8;
+const HELLO: u8 = 1;
+const SUBMIT: u8 = 0x21;
+const SUBMIT_FOR: u8 = 0x27;
+
+/// Fails if a node sends a peer a form that its build does not know, or makes a change that such a peer forwards.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_of_protocol_version_6_is_sent_the_form_that_it_knows() {
+    let folder = tempfile::tempdir().unwrap();
+    let configs = configs(folder.path());
+    let kinds: Arc<Mutex<BTreeSet<u8>>> = Arc::default();
+    let mut nodes = Vec::new();
+    for config in &configs {
+        let (edge, kinds) = (Edge::default(), kinds.clone());
+        edge.write_ahead(move |_, frame| {
+            kinds.lock().unwrap().insert(frame[KIND_AT]);
+            let mut hello = frame.to_vec();
+            (frame[KIND_AT] == HELLO).then(|| {
+                hello[VERSIONS_AT..VERSIONS_AT + 4].copy_from_slice(&[0, 6, 0, 6]);
+                hello
+            })
+        });
+        nodes.push(start_behind(config, &edge).await);
+    }
+    for node in &nodes {
+        ready(node).await;
+    }
+    let leader = leader_of(&nodes);
+    let follower = (1..=3).find(|id| *id != leader).unwrap();
+    let service = nodes[follower as usize - 1].service();
+    let submitted = service.submit(Caller::local(), authorization().into()).await;
+    assert!(submitted.problem().is_none(), "{submitted:?}");
+    let why = service.transfer_leader(Caller::local(), Some(follower)).await.unwrap_err();
+    assert_eq!(why.code, Code::CallerNotPermitted, "{why:?}");
+    let kinds = kinds.lock().unwrap().clone();
+    assert!(kinds.contains(&SUBMIT) && !kinds.contains(&SUBMIT_FOR), "{kinds:x?}");
+    for node in nodes {
+        node.shutdown().await;
     }
 }

@@ -99,9 +99,7 @@ impl Sink {
         };
         let more = u64::try_from(lines.len()).unwrap_or(u64::MAX);
         let is_full = active.bytes.saturating_add(more) > self.rotate_bytes;
-        // A tenth of the time for which files are kept. If the clock was set back, the file counts as new.
-        let is_old = now.since(active.since) > self.keep_ms / 10;
-        if active.bytes > 0 && !lines.is_empty() && (is_full || is_old) {
+        if active.bytes > 0 && !lines.is_empty() && (is_full || active.is_old(now, self.keep_ms)) {
             let rotated = active.file.sync_all().and_then(|()| self.rotate(now));
             rotated.map_err(|error| {
                 format!("cannot begin a new file of the audit trail `{}`: {error}", self.path.display())
@@ -169,18 +167,25 @@ impl Sink {
         Ok(found)
     }
 
-    /// Removes the old files beyond the number to keep and, if the time is sure, those that are too old.
+    /// Removes the old files beyond the number to keep and, if the time is sure, those that are too old. A present file
+    /// that is old becomes an old one, so that the lines of a node without calls do not stay for ever.
     ///
     /// # Errors
     /// The first file that cannot be removed.
-    pub(crate) fn prune(&self, sure_now: Option<Millis>) -> Result<(), String> {
-        let failed = |error: std::io::Error| {
-            format!("cannot remove old files of the audit trail `{}`: {error}", self.path.display())
-        };
+    pub(crate) fn prune(&mut self, sure_now: Option<Millis>) -> Result<(), String> {
+        let (shown, keep_ms) = (self.path.display().to_string(), self.keep_ms);
+        let failed =
+            |error: std::io::Error| format!("cannot remove old files of the audit trail `{shown}`: {error}");
+        if let Some(now) = sure_now
+            && let Some(active) = self.active.take_if(|active| active.is_old(now, keep_ms))
+        {
+            active.file.sync_all().and_then(|()| self.rotate(now)).map_err(failed)?;
+            self.active = Some(self.open_active(now)?);
+        }
         let old = self.old_files().map_err(failed)?;
         let beyond = old.len().saturating_sub(self.keep_files);
         for (place, (at_ms, path)) in old.into_iter().enumerate() {
-            let is_old = sure_now.is_some_and(|now| now.since(Millis(at_ms)) > self.keep_ms);
+            let is_old = sure_now.is_some_and(|now| now.since(Millis(at_ms)) > keep_ms);
             if place < beyond || is_old {
                 fs::remove_file(path).map_err(failed)?;
             }
@@ -190,6 +195,12 @@ impl Sink {
 }
 
 impl Active {
+    /// Whether its first line is older than a tenth of the time for which files are kept. If the clock was set back, the
+    /// file counts as new.
+    fn is_old(&self, now: Millis, keep_ms: i64) -> bool {
+        self.bytes > 0 && now.since(self.since) > keep_ms / 10
+    }
+
     fn append(&mut self, lines: &[u8], now: Millis, durable: bool) -> std::io::Result<()> {
         if self.bytes == 0 {
             self.since = now;
@@ -290,7 +301,9 @@ mod tests {
         sink.prune(Some(next_day)).unwrap();
         assert_eq!(names(folder.path()).len(), 3);
         sink.prune(Some(much_later)).unwrap();
-        assert_eq!(names(folder.path()), ["audit.jsonl", "audit.jsonl.backup"]);
+        // The present file had become old too, and is kept from now on.
+        let ended = format!("audit.jsonl.{}", much_later.0);
+        assert_eq!(names(folder.path()), ["audit.jsonl", &ended, "audit.jsonl.backup"]);
     }
 
     /// Fails if lines go on into a file that is not the trail any more.

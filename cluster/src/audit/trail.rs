@@ -234,6 +234,13 @@ impl Trail {
         }
     }
 
+    /// Writes everything that has come, and returns once it is on the disk or lost. For a node that stops.
+    pub(crate) async fn finish(&self, runner: &dyn Blocking) {
+        self.flush(runner).await;
+        // There is nothing more to write, so this goes to the disk.
+        self.flush(runner).await;
+    }
+
     async fn prune(&self, runner: &dyn Blocking, sure_now: Option<Millis>) {
         let Some(on) = &self.on else { return };
         let sink = on.sink.clone();

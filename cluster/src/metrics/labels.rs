@@ -59,7 +59,7 @@ impl<L: Known> Counted<L> {
     pub(super) fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
         L::all()
             .into_iter()
-            .map(|value| (value.word(), self.family.get_or_create(&self.labelled(&value)).get()))
+            .map(move |value| (value.word(), self.family.get_or_create(&self.labelled(&value)).get()))
     }
 
     /// The family to register.
