@@ -45,7 +45,9 @@ fn page_here() -> String {
 #[tokio::test]
 async fn the_walk_to_a_cluster_of_three_machines_works_as_written() {
     if !cfg!(target_os = "linux") {
-        eprintln!("LEFT OUT: `docs/cluster.md` is not played, because 127.0.0.2 to 127.0.0.5 are there on Linux only");
+        eprintln!(
+            "LEFT OUT: `docs/cluster.md` is not played, because 127.0.0.2 to 127.0.0.5 are there on Linux only"
+        );
         return;
     }
     assert!(PAGE.matches("```sh\n").count() >= 16, "the page has lost its commands");
