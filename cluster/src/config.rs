@@ -401,13 +401,12 @@ fn shown(error: &toml::de::Error) -> String {
     lines(&cut(told, PROBLEM_CHARS_MAX)).into_owned()
 }
 
-/// The fields of earlier builds that a node does not take any more, each with what to do instead. Each loosened what
-/// the node demands, so the node does not start as if it were not there.
+/// The fields of earlier builds that a node does not take any more, each with what to do instead. A field that loosened
+/// what the node demands is not passed over in silence: its operator relied on it.
 const REMOVED: [(&str, &str); 1] = [(
     "insecure_network",
-    "no node listens without TLS beyond loopback any more: remove this line, set `peer_tls` on every node, which \
-     needs all nodes to be stopped once (`assent cert init` and `assent cert node` make the files), or listen for \
-     peers on a loopback address",
+    "is no setting any more: remove this line. If this node listens for peers on an address that is not loopback, stop \
+     all nodes, set `peer_tls` on each, and start them (`assent cert init` and `assent cert node` make the files)",
 )];
 
 /// The error about a removed field in a configuration that cannot be read, if it has one.
