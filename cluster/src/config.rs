@@ -42,15 +42,11 @@ pub struct Config {
     /// `client_tls` is set.
     pub client_listen: String,
     /// The address at which this node listens for peers, `host:port`. It must be a loopback address unless `peer_tls`
-    /// or `insecure_network` is set.
+    /// is set.
     pub peer_listen: String,
     /// TLS between the nodes. Either every node of a cluster has it or none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer_tls: Option<PeerTlsConfig>,
-    /// Whether the node may listen for peers at an address that is not loopback, although it does so without TLS and
-    /// authentication. Without it such addresses are refused. It says nothing about clients.
-    #[serde(default)]
-    pub insecure_network: bool,
     /// Whether the node serves its clients plain HTTP, without TLS. Then every program on this machine may do
     /// everything, so `client_listen` must be loopback, and `callers`, `jwt_issuers` and `public_read` are refused. It
     /// must be set exactly if `client_tls` is not.
@@ -405,6 +401,21 @@ fn shown(error: &toml::de::Error) -> String {
     lines(&cut(told, PROBLEM_CHARS_MAX)).into_owned()
 }
 
+/// The fields of earlier builds that a node does not take any more, each with what to do instead. A field that loosened
+/// what the node demands is not passed over in silence: its operator relied on it.
+const REMOVED: [(&str, &str); 1] = [(
+    "insecure_network",
+    "is no setting any more: remove this line. If this node listens for peers on an address that is not loopback, stop \
+     all nodes, set `peer_tls` on each, and start them (`assent cert init` and `assent cert node` make the files)",
+)];
+
+/// The error about a removed field in a configuration that cannot be read, if it has one.
+fn removed_field(text: &str) -> Option<ConfigError> {
+    let table = toml::from_str::<toml::Table>(text).ok()?;
+    let (field, problem) = REMOVED.iter().find(|(field, _)| table.contains_key(*field))?;
+    Some(invalid(*field, *problem))
+}
+
 impl Config {
     /// A configuration with defaults for all fields that can have one, except that `plain_http` is set. The node
     /// listens at the addresses that `voters` gives for it.
@@ -424,7 +435,6 @@ impl Config {
             client_listen: own.map(|voter| voter.client.clone()).unwrap_or_default(),
             peer_listen: own.map(|voter| voter.peer.clone()).unwrap_or_default(),
             peer_tls: None,
-            insecure_network: false,
             plain_http: true,
             public_read: false,
             simulated_network: false,
@@ -464,7 +474,8 @@ impl Config {
                 text.len()
             )));
         }
-        let mut config: Config = toml::from_str(text).map_err(|error| malformed(shown(&error)))?;
+        let mut config: Config = toml::from_str(text)
+            .map_err(|error| removed_field(text).unwrap_or_else(|| malformed(shown(&error))))?;
         let folder = path.parent().unwrap_or(Path::new(""));
         for file in config.paths_mut() {
             *file = folder.join(&*file);
@@ -509,11 +520,11 @@ impl Config {
         self.validate_voters()?;
         self.validate_peers()?;
         self.validate_clients()?;
-        let is_trusted = self.peer_tls.is_some() || self.insecure_network || self.simulated_network;
-        if !is_loopback("peer_listen", &self.peer_listen)? && !is_trusted {
+        let has_identities = self.peer_tls.is_some() || self.simulated_network;
+        if !is_loopback("peer_listen", &self.peer_listen)? && !has_identities {
             let problem = format!(
-                "`{}` is not loopback, and nobody proves there who it is: set `peer_tls`, or `insecure_network = true` if \
-                 the network itself is trusted",
+                "`{}` is not loopback, and no process proves there which node it is: set `peer_tls` (`assent cert node` \
+                 makes its files), or listen on a loopback address",
                 self.peer_listen
             );
             return Err(invalid("peer_listen", problem));

@@ -40,12 +40,15 @@ fn peer(id: u64, peer: &str) -> PeerConfig {
 }
 
 #[test]
-fn every_example_is_valid_and_names_its_own_node() {
+fn every_example_is_valid_has_tls_on_both_ports_and_names_its_own_node() {
     for (folder, nodes) in [("three-nodes", 3), ("five-nodes", 5)] {
         for id in 1..=nodes {
             let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("configs/{folder}/node-{id}.toml"));
             let config = Config::load(&path).unwrap();
             assert_eq!((config.node_id, config.voters.len()), (id, nodes as usize));
+            // The lists of revoked certificates are there, so a caller or a node can be locked out without a change of
+            // the configuration.
+            assert!(config.peer_tls.unwrap().crl.is_some() && config.client_tls.unwrap().crl.is_some());
         }
     }
 }
@@ -95,7 +98,8 @@ fn a_wrong_field_is_named() {
             },
             "voters[2].client",
         ),
-        (|c| c.insecure_network = false, "peer_listen"),
+        // Beyond loopback, nodes prove to each other who they are.
+        (|c| c.peer_tls = None, "peer_listen"),
         // Without TLS, clients are served on loopback only, and only if the configuration says so.
         (|c| c.client_tls = None, "client_tls"),
         (|c| c.plain_http = true, "plain_http"),
@@ -185,6 +189,43 @@ fn a_cluster_founded_before_spellings_were_checked_still_starts() {
         config.voters[1].peer = example().voters[1].peer.clone();
         config.voters[1].client = spelled.into();
         config.validate().unwrap();
+    }
+}
+
+/// It fails if `REMOVED` in `cluster/src/config.rs` loses the field: the reader then calls it unknown, without a remedy.
+#[test]
+fn a_configuration_that_trusts_its_network_is_refused_with_what_to_do_instead() {
+    let text = example().to_toml().unwrap();
+    for value in ["true", "false"] {
+        match Config::from_toml(&format!("insecure_network = {value}\n{text}"), Path::new("node.toml")) {
+            Err(ConfigError::Invalid { field, problem }) => {
+                assert_eq!(field, "insecure_network");
+                assert!(problem.contains("set `peer_tls`") && problem.contains("assent cert"), "{problem}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// It fails if a node listens beyond loopback without TLS on either port.
+#[test]
+fn without_tls_a_node_listens_on_loopback_only_on_both_ports() {
+    let mut config = example();
+    config.peer_tls = None;
+    plain(&mut config);
+    config.peer_listen = "127.0.0.1:7500".into();
+    config.validate().unwrap();
+    for (peer, client, expected) in [
+        ("10.0.0.11:7500", "127.0.0.1:7400", "peer_listen"),
+        ("0.0.0.0:7500", "127.0.0.1:7400", "peer_listen"),
+        ("127.0.0.1:7500", "10.0.0.11:7400", "client_listen"),
+        ("127.0.0.1:7500", "[::]:7400", "client_listen"),
+    ] {
+        (config.peer_listen, config.client_listen) = (peer.into(), client.into());
+        match config.validate() {
+            Err(ConfigError::Invalid { field, .. }) => assert_eq!(field, expected),
+            other => panic!("{peer} {client}: {other:?}"),
+        }
     }
 }
 

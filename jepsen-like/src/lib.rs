@@ -40,4 +40,4 @@ pub use cluster::{Cluster, Node};
 pub use error::HarnessError;
 pub use evidence::{Evidence, Slot, id_of};
 pub use newcomer::newcomer_key;
-pub use page::run_page;
+pub use page::{run_page, run_walk};

@@ -39,10 +39,24 @@ fn blocks(page: &str) -> Vec<Block<'_>> {
 pub async fn run_page(cluster: &Cluster, page: &str) -> Result<String, HarnessError> {
     let exports: Vec<String> =
         cluster.log().lines().filter(|line| line.starts_with("export ")).map(str::to_owned).collect();
+    play(&exports.join("\n"), page).await
+}
+
+/// Runs a page that starts its own nodes, in one shell and in an empty folder. The processes that the page leaves in
+/// the background are stopped at its end. Returns everything that the commands printed.
+///
+/// # Errors
+/// Which command failed, or which answer is missing.
+pub async fn run_walk(page: &str) -> Result<String, HarnessError> {
+    play("trap 'kill $(jobs -p) 2> /dev/null || true; wait' EXIT", page).await
+}
+
+/// Runs `before` and then a page's commands.
+async fn play(before: &str, page: &str) -> Result<String, HarnessError> {
     let home = tempfile::tempdir().map_err(HarnessError::io("making a directory"))?;
     let binary = binary()?;
     let folder = binary.parent().map(|folder| folder.display().to_string()).unwrap_or_default();
-    let mut script = format!("set -euo pipefail\nexport PATH=\"{folder}:$PATH\"\n{}\n", exports.join("\n"));
+    let mut script = format!("set -euo pipefail\nexport PATH=\"{folder}:$PATH\"\n{before}\n");
     let blocks = blocks(page);
     for (number, block) in blocks.iter().enumerate() {
         if let Block::Commands(text) = block {
