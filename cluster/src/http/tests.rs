@@ -16,8 +16,8 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use super::front::HalfClosed;
 use super::caller::OPERATORS;
+use super::front::HalfClosed;
 use super::routes::{ApiPort, On, Open, ROUTES, Row, Scope, router};
 use super::server::Stopping;
 use crate::access::{Caller, Credential, Domains, Role, RoleSet, Unknown};
