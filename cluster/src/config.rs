@@ -15,6 +15,7 @@ use assent_registry::RulesVersion;
 use assent_registry::limit::CLOCK_BOUND_MS;
 
 use crate::access::{AccessConfig, CallerConfig, JwtIssuerConfig, SettingError};
+use crate::env::PROBE_CONNECTIONS;
 use crate::raft::types::{NodeId, check_founder_id, check_node_id};
 use crate::usecase::{DECISION_KIB, SLICE};
 
@@ -39,7 +40,7 @@ pub struct Config {
     /// key's public half the role `registry`.
     pub node_key: PathBuf,
     /// The address at which this node listens for clients, `host:port`. It must be a loopback address unless
-    /// `client_tls` is set.
+    /// `client_tls` is set. No two of the addresses at which a node listens may be the same.
     pub client_listen: String,
     /// The address at which this node listens for peers, `host:port`. It must be a loopback address unless `peer_tls`
     /// is set.
@@ -52,6 +53,23 @@ pub struct Config {
     /// must be set exactly if `client_tls` is not.
     #[serde(default)]
     pub plain_http: bool,
+    /// The address at which this node listens for operators, `host:port`. The calls that change the members or the leader,
+    /// that list the members, and that confirm the clock answer there and nowhere else, for the role `operator` only. It
+    /// has the TLS of `client_tls`. If it is not a loopback address, it needs `client_tls.ca`, and each caller must show
+    /// the certificate of an operator: a token alone is not enough. With `plain_http` it must be a loopback address.
+    ///
+    /// Without it, a node with `client_tls` has none of these calls, and on a node with `plain_http` they answer on the
+    /// client port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admin_listen: Option<String>,
+    /// The address at which this node listens for probes, which have no credentials, `host:port`. It serves plain HTTP on
+    /// any address, and answers `/livez` and `/readyz` with one word: `ok` with the status 200, or `unready` with 503. It
+    /// has 16 connections, each for one request whose head must arrive within 2 s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health_listen: Option<String>,
+    /// Whether the health listener answers `/metrics` too, to everyone who reaches it. It needs `health_listen`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub health_metrics: bool,
     /// Whether a caller that shows no credential may read: the keys of the nodes and of root
     /// (`GET /v1/authorities?domain=_root`), and nothing else beside `/livez` and `/readyz`, which are open to all.
     #[serde(default)]
@@ -79,7 +97,7 @@ pub struct Config {
     /// name this node too, so that all nodes can have the same list.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub peers: Vec<PeerConfig>,
-    /// TLS of the client port.
+    /// TLS of the client port and of the admin listener.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_tls: Option<ClientTlsConfig>,
     /// Which callers may make which calls. `docs/callers.md` explains the roles. A caller that is not listed may do
@@ -112,16 +130,17 @@ pub struct Config {
     pub clock_settle_ms: u64,
 }
 
-/// TLS of the client port. The node reads the files again when they change.
+/// TLS of the client port and of the admin listener. The node reads the files again when they change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClientTlsConfig {
     /// The path of the node's certificate and the certificates between it and its authority, in PEM. It must name the
-    /// host or address at which clients reach the node.
+    /// host or address at which clients reach the node, and the one at which operators do.
     pub cert: PathBuf,
     /// The path of the certificate's private key, a PEM file that only the node may read.
     pub key: PathBuf,
-    /// The path of the authorities of callers' certificates, in PEM. Without it no caller can show a certificate.
+    /// The path of the authorities of callers' certificates, in PEM. Without it no caller can show a certificate, and
+    /// `admin_listen` must be a loopback address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca: Option<PathBuf>,
     /// The path of their revocation lists, in PEM. It needs `ca`.
@@ -279,6 +298,9 @@ pub struct LimitConfig {
     /// request each. On these it answers only `GET /livez`, `/readyz` and `/metrics`, and refuses every other request
     /// as `overloaded`. It closes any further connection at once.
     pub connections: usize,
+    /// The largest number of connections to the admin listener at once. The node closes any further one. They take no
+    /// places from clients, and clients take none from operators.
+    pub admin_connections: usize,
     /// The largest number of authorize requests between arrival and answer. A request beyond it is denied as
     /// `overloaded`. One half is for calls of more than one request and the other half for single requests, so that
     /// neither takes places from the other. It is at least 2000, so that a full batch fits.
@@ -330,6 +352,7 @@ impl Default for LimitConfig {
     fn default() -> Self {
         Self {
             connections: 4_096,
+            admin_connections: 64,
             authorize_queue: 8_192,
             authorize_batch: 1_024,
             answer_kib: 256 * 1024,
@@ -436,6 +459,9 @@ impl Config {
             peer_listen: own.map(|voter| voter.peer.clone()).unwrap_or_default(),
             peer_tls: None,
             plain_http: true,
+            admin_listen: None,
+            health_listen: None,
+            health_metrics: false,
             public_read: false,
             simulated_network: false,
             client_advertise: None,
@@ -529,6 +555,7 @@ impl Config {
             );
             return Err(invalid("peer_listen", problem));
         }
+        self.validate_listeners()?;
         let raft = &self.raft;
         at_least("raft.heartbeat_ms", raft.heartbeat_ms, 5)?;
         if raft.election_min_ms < raft.heartbeat_ms.saturating_mul(2) {
@@ -706,6 +733,66 @@ impl Config {
         self.access().validate().map_err(|SettingError { field, problem }| invalid(field, problem))
     }
 
+    /// Checks the admin listener and the health listener, and that no two listeners have the same address.
+    fn validate_listeners(&self) -> Result<(), ConfigError> {
+        if let Some(admin) = &self.admin_listen
+            && !is_loopback("admin_listen", admin)?
+        {
+            let lacks = match &self.client_tls {
+                None => Some("`client_tls`"),
+                Some(tls) if tls.ca.is_none() => Some("`client_tls.ca`"),
+                Some(_) => None,
+            };
+            if let Some(lacks) = lacks {
+                let problem = format!(
+                    "`{admin}` is not loopback, so each caller must show the certificate of an operator, and without {lacks} \
+                     it cannot: set {lacks}, or write a loopback address"
+                );
+                return Err(invalid("admin_listen", problem));
+            }
+        }
+        match &self.health_listen {
+            // It may be any address.
+            Some(health) => _ = is_loopback("health_listen", health)?,
+            None if self.health_metrics => {
+                let problem = "is set, and `health_listen` is not, so there is no listener that could show the metrics: set \
+                               `health_listen`, or remove it";
+                return Err(invalid("health_metrics", problem));
+            }
+            None => {}
+        }
+        let mut before: Vec<(&str, &String)> = Vec::new();
+        for (field, address) in [
+            ("client_listen", Some(&self.client_listen)),
+            ("peer_listen", Some(&self.peer_listen)),
+            ("admin_listen", self.admin_listen.as_ref()),
+            ("health_listen", self.health_listen.as_ref()),
+        ] {
+            let Some(address) = address else { continue };
+            if let Some((other, taken)) = before.iter().find(|(_, taken)| overlap(taken, address)) {
+                let problem = format!(
+                    "`{address}` is taken by `{other}`, which is `{taken}`: each listener needs an address of its own"
+                );
+                return Err(invalid(field, problem));
+            }
+            before.push((field, address));
+        }
+        Ok(())
+    }
+
+    /// Whether only programs on this machine reach the admin listener. If there is any doubt, the answer is no.
+    pub(crate) fn admin_is_loopback(&self) -> bool {
+        let admin = self.admin_listen.as_ref();
+        admin.is_some_and(|admin| is_loopback("admin_listen", admin).unwrap_or(false))
+    }
+
+    /// The most connections that the listeners beside the client port and the peer port may have at once.
+    pub fn other_connections(&self) -> usize {
+        let admin = if self.admin_listen.is_some() { self.limits.admin_connections } else { 0 };
+        let health = if self.health_listen.is_some() { PROBE_CONNECTIONS } else { 0 };
+        admin.saturating_add(health)
+    }
+
     /// With plain HTTP every program on this machine may do everything, so rules about callers would only seem to
     /// hold.
     fn validate_nobody_is_told_apart(&self) -> Result<(), ConfigError> {
@@ -737,6 +824,13 @@ fn is_loopback(field: &str, address: &str) -> Result<bool, ConfigError> {
     Ok(parsed.ip().is_loopback())
 }
 
+/// Whether a node cannot listen at both of these addresses. The system chooses a port for 0, so that it differs.
+fn overlap(one: &str, other: &str) -> bool {
+    let (Ok(one), Ok(other)) = (one.parse::<SocketAddr>(), other.parse::<SocketAddr>()) else { return false };
+    let is_for_all = one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() != 0 && one.port() == other.port() && (is_for_all || one.ip() == other.ip())
+}
+
 /// The longest part of a wrong address that an error repeats, in characters.
 const TOLD_CHARS_MAX: usize = 100;
 
@@ -763,6 +857,7 @@ impl LimitConfig {
     fn validate(&self) -> Result<(), ConfigError> {
         for (field, value) in [
             ("limits.connections", self.connections),
+            ("limits.admin_connections", self.admin_connections),
             ("limits.authorize_queue", self.authorize_queue),
             ("limits.authorize_batch", self.authorize_batch),
             ("limits.answer_kib", self.answer_kib),

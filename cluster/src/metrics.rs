@@ -45,6 +45,7 @@ pub struct Metrics {
     commit_seconds: Histogram,
     connections: Gauge,
     refused_connections: Counter<u64, AtomicU64>,
+    refused_admin_connections: Counter<u64, AtomicU64>,
     event_feeds: Gauge,
     events: Counter<u64, AtomicU64>,
     /// The process's count of lines of its log that were lost.
@@ -88,6 +89,7 @@ impl Metrics {
             commit_seconds: latency(),
             connections: Gauge::default(),
             refused_connections: Counter::default(),
+            refused_admin_connections: Counter::default(),
             event_feeds: Gauge::default(),
             events: Counter::default(),
             log: OnceLock::new(),
@@ -135,6 +137,11 @@ impl Metrics {
             "refused_connections",
             "Client connections beyond the limit that were closed, and requests on them that were refused",
             m.refused_connections.clone(),
+        );
+        registry.register(
+            "refused_admin_connections",
+            "Connections to the admin listener that were closed, because as many were open as may be",
+            m.refused_admin_connections.clone(),
         );
         registry.register("event_feeds", "Streams and long polls of events now", m.event_feeds.clone());
         registry.register("events_sent", "Events sent to streams and long polls", m.events.clone());
@@ -217,6 +224,10 @@ impl Metrics {
 
     pub(crate) fn connection_refused(&self) {
         self.refused_connections.inc();
+    }
+
+    pub(crate) fn admin_connection_refused(&self) {
+        self.refused_admin_connections.inc();
     }
 
     pub(crate) fn feed_began(&self) {

@@ -108,6 +108,25 @@ fn a_wrong_field_is_named() {
         (|c| plain(c).jwt_issuers = vec![issuer()], "jwt_issuers"),
         (|c| plain(c).public_read = true, "public_read"),
         (|c| tls(c).crl = Some("crl.pem".into()), "client_tls.crl"),
+        // What operators do is not for a port that other machines reach without an operator's certificate.
+        (
+            |c| {
+                tls(c);
+                c.admin_listen = Some("10.0.0.11:7410".into());
+            },
+            "admin_listen",
+        ),
+        (|c| plain(c).admin_listen = Some("10.0.0.11:7410".into()), "admin_listen"),
+        (|c| plain(c).admin_listen = Some("[::ffff:127.0.0.1]:7410".into()), "admin_listen"),
+        (|c| c.admin_listen = Some("localhost:7410".into()), "admin_listen"),
+        (|c| c.health_listen = Some("10.0.0.11".into()), "health_listen"),
+        (|c| (c.health_listen, c.health_metrics) = (None, true), "health_metrics"),
+        // Each listener has an address of its own.
+        (|c| c.admin_listen = Some(c.client_listen.clone()), "admin_listen"),
+        (|c| c.health_listen = Some("0.0.0.0:7500".into()), "health_listen"),
+        (|c| c.health_listen = c.admin_listen.clone(), "health_listen"),
+        (|c| c.peer_listen = c.client_listen.clone(), "peer_listen"),
+        (|c| c.limits.admin_connections = 0, "limits.admin_connections"),
         (|c| c.callers[1].roles = vec![], "callers[1].roles"),
         (|c| c.callers[1].domains = Some(vec![]), "callers[1].domains"),
         (|c| c.callers[3].certificate = c.callers[0].certificate.clone(), "callers[3].certificate"),
@@ -152,6 +171,29 @@ fn a_node_that_serves_plain_http_on_loopback_needs_no_callers() {
     plain(&mut config).validate().unwrap();
     config.client_listen = "[::1]:7400".into();
     config.validate().unwrap();
+}
+
+#[test]
+fn operators_may_be_served_on_loopback_or_with_their_certificates_and_probes_anywhere() {
+    let mut config = example();
+    for admin in ["127.0.0.1:7410", "[::1]:7410", "10.0.0.11:7410", "0.0.0.0:7410"] {
+        config.admin_listen = Some(admin.into());
+        config.validate().unwrap();
+    }
+    for health in ["127.0.0.1:7420", "10.0.0.11:7420", "0.0.0.0:7420"] {
+        config.health_listen = Some(health.into());
+        config.health_metrics = true;
+        config.validate().unwrap();
+    }
+    // Both beside the client port: 64 connections of operators and 16 of probes.
+    assert_eq!(config.other_connections(), 80);
+    // The system chooses a port for each of them.
+    (config.admin_listen, config.health_listen) = (Some("127.0.0.1:0".into()), Some("127.0.0.1:0".into()));
+    config.validate().unwrap();
+    (config.admin_listen, config.health_listen, config.health_metrics) = (None, None, false);
+    config.validate().unwrap();
+    assert_eq!(config.other_connections(), 0);
+    assert!(!config.to_toml().unwrap().contains("health"), "an older build reads it");
 }
 
 #[test]
