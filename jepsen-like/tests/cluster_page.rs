@@ -33,8 +33,8 @@ fn page_here() -> String {
         page = page.replace(there, here);
     }
     assert!(!page.contains("10.0.0."), "the page names a machine that this test does not know");
-    let [clients, peers] = free_ports();
-    for (there, here) in [(":7400", clients), (":7500", peers)] {
+    let [clients, peers, operators] = free_ports();
+    for (there, here) in [(":7400", clients), (":7500", peers), (":7600", operators)] {
         assert!(page.contains(there), "the page has no port {there} any more");
         page = page.replace(there, &format!(":{here}"));
     }
