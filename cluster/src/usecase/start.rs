@@ -53,6 +53,7 @@ impl Service {
         for (urgency, received) in submitted {
             let name = match urgency {
                 Urgency::Restriction => "proposals of restrictions",
+                Urgency::Governance => "proposals of governance statements",
                 Urgency::Single => "proposals",
                 Urgency::Batch => "proposals of batches",
             };
