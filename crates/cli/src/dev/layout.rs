@@ -148,13 +148,15 @@ impl Layout {
             let invalid = |error: assent_cluster::config::ConfigError| {
                 CliError::new("config_invalid", error.to_string(), "correct or remove the file")
             };
-            let new = Config::new(
+            let mut new = Config::new(
                 node.id,
                 node.data.clone(),
                 self.genesis_file(),
                 self.node_key(node.id),
                 voters.clone(),
             );
+            // People measure development clusters, and often with one key.
+            new.limits.issuer_rate = 0;
             // What somebody changed in it stays; paths and addresses follow the directory and the command line,
             // so that a copy of the directory is a cluster of its own.
             let config = if path.exists() {
