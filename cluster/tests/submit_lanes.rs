@@ -33,6 +33,7 @@ async fn cluster(folder: &Path, change: impl Fn(&mut Config)) -> (Vec<Node>, Vec
     let (mut nodes, mut all) = (Vec::new(), Vec::new());
     for mut config in configs(folder) {
         config.limits.registry_flush_ms = 60_000;
+        config.limits.disk_reserve_mib = 0;
         change(&mut config);
         let mut env = environment(&config).await;
         let held = Arc::new(Held::default());

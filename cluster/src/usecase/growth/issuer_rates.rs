@@ -98,7 +98,7 @@ impl IssuerRates {
         if buckets.all.len().saturating_add(of.len()) > self.buckets_max {
             self.sweep(&mut buckets, now);
         }
-        let fresh = of.iter().filter(|of| !buckets.all.contains_key(of)).count();
+        let fresh = of.iter().filter(|of| !buckets.all.contains_key(*of)).count();
         if buckets.all.len().saturating_add(fresh) > self.buckets_max {
             return Err(format!(
                 "more than {} issuers submit at the same time, and this node counts no more of them: try again after a second",

@@ -1,4 +1,4 @@
-//! How much each leaf of the ledger takes, for who counts how fast a domain grows.
+//! How much each leaf of the ledger takes. A node counts with it how fast each domain grows.
 
 use assent_proof::{DomainName, EvidenceKind, Millis};
 
