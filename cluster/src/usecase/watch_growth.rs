@@ -2,7 +2,6 @@
 //!
 //! A node whose configuration has no such bound, or whose disk does not tell, runs neither.
 
-use std::io;
 use std::time::Duration;
 
 use tokio::time::{interval, sleep};
@@ -44,7 +43,9 @@ impl Service {
         }
         let free = self.parts().env.disk.free_bytes();
         let tells = !matches!(free, Ok(None));
-        self.inner.found_free(free);
+        if let Ok(free) = free {
+            self.inner.found_free(free);
+        }
         tells
     }
 
@@ -66,14 +67,7 @@ impl Service {
 
 impl Inner {
     /// Takes in what the disk says of its space.
-    fn found_free(&self, free: io::Result<Option<u64>>) {
-        let free = match free {
-            Ok(free) => free,
-            Err(error) => {
-                tracing::warn!(%error, "the space on the disk cannot be read, and the node goes on with what it knew");
-                return;
-            }
-        };
+    fn found_free(&self, free: Option<u64>) {
         let reserve_mib = self.parts.config.limits.disk_reserve_mib;
         match self.growth.disk.found(free) {
             Some(true) => tracing::error!(
@@ -129,13 +123,23 @@ fn first_since(rows: &dyn Rows, since: Millis) -> Result<u64, RowError> {
 /// Looks at the space on the disk, as long as the node runs.
 pub(crate) async fn watch_disk(service: Service, heartbeat: TaskHeartbeat) -> Why {
     let mut ticks = interval(LOOK_EVERY);
+    // Whether the last look failed. An error is logged once, until a look succeeds again.
+    let mut failed = false;
     loop {
         ticks.tick().await;
         heartbeat.beat();
         let env = &service.parts().env;
         let disk = env.disk.clone();
         match blocking(&*env.blocking, move || disk.free_bytes()).await {
-            Ok(free) => service.inner.found_free(free),
+            Ok(Ok(free)) => {
+                service.inner.found_free(free);
+                failed = false;
+            }
+            Ok(Err(error)) => {
+                if !std::mem::replace(&mut failed, true) {
+                    tracing::warn!(%error, "the space on the disk cannot be read, and the node goes on with what it knew");
+                }
+            }
             Err(_) => return "looking at the space on the disk panicked",
         }
     }
