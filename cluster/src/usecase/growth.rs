@@ -129,7 +129,13 @@ impl Growth {
             return Ok(None);
         }
         if let Some(detail) = self.domains.refuses(&statement.domain) {
-            return Ok(Some(TooMuch::new(GrowthBound::DomainBytes, detail)));
+            let mut too_much = TooMuch::new(GrowthBound::DomainBytes, detail);
+            if statement.kind == EvidenceKind::Permit {
+                // Its caller asked for a permit, and is told that there is none now. With a final refusal the caller
+                // would be told what the rules say without a permit.
+                too_much.refusal.code = Code::Overloaded;
+            }
+            return Ok(Some(too_much));
         }
         if self.lineage_statements == 0 || !statement.kind.is_execution() {
             return Ok(None);
@@ -213,6 +219,26 @@ mod tests {
             for known in [false, true] {
                 assert_eq!(bound(judged(&growth, kind, false, known)), wanted, "{kind}");
             }
+        }
+    }
+
+    #[test]
+    fn a_domain_that_has_taken_its_year_is_refused_for_good_and_a_permit_in_it_for_now() {
+        let growth = Growth::new(&LimitConfig { domain_mib_per_year: 1, ..LimitConfig::default() });
+        growth.domains.begin(0);
+        let leaf = assent_registry::query::LeafSize {
+            kind: EvidenceKind::RuntimeIntegrity,
+            domain: "prod.eu".parse().unwrap(),
+            accepted_at: assent_proof::Millis(0),
+            bytes: MIB,
+        };
+        growth.domains.count(&[leaf], |leaf| counts_in_a_year(leaf.kind));
+        growth.domains.caught_up(0);
+        for kind in EvidenceKind::ALL.iter().copied() {
+            let code = if kind == EvidenceKind::Permit { Code::Overloaded } else { Code::TooLarge };
+            let wanted = counts_in_a_year(kind).then_some((GrowthBound::DomainBytes, code));
+            assert_eq!(bound(judged(&growth, kind, true, false)), wanted, "{kind}");
+            assert_eq!(bound(judged(&growth, kind, true, true)), None, "{kind}: it is there already");
         }
     }
 
