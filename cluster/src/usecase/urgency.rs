@@ -146,7 +146,7 @@ fn read(envelope: &[u8]) -> Option<Read> {
 /// How urgent these envelopes are if all of them restrict or govern, as far as that can be told in a moment. `None` for
 /// all others, and if there are none.
 fn only_restrict_or_govern(envelopes: &[Bytes]) -> Option<Urgency> {
-    let (mut bytes, mut least_urgent) = (0usize, None);
+    let (mut bytes, mut least_urgent): (usize, Option<Urgency>) = (0, None);
     for envelope in envelopes {
         bytes = bytes.saturating_add(envelope.len());
         if bytes > READ_AT_ONCE {

@@ -86,8 +86,11 @@ impl DomainYears {
     /// Counts leaves, which follow those that were counted. `count` says whose bytes count.
     pub(in crate::usecase) fn count(&self, leaves: &[LeafSize], counts: impl Fn(&LeafSize) -> bool) {
         let mut state = lock(&self.state);
-        for leaf in leaves.iter().filter(|leaf| counts(leaf)) {
-            state.domains.entry(leaf.domain.clone()).or_default().add(week_of(leaf.accepted_at), leaf.bytes);
+        for leaf in leaves {
+            if counts(leaf) {
+                let weeks = state.domains.entry(leaf.domain.clone()).or_default();
+                weeks.add(week_of(leaf.accepted_at), leaf.bytes);
+            }
         }
         let leaves = u64::try_from(leaves.len()).unwrap_or(u64::MAX);
         state.next = state.next.map(|next| next.saturating_add(leaves));
