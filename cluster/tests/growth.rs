@@ -25,6 +25,8 @@ use redb::StorageBackend;
 
 /// The reserve of these nodes, in bytes: a mebibyte.
 const RESERVE: u64 = 1 << 20;
+/// Free space that is more than enough, in bytes.
+const PLENTY: u64 = 1 << 40;
 
 /// A real disk that says that so much is free.
 struct ToldDisk {
@@ -176,7 +178,7 @@ async fn a_leader_whose_disk_is_almost_full_proposes_no_forwarded_evidence_and_e
     for mut config in configs(folder.path()) {
         config.limits.disk_reserve_mib = 1;
         config.deadlines.submit_ms = 10_000;
-        let (node, free) = start_on(&config, u64::MAX).await;
+        let (node, free) = start_on(&config, PLENTY).await;
         nodes.push(node);
         all_free.push(free);
     }
@@ -208,7 +210,7 @@ async fn while_one_issuer_floods_the_node_others_submit_and_its_own_key_and_thei
     let config = of_one(folder.path(), |config| {
         (config.limits.issuer_rate, config.limits.issuer_burst) = (1, 5);
     });
-    let (node, _) = start_on(&config, u64::MAX).await;
+    let (node, _) = start_on(&config, PLENTY).await;
     ready(&node).await;
     let (flooding, other) = (key(100), key(101));
     for new in [&flooding, &other] {
@@ -253,7 +255,7 @@ async fn what_the_rules_refuse_costs_an_issuer_nothing() {
     let config = of_one(folder.path(), |config| {
         (config.limits.issuer_rate, config.limits.issuer_burst) = (1, 2);
     });
-    let (node, _) = start_on(&config, u64::MAX).await;
+    let (node, _) = start_on(&config, PLENTY).await;
     ready(&node).await;
     let parent = id_of(&authorization());
     for number in 0..20 {
@@ -269,7 +271,7 @@ async fn what_the_rules_refuse_costs_an_issuer_nothing() {
 async fn a_lineage_takes_so_much_evidence_and_no_more_and_can_still_be_quarantined() {
     let folder = tempfile::tempdir().unwrap();
     let config = of_one(folder.path(), |config| config.limits.lineage_statements = 2);
-    let (node, _) = start_on(&config, u64::MAX).await;
+    let (node, _) = start_on(&config, PLENTY).await;
     ready(&node).await;
     let first = authorized_at("exec-1", 0, None);
     let second = authorized_at("exec-1", 1, Some(id_of(&first)));
@@ -290,7 +292,7 @@ async fn a_domain_that_has_taken_its_year_takes_only_restrictions_and_governance
     let config = of_one(folder.path(), |config| {
         (config.limits.domain_mib_per_year, config.limits.issuer_rate) = (1, 0);
     });
-    let (node, _) = start_on(&config, u64::MAX).await;
+    let (node, _) = start_on(&config, PLENTY).await;
     ready(&node).await;
     let mut bytes = 0;
     for batch in 0..4 {
@@ -307,7 +309,7 @@ async fn a_domain_that_has_taken_its_year_takes_only_restrictions_and_governance
     for restarted in [false, true] {
         if restarted {
             node.shutdown().await;
-            node = start_on(&config, u64::MAX).await.0;
+            node = start_on(&config, PLENTY).await.0;
             ready(&node).await;
         }
         let mut number = 0;

@@ -274,7 +274,8 @@ fn certificates(registry: &mut Registry, status: &StatusBody) {
 fn growth(registry: &mut Registry, now: &Now<'_>) {
     if let Some(disk) = &now.status.disk {
         let reached = u64::from(disk.reserve_reached);
-        let help = "Whether the node takes only restrictions and governance statements, because its disk is full";
+        let help =
+            "Whether the node takes only restrictions and governance statements, because its disk is full";
         all(registry, &[("disk_reserve_reached", help, reached)]);
         for (name, help, bytes) in [
             ("disk_free", "Space that the node can still take on its disk", disk.free_bytes),

@@ -58,7 +58,8 @@ impl Service {
     pub(super) fn disk_body(&self) -> Option<DiskBody> {
         let space = self.inner.growth.disk.space()?;
         Some(DiskBody {
-            free_bytes: space.free,
+            // Some file systems without a size of their own say more than a gauge can show.
+            free_bytes: space.free.min(i64::MAX.unsigned_abs()),
             reserve_bytes: space.reserve,
             reserve_reached: space.reached,
         })
