@@ -205,7 +205,7 @@ async fn a_leader_whose_disk_is_almost_full_proposes_no_forwarded_evidence_and_e
 
 /// Fails if the rate is not kept, if it keeps out what restricts, or if one issuer's flood spends another's tokens.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn while_one_issuer_floods_the_node_others_submit_and_its_own_key_and_theirs_are_revoked() {
+async fn while_one_issuer_floods_the_node_another_submits_and_the_keys_of_both_are_revoked() {
     let folder = tempfile::tempdir().unwrap();
     let config = of_one(folder.path(), |config| {
         (config.limits.issuer_rate, config.limits.issuer_burst) = (1, 5);
@@ -224,6 +224,7 @@ async fn while_one_issuer_floods_the_node_others_submit_and_its_own_key_and_thei
         })
         .collect();
     assert!(accepted(&submit(&node, measured("of-another", &other)).await));
+    assert!(accepted(&submit(&node, revocation(&other)).await));
     let mut taken = 0;
     for answer in flood {
         let answer = answer.await.unwrap();
