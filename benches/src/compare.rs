@@ -59,8 +59,7 @@ impl TlsResults {
 
 /// Starts both clusters and measures.
 pub(crate) async fn run(args: &Args) -> Result<TlsResults, Failure> {
-    let setup =
-        |is_tls| Setup { place: &args.place, is_tls, spare_keys: 0, tune: &|_: &mut _| () };
+    let setup = |is_tls| Setup { place: &args.place, is_tls, spare_keys: 0, tune: &own::as_it_is };
     let (plain, tls) = (own::start(&setup(false)).await?, own::start(&setup(true)).await?);
     let (plain_work, tls_work) = (work(args, &plain).await?, work(args, &tls).await?);
     let mut levels = Vec::new();

@@ -95,6 +95,9 @@ pub(crate) struct Setup<'a> {
     pub(crate) tune: &'a dyn Fn(&mut Config),
 }
 
+/// For a cluster with the default configuration.
+pub(crate) fn as_it_is(_: &mut Config) {}
+
 /// A cluster that is ready, and its callers.
 #[derive(Debug)]
 pub(crate) struct OwnCluster {
