@@ -40,7 +40,11 @@ pub(crate) fn judge(status: u16, body: &[u8]) -> Judgement {
 
 /// The answers that were not allows, by code, and the requests without an answer, by what went wrong.
 pub(crate) fn denies(load: &LoadReport) -> BTreeMap<&'static str, u64> {
-    load.outcomes.iter().filter(|(label, _)| **label != ALLOW).map(|(label, count)| (*label, *count)).collect()
+    load.outcomes
+        .iter()
+        .filter(|(label, _)| **label != ALLOW)
+        .map(|(label, count)| (*label, *count))
+        .collect()
 }
 
 #[cfg(test)]

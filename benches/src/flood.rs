@@ -3,7 +3,7 @@
 //! The flood comes from a thread of its own, so that it does not delay the scheduler in this program. It sends without a
 //! pause, whatever the answer: a node must bear that. The three callers show different certificates.
 
-use assent_client::load::{LoadConfig, LoadReport, Stop, Work, run as load};
+use assent_client::load::{Judge, LoadConfig, LoadReport, Stop, Work, run as load};
 use assent_client::{Client, ClientConfig, ClientTls, Trust};
 use assent_proof::{AuthorizeRequest, PublicKey};
 use serde::Serialize;
@@ -16,7 +16,7 @@ use crate::args::{FloodArgs, FloodKind};
 use crate::decided::{denies, judge};
 use crate::evidence::{Place, revocation};
 use crate::flood_work::{self, FloodWork};
-use crate::machine::{Machine, forget_peak, memory, wall_clock};
+use crate::machine::{Machine, Memory, forget_peak, memory, wall_clock};
 use crate::own::{self, CallerName, OwnCluster, SPARE_KEYS_MAX, Setup};
 use crate::scenario::{place, prepare_authorize, singles};
 
@@ -119,7 +119,10 @@ pub(crate) async fn run(args: &FloodArgs) -> Result<FloodResults, Failure> {
     let spare_keys = parts.saturating_mul(usize::from(args.place.nodes));
     let spare_keys = u8::try_from(spare_keys).ok().filter(|keys| *keys <= SPARE_KEYS_MAX);
     let Some(spare_keys) = spare_keys else {
-        return Err(format!("`--only` names too many endpoints: at most {SPARE_KEYS_MAX} keys can be revoked").into());
+        return Err(format!(
+            "`--only` names too many endpoints: at most {SPARE_KEYS_MAX} keys can be revoked"
+        )
+        .into());
     };
     let setup = Setup { place: &args.place, is_tls: true, spare_keys, tune: &own::as_it_is };
     let own = own::start(&setup).await?;
@@ -156,13 +159,12 @@ impl Run<'_> {
 
         let resident_before_mib = self.memory_mib(|memory| memory.resident_kib);
         forget_peak(&cluster.pids);
-        let before = self.client.status().await?.revision;
+        let before = self.revision().await?;
         let config = self.config(CallerName::Flood, kind.as_str(), usize::from(self.args.connections));
         let flood = std::thread::spawn(move || flood(config, work, judge));
-        let (beside, revocations) = tokio::join!(
-            self.schedule(&format!("beside {}", kind.as_str())),
-            self.revoke_on_each(keys, self.pause(keys.len())),
-        );
+        let label = format!("beside {}", kind.as_str());
+        let (beside, revocations) =
+            tokio::join!(self.schedule(&label), self.revoke_on_each(keys, self.pause(keys.len())));
         // Waits for the flood to end whatever became of the others, so that no request is in flight afterwards.
         let flood = tokio::task::spawn_blocking(move || flood.join()).await?;
         let flood = flood.map_err(|_| "the thread of the flood panicked")?;
@@ -171,14 +173,15 @@ impl Run<'_> {
         }
         let (beside, revocations) = (beside?, revocations?);
         let peak_mib = self.memory_mib(|memory| memory.peak_kib);
-        let ledger_growth = self.client.status().await?.revision.saturating_sub(before);
+        let ledger_growth = self.revision().await?.saturating_sub(before);
         let is_ledger_right =
             !is_forged || ledger_growth <= u64::try_from(revocations.len()).unwrap_or(u64::MAX);
 
         let p99_ratio = ratio(beside.latency.p99_us, quiet.latency.p99_us);
         let denies = denies(&beside);
-        let met =
-            p99_ratio <= P99_RATIO_MOST && denies.is_empty() && revocations.iter().all(Revocation::is_in_time);
+        let met = p99_ratio <= P99_RATIO_MOST
+            && denies.is_empty()
+            && revocations.iter().all(Revocation::is_in_time);
         Ok(Flood {
             kind: kind.as_str(),
             quiet,
@@ -203,6 +206,15 @@ impl Run<'_> {
             tls: self.own.tls(caller),
             ..LoadConfig::new(&self.own.cluster.endpoints, clients)
         }
+    }
+
+    /// The largest size of the ledger that a node has applied.
+    async fn revision(&self) -> Result<u64, Failure> {
+        let mut revision = 0;
+        for endpoint in &self.own.cluster.endpoints {
+            revision = revision.max(self.client.status_at(endpoint).await?.revision);
+        }
+        Ok(revision)
     }
 
     /// The scheduler asks on one connection.
@@ -258,17 +270,13 @@ impl Run<'_> {
     }
 
     #[expect(clippy::cast_precision_loss, reason = "memory is far below 2^52 KiB")]
-    fn memory_mib(&self, kib: impl Fn(crate::machine::Memory) -> u64) -> Vec<f64> {
+    fn memory_mib(&self, kib: impl Fn(Memory) -> u64) -> Vec<f64> {
         self.own.cluster.pids.iter().map(|pid| kib(memory(*pid)) as f64 / 1024.0).collect()
     }
 }
 
 /// Sends the flood, on a runtime of its own.
-fn flood(
-    config: LoadConfig,
-    work: Work,
-    judge: assent_client::load::Judge,
-) -> Result<LoadReport, Failure> {
+fn flood(config: LoadConfig, work: Work, judge: Judge) -> Result<LoadReport, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     Ok(runtime.block_on(load(config, work, judge))?)
 }

@@ -53,7 +53,8 @@ fn row(out: &mut String, flood: &Flood) {
     let _ = writeln!(out, "    denies: {}", counts(flood.denies.iter()));
     match &flood.flood {
         Some(load) => {
-            let _ = writeln!(out, "    the flood: {:.0}/s, {}", load.per_second, counts(load.outcomes.iter()));
+            let _ =
+                writeln!(out, "    the flood: {:.0}/s, {}", load.per_second, counts(load.outcomes.iter()));
         }
         None => {
             let _ = writeln!(out, "    the flood got no answer");
@@ -83,10 +84,5 @@ fn revocations(revocations: &[Revocation]) -> String {
 fn latencies(load: &LoadReport) -> String {
     let millis = |micros: u64| micros as f64 / 1000.0;
     let latency = &load.latency;
-    format!(
-        "{:.2}/{:.2}/{:.2}",
-        millis(latency.p50_us),
-        millis(latency.p99_us),
-        millis(latency.max_us)
-    )
+    format!("{:.2}/{:.2}/{:.2}", millis(latency.p50_us), millis(latency.p99_us), millis(latency.max_us))
 }

@@ -34,28 +34,34 @@ pub(crate) fn make(
 ) -> Result<FloodWork, Failure> {
     let connections = usize::from(args.connections);
     let count = connections.saturating_mul(usize::from(args.bodies));
-    let (calls, judge): (Result<Vec<Call>, Failure>, Judge) = match kind {
+    let calls: Result<Vec<Call>, Failure> = match kind {
         FloodKind::AuthorizeBatches => {
             let full: Vec<AuthorizeRequest> = requests.iter().cycle().take(MAX_BATCH).cloned().collect();
-            let call = Call::post("/v1/authorize:batch", authorize_batch_body(&full));
-            (call.map(|call| vec![call]).map_err(Failure::from), judge_authorize_batch)
+            Ok(vec![Call::post("/v1/authorize:batch", authorize_batch_body(&full))?])
         }
         FloodKind::SignatureBatches => {
-            let batches = connections.div_ceil(CONNECTIONS_A_BATCH);
-            (signature_batches(place, batches, issuers), judge_envelope_batch)
+            signature_batches(place, connections.div_ceil(CONNECTIONS_A_BATCH), issuers)
         }
         FloodKind::InvalidEnvelopes => {
-            let call = |n| Ok(Call::post("/v1/envelopes", forged(place, n, &issuers, 1)?)?);
-            ((0..count).map(call).collect(), judge_envelope)
+            let call = |n: usize| -> Result<Call, Failure> {
+                Ok(Call::post("/v1/envelopes", forged(place, n, &issuers, 1)?)?)
+            };
+            (0..count).map(call).collect()
         }
         FloodKind::Permits => {
-            let call = |(n, request): (usize, &AuthorizeRequest)| {
+            let call = |(n, request): (usize, &AuthorizeRequest)| -> Result<Call, Failure> {
                 let nonce = Some(format!("flood-{n}"));
                 let request = AuthorizeRequest { nonce, ..request.clone() };
                 Ok(Call::post("/v1/permits", request.to_json().to_vec())?)
             };
-            (requests.iter().cycle().take(count).enumerate().map(call).collect(), judge_permit)
+            requests.iter().cycle().take(count).enumerate().map(call).collect()
         }
+    };
+    let judge: Judge = match kind {
+        FloodKind::AuthorizeBatches => judge_authorize_batch,
+        FloodKind::SignatureBatches => judge_envelope_batch,
+        FloodKind::InvalidEnvelopes => judge_envelope,
+        FloodKind::Permits => judge_permit,
     };
     let is_forged = matches!(kind, FloodKind::SignatureBatches | FloodKind::InvalidEnvelopes);
     Ok(FloodWork { work: Work::Repeat(calls?), judge, is_forged })
@@ -153,7 +159,9 @@ mod tests {
 
     #[test]
     fn a_forged_envelope_that_is_accepted_is_not_as_expected_and_a_shed_one_is() {
-        for (status, expected) in [(201, false), (200, false), (403, true), (429, true), (503, true), (404, false)] {
+        for (status, expected) in
+            [(201, false), (200, false), (403, true), (429, true), (503, true), (404, false)]
+        {
             assert_eq!(judge_envelope(status, b"").expected, expected, "{status}");
         }
         assert!(!judge_permit(200, br#"{"decision":"deny""#).expected);

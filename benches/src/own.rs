@@ -305,10 +305,8 @@ impl Founded {
 /// The policy of `assent dev`, except that evidence does not grow too old during a long run.
 fn policy() -> PolicyBody {
     let attested = attested_policy();
-    let lasting = |requirement: Requirement| Requirement {
-        max_age_seconds: Some(LASTS_SECONDS),
-        ..requirement
-    };
+    let lasting =
+        |requirement: Requirement| Requirement { max_age_seconds: Some(LASTS_SECONDS), ..requirement };
     PolicyBody { require: attested.require.into_iter().map(lasting).collect(), ..attested_policy() }
 }
 

@@ -75,7 +75,8 @@ pub(crate) async fn run_all(args: &Args, cluster: &Cluster) -> Result<Results, F
         }
     }
     let asks = [Scenario::Authorize, Scenario::Beside].iter().any(|scenario| args.only.contains(scenario));
-    let requests = if asks { prepare_authorize(args.lineages, cluster, &client, &place).await? } else { Vec::new() };
+    let requests =
+        if asks { prepare_authorize(args.lineages, cluster, &client, &place).await? } else { Vec::new() };
     if args.only.contains(&Scenario::Authorize) {
         let calls = singles(&requests)?;
         for clients in &args.clients {
