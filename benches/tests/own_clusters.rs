@@ -43,7 +43,7 @@ fn measured(arguments: &[&str]) -> Value {
     let data = tempfile::tempdir().unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_cluster-load"))
         .args(arguments)
-        .args(["--seconds", "1", "--warm-up", "0", "--lineages", "20", "--output", "json"])
+        .args(["--warm-up", "0", "--lineages", "20", "--output", "json"])
         .arg("--assent")
         .arg(assent())
         .arg("--data")
@@ -76,7 +76,7 @@ fn count(value: &Value) -> u64 {
 
 #[test]
 fn the_same_load_runs_with_tls_and_without_it_in_turn_and_gives_a_ratio() {
-    let results = measured(&["--tls", "--clients", "2", "--nodes", "1"]);
+    let results = measured(&["--tls", "--clients", "2", "--nodes", "1", "--seconds", "1"]);
     let levels = results["levels"].as_array().unwrap();
     assert_eq!(levels.len(), 1);
     let level = &levels[0];
@@ -95,7 +95,8 @@ fn the_same_load_runs_with_tls_and_without_it_in_turn_and_gives_a_ratio() {
 
 #[test]
 fn a_flood_of_each_kind_is_measured_beside_a_scheduler_and_a_revocation_on_each_node() {
-    let results = measured(&["flood", "--connections", "8", "--bodies", "20", "--nodes", "3"]);
+    let results =
+        measured(&["flood", "--connections", "8", "--bodies", "20", "--nodes", "3", "--seconds", "4"]);
     assert_eq!(results["quietRevocations"].as_array().unwrap().len(), 3);
     let floods = results["floods"].as_array().unwrap();
     let kinds: Vec<_> = floods.iter().map(|flood| flood["kind"].as_str().unwrap()).collect();
@@ -110,13 +111,13 @@ fn a_flood_of_each_kind_is_measured_beside_a_scheduler_and_a_revocation_on_each_
         assert!(memory.len() == 3 && memory.iter().all(|mib| mib.as_f64().unwrap() > 1.0), "{flood}");
         // The flood did what it is for: the answers are those of its endpoint.
         let outcomes = flood["flood"]["outcomes"].as_object().unwrap();
-        let wanted = match flood["kind"].as_str().unwrap() {
-            "authorize-batches" => "decided",
-            "signature-batches" => "judged",
-            "invalid-envelopes" => "refused",
-            _ => "permitted",
+        let wanted: &[&str] = match flood["kind"].as_str().unwrap() {
+            "authorize-batches" => &["decided", "shed"],
+            "signature-batches" => &["judged", "shed"],
+            "invalid-envelopes" => &["refused"],
+            _ => &["permitted"],
         };
-        assert!(outcomes.contains_key(wanted), "{flood}");
+        assert!(wanted.iter().any(|wanted| outcomes.contains_key(*wanted)), "{flood}");
         assert!(!outcomes.contains_key("other status"), "{flood}");
     }
     // Only revocations and permits enter the ledger.
@@ -127,8 +128,8 @@ fn a_flood_of_each_kind_is_measured_beside_a_scheduler_and_a_revocation_on_each_
 #[test]
 fn idle_connections_stay_open_while_authorizes_are_answered_with_tls_and_without_it() {
     for (transport, is_tls) in [(&["--plain"][..], false), (&[][..], true)] {
-        let size = ["idle", "--connections", "60", "--per-address", "5", "--nodes", "1"];
-        let results = measured(&[&size, transport].concat());
+        let size = ["idle", "--connections", "60", "--per-address", "5", "--nodes", "1", "--seconds", "1"];
+        let results = measured(&[&size[..], transport].concat());
         assert_eq!(results["isTls"].as_bool(), Some(is_tls));
         assert_eq!((count(&results["addresses"]), count(&results["stillOpen"])), (12, 60));
         for part in ["quiet", "beside"] {
