@@ -122,8 +122,8 @@ pub(crate) enum Command {
     /// Measures what a well-behaved scheduler and revocations notice of another caller's flood.
     ///
     /// It starts a cluster with TLS. For each endpoint, a scheduler asks on one connection, first while nothing else
-    /// happens and then while another caller sends to that endpoint on many connections without a pause. During the flood
-    /// a revocation is submitted on each node.
+    /// happens and then while another caller sends to that endpoint on many connections without a pause. During the
+    /// flood a revocation is submitted on each node.
     Flood(FloodArgs),
     /// Measures authorizes while very many connections are idle.
     ///

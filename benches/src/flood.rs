@@ -1,7 +1,7 @@
 //! What a well-behaved scheduler and revocations notice of another caller's flood.
 //!
-//! The flood comes from a thread of its own, so that it does not delay the scheduler in this program. It sends without a
-//! pause, whatever the answer: a node must bear that. The three callers show different certificates.
+//! The flood comes from a thread of its own, so that it does not delay the scheduler in this program. It sends without
+//! a pause, whatever the answer: a node must bear that. The three callers show different certificates.
 
 use assent_client::load::{Judge, LoadConfig, LoadReport, Stop, Work, run as load};
 use assent_client::{Client, ClientConfig, ClientTls, Trust};

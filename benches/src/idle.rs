@@ -161,8 +161,8 @@ async fn open_all(args: &IdleArgs, opener: &Opener) -> Result<Vec<Box<dyn Stream
     for number in 0..args.connections {
         let (opener, source) = (opener.clone(), address(number / args.per_address));
         tasks.spawn(async move {
-            let open = async { opener.open(SocketAddr::from((source, 0))).await };
-            open.await.map_err(|error| Failure::from(format!("a connection from {source}: {error}")))
+            let opened = opener.open(SocketAddr::from((source, 0))).await;
+            opened.map_err(|error| Failure::from(format!("a connection from {source}: {error}")))
         });
         if tasks.len() >= AT_ONCE
             && let Some(opened) = tasks.join_next().await

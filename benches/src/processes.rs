@@ -92,8 +92,7 @@ impl Drop for Nodes {
             let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
         }
         for _ in 0..STOP_POLLS_MAX {
-            let runs = |child: &mut Child| matches!(child.try_wait(), Ok(None));
-            if !self.children.iter_mut().map(runs).fold(false, |any, runs| any || runs) {
+            if !self.children.iter_mut().any(|child| matches!(child.try_wait(), Ok(None))) {
                 return;
             }
             std::thread::sleep(STOP_POLL);
