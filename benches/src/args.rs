@@ -234,7 +234,7 @@ impl Args {
     }
 
     /// What the clients show to the nodes, and how they know them.
-    pub(crate) fn tls(&self) -> Result<Option<ClientTls>, ClientError> {
+    pub(crate) fn credentials(&self) -> Result<Option<ClientTls>, ClientError> {
         let certificate = self.cert.clone().zip(self.cert_key.clone());
         let certificate = certificate.map(|(cert, key)| CertificateFiles { cert, key });
         let token = match (&self.token_file, &self.token) {

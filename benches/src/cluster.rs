@@ -109,7 +109,7 @@ fn read(dev_json: &Path) -> Option<DevFile> {
 impl Cluster {
     /// Starts or attaches to a cluster, and returns it when every node is ready.
     pub(crate) async fn start_or_attach(args: &Args) -> Result<Cluster, Failure> {
-        let tls = args.tls()?;
+        let tls = args.credentials()?;
         match &args.dev_json {
             Some(path) => Cluster::attach(path, tls, None).await,
             None => {
