@@ -29,8 +29,8 @@ use crate::peer::PROTOCOL_VERSION;
 use labels::{Counted, Decided, Outcome};
 
 pub(crate) use format::Format;
-pub(crate) use labels::EnvelopeOutcome;
-pub(crate) use now::{KeyEnds, Now, TakenPlaces, Waiting};
+pub(crate) use labels::{EnvelopeOutcome, GrowthBound};
+pub(crate) use now::{DomainYear, KeyEnds, Now, TakenPlaces, Waiting};
 
 /// A node's metrics.
 pub struct Metrics {
@@ -40,6 +40,7 @@ pub struct Metrics {
     submissions: Counted<EnvelopeOutcome>,
     submission_signatures: Counter<u64, AtomicU64>,
     submission_strangers: Counter<u64, AtomicU64>,
+    growth_refusals: Counted<GrowthBound>,
     barriers: Counted<Outcome>,
     authorize_seconds: Histogram,
     submit_seconds: Histogram,
@@ -47,6 +48,7 @@ pub struct Metrics {
     commit_seconds: Histogram,
     connections: Gauge,
     refused_connections: Counter<u64, AtomicU64>,
+    refused_admin_connections: Counter<u64, AtomicU64>,
     refused_callers: Counted<RefusedCaller>,
     audit_lost: Counter<u64, AtomicU64>,
     event_feeds: Gauge,
@@ -85,6 +87,7 @@ impl Metrics {
             submissions: Counted::new(),
             submission_signatures: Counter::default(),
             submission_strangers: Counter::default(),
+            growth_refusals: Counted::new(),
             barriers: Counted::new(),
             authorize_seconds: latency(),
             submit_seconds: latency(),
@@ -92,6 +95,7 @@ impl Metrics {
             commit_seconds: latency(),
             connections: Gauge::default(),
             refused_connections: Counter::default(),
+            refused_admin_connections: Counter::default(),
             refused_callers: Counted::new(),
             audit_lost: Counter::default(),
             event_feeds: Gauge::default(),
@@ -127,6 +131,11 @@ impl Metrics {
             "Envelopes with unknown issuers, refused without a check of their signatures",
             m.submission_strangers.clone(),
         );
+        registry.register(
+            "growth_refusals",
+            "Envelopes refused for a bound on the growth of the registry, by the bound",
+            m.growth_refusals.family(),
+        );
         registry.register("barriers", "Read barriers, passed or not", m.barriers.family());
         for (name, help, histogram) in [
             ("authorize", "From the arrival of an authorize request to its decision", &m.authorize_seconds),
@@ -141,6 +150,11 @@ impl Metrics {
             "refused_connections",
             "Client connections beyond the limit that were closed, and requests on them that were refused",
             m.refused_connections.clone(),
+        );
+        registry.register(
+            "refused_admin_connections",
+            "Connections to the admin listener that were closed, because as many were open as may be",
+            m.refused_admin_connections.clone(),
         );
         registry.register(
             "refused_callers",
@@ -183,6 +197,11 @@ impl Metrics {
         let number = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
         self.submission_signatures.inc_by(number(signatures));
         self.submission_strangers.inc_by(number(strangers));
+    }
+
+    /// Counts an envelope that was refused for a bound on the growth of the registry.
+    pub(crate) fn refused_growth(&self, bound: GrowthBound) {
+        self.growth_refusals.inc(&bound);
     }
 
     /// The largest number of signatures that checks of envelopes may have computed.
@@ -233,6 +252,10 @@ impl Metrics {
 
     pub(crate) fn connection_refused(&self) {
         self.refused_connections.inc();
+    }
+
+    pub(crate) fn admin_connection_refused(&self) {
+        self.refused_admin_connections.inc();
     }
 
     /// Counts a caller that was refused.

@@ -25,7 +25,6 @@ use crate::locked::{read, write};
 use jwt::{Issuer, Issuers, JWKS_BYTES, KeySet, check_issuers};
 use setting::read_file;
 use table::{Grant, Table};
-use tokens::{TOKEN_FILE_BYTES, parse_tokens};
 
 pub use caller::{Caller, Credential, Denial, Domains, Unknown, Who};
 pub use jwt::{JwtAlgorithm, JwtIdentity, JwtIssuerConfig, JwtRefusal};
@@ -33,7 +32,7 @@ pub use refused::RefusedCaller;
 pub use role::{Role, RoleSet, UnknownRole};
 pub use setting::SettingError;
 pub use table::CallerConfig;
-pub use tokens::{TOKEN_PREFIX, Token, TokenDigest};
+pub use tokens::{TOKEN_FILE_BYTES, TOKEN_PREFIX, TOKENS_MAX, Token, TokenDigest, parse_tokens};
 
 /// What a caller has shown.
 #[derive(Debug, Clone, Default)]

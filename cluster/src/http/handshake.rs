@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::audited::handshake_refused;
 use super::connection::LINGER_BYTES;
-use crate::client_tls::{Accepted, ClientTls};
+use crate::client_tls::{Accepted, ClientTls, Demand};
 use crate::env::BoxStream;
 use crate::locked::lock;
 use crate::log_throttle::LogThrottle;
@@ -19,15 +19,15 @@ use crate::usecase::Service;
 /// was not done by `until`, or the node stops.
 pub(super) async fn handshake(
     stream: BoxStream,
-    tls: Option<&ClientTls>,
+    tls: Option<(&ClientTls, Demand)>,
     (until, linger): (Instant, Duration),
     (service, remote): (&Service, &str),
     trouble: &Mutex<LogThrottle>,
     stop: &CancellationToken,
 ) -> Option<Accepted> {
-    let Some(tls) = tls else { return Some(Accepted { stream, caller: None }) };
+    let Some((tls, demand)) = tls else { return Some(Accepted { stream, caller: None }) };
     let done = tokio::select! {
-        done = timeout_at(until, tls.accept(stream)) => done,
+        done = timeout_at(until, tls.accept(stream, demand)) => done,
         () = stop.cancelled() => return None,
     };
     let (why, stream) = match done {

@@ -1,6 +1,6 @@
-//! Accepts connections: as many as the limit allows, and a few more for probes of the node's state.
+//! Accepts the connections of one listener: as many as the limit allows and, on the client port, a few more for probes of
+//! the node's state.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,13 +10,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::caller::Visitor;
+use super::caller::{Counts, Visitor};
 use super::connection::{self, Terms};
 use super::handshake::handshake;
-use super::socket::ClientTimeouts;
-use crate::client_tls::{Accepted, ClientTls};
-use crate::config::Config;
-use crate::env::{BoxStream, Listener, Net, PROBE_CONNECTIONS};
+use crate::client_tls::{Accepted, ClientTls, Demand};
+use crate::env::{BoxStream, Listener};
+use crate::locked::lock;
 use crate::log_throttle::LogThrottle;
 use crate::metrics::Metrics;
 use crate::tasks::{Tasks, Why};
@@ -24,13 +23,6 @@ use crate::usecase::Service;
 
 /// The pause after the listener failed to accept, for example for lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// How long a client has to leave after the last answer on its connection.
-const LINGER: Duration = Duration::from_secs(1);
-/// How long a client beyond the limit may take to send its request's head. It is short, because there are few such
-/// places.
-const PROBE_HEAD_WITHIN: Duration = Duration::from_secs(2);
-/// How long a client beyond the limit may take to leave after its answer.
-const PROBE_LINGER: Duration = Duration::from_millis(250);
 
 /// How long a request under way may still take on the connection of a caller whose certificate was withdrawn.
 const WITHDRAWN_WITHIN: Duration = Duration::from_secs(30);
@@ -39,60 +31,77 @@ const WITHDRAWN_WITHIN: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone)]
 pub(super) struct Stopping(pub(super) CancellationToken);
 
+/// How a listener serves its connections.
+pub(super) struct Rules {
+    /// The name of the task that accepts.
+    pub(super) task: &'static str,
+    pub(super) router: Router,
+    /// `None` for plain HTTP.
+    pub(super) tls: Option<(Arc<ClientTls>, Demand)>,
+    pub(super) counts: Counts,
+    /// The number of connections at once.
+    pub(super) places: usize,
+    pub(super) terms: Terms,
+    pub(super) beyond: Beyond,
+}
+
+/// What becomes of connections beyond the places of their listener.
+pub(super) enum Beyond {
+    /// So many of them are served on these terms, as probes. The connections within the limit and those beyond it are
+    /// counted as those of clients.
+    Probes(usize, Terms),
+    /// Each is closed at once. They are counted, and the log says so and names the setting.
+    Operators(&'static str),
+    /// Each is closed at once.
+    Closed,
+}
+
 /// A listener that is being served.
-pub(crate) struct Serving {
+pub(super) struct Listening {
     local_addr: SocketAddr,
     stop: CancellationToken,
     connections: Tasks,
 }
 
-/// Listens on the client address and serves `router` until it is told to stop.
-pub(crate) async fn serve(
-    net: &Arc<dyn Net>,
-    config: &Config,
-    (service, tls): (Service, Option<Arc<ClientTls>>),
-    router: Router,
-    metrics: Arc<Metrics>,
-    tasks: &Tasks,
-) -> io::Result<Serving> {
-    let listener = net.listen(config.client_listen.clone()).await?;
-    let local_addr = listener.local_addr()?;
-    let stop = CancellationToken::new();
-    let connections = tasks.part();
-    let timeouts = ClientTimeouts {
-        head: Duration::from_millis(config.deadlines.http_head_ms),
-        idle: Duration::from_millis(config.deadlines.http_idle_ms),
-        write: Duration::from_millis(config.deadlines.http_write_ms),
+/// Serves a listener until it is told to stop.
+pub(super) fn listen(
+    (listener, local_addr): (Box<dyn Listener>, SocketAddr),
+    rules: Rules,
+    service: &Service,
+) -> Listening {
+    let (stop, parts) = (CancellationToken::new(), service.parts());
+    let connections = parts.tasks.part();
+    let Rules { task, router, tls, counts, places, terms, beyond } = rules;
+    let beyond = match beyond {
+        Beyond::Probes(places, terms) => Full::Probes { room: Arc::new(Semaphore::new(places)), terms },
+        Beyond::Operators(limit) => Full::Operators { limit, places, trouble: Mutex::default() },
+        Beyond::Closed => Full::Closed,
     };
     let acceptor = Acceptor {
         router: router.layer(Extension(Stopping(stop.clone()))),
-        metrics,
-        service,
+        metrics: parts.metrics.clone(),
+        service: service.clone(),
         tls,
+        counts,
         trouble: Arc::default(),
-        room: Arc::new(Semaphore::new(config.limits.connections)),
-        terms: Terms { timeouts, linger: LINGER, beyond: None },
-        probe_room: Arc::new(Semaphore::new(PROBE_CONNECTIONS)),
-        probe_terms: Terms {
-            timeouts: ClientTimeouts { head: timeouts.head.min(PROBE_HEAD_WITHIN), ..timeouts },
-            linger: PROBE_LINGER,
-            beyond: Some(config.limits.connections),
-        },
+        room: Arc::new(Semaphore::new(places)),
+        terms,
+        beyond,
         stop: stop.clone(),
         connections: connections.clone(),
     };
-    tasks.lasting("accept clients", acceptor.run(listener));
-    Ok(Serving { local_addr, stop, connections })
+    parts.tasks.lasting(task, acceptor.run(listener));
+    Listening { local_addr, stop, connections }
 }
 
-impl Serving {
+impl Listening {
     /// The address at which clients reach it.
-    pub(crate) fn local_addr(&self) -> SocketAddr {
+    pub(super) fn local_addr(&self) -> SocketAddr {
         self.local_addr
     }
 
     /// Accepts no more connections, ends streams, and lets requests under way end. After `within` it ends them too.
-    pub(crate) async fn shutdown(&self, within: Duration) {
+    pub(super) async fn shutdown(&self, within: Duration) {
         self.stop.cancel();
         // What has not ended by then is dropped when the process ends.
         let _ = timeout(within, self.connections.all_ended()).await;
@@ -105,16 +114,22 @@ struct Acceptor {
     /// It says who a caller is.
     service: Service,
     /// `None` for plain HTTP.
-    tls: Option<Arc<ClientTls>>,
+    tls: Option<(Arc<ClientTls>, Demand)>,
+    counts: Counts,
     /// Limits what the log says of handshakes.
     trouble: Arc<Mutex<LogThrottle>>,
     room: Arc<Semaphore>,
     terms: Terms,
-    /// The places beyond the limit.
-    probe_room: Arc<Semaphore>,
-    probe_terms: Terms,
+    beyond: Full,
     stop: CancellationToken,
     connections: Tasks,
+}
+
+/// [`Beyond`], while it is in use.
+enum Full {
+    Probes { room: Arc<Semaphore>, terms: Terms },
+    Operators { limit: &'static str, places: usize, trouble: Mutex<LogThrottle> },
+    Closed,
 }
 
 /// Counts a connection, however it ends.
@@ -158,12 +173,27 @@ impl Acceptor {
 
     fn admit(&self, stream: BoxStream, remote: String) {
         if let Ok(room) = self.room.clone().try_acquire_owned() {
-            self.serve(stream, remote, self.terms, Counted::new(self.metrics.clone(), room));
-        } else if let Ok(room) = self.probe_room.clone().try_acquire_owned() {
-            self.serve(stream, remote, self.probe_terms, room);
-        } else {
-            // It is closed at once, and its client tries another node.
-            self.metrics.connection_refused();
+            match self.beyond {
+                Full::Probes { .. } => {
+                    self.serve(stream, remote, self.terms, Counted::new(self.metrics.clone(), room));
+                }
+                Full::Operators { .. } | Full::Closed => self.serve(stream, remote, self.terms, room),
+            }
+            return;
+        }
+        match &self.beyond {
+            Full::Probes { room, terms } => match room.clone().try_acquire_owned() {
+                Ok(room) => self.serve(stream, remote, *terms, room),
+                // It is closed at once, and its client tries another node.
+                Err(_) => self.metrics.connection_refused(),
+            },
+            Full::Operators { limit, places, trouble } => {
+                self.metrics.admin_connection_refused();
+                if let Some(more) = lock(trouble).tell() {
+                    tracing::warn!(%remote, limit, places, more, "a connection of an operator is closed: as many are open as may be");
+                }
+            }
+            Full::Closed => {}
         }
     }
 
@@ -171,16 +201,17 @@ impl Acceptor {
     fn serve(&self, stream: BoxStream, remote: String, terms: Terms, place: impl Send + 'static) {
         let (router, metrics, stop) = (self.router.clone(), self.metrics.clone(), self.stop.clone());
         let (service, tls, trouble) = (self.service.clone(), self.tls.clone(), self.trouble.clone());
-        let tasks = self.connections.clone();
+        let (tasks, counts) = (self.connections.clone(), self.counts);
         self.connections.passing("connection of a client", async move {
             let _place = place;
             let head_until = Instant::now() + terms.timeouts.head;
             let times = (head_until, terms.linger);
-            let accepted =
-                handshake(stream, tls.as_deref(), times, (&service, remote.as_str()), &trouble, &stop).await;
+            let tls = tls.as_ref().map(|(tls, demand)| (&**tls, *demand));
+            let from = (&service, remote.as_str());
+            let accepted = handshake(stream, tls, times, from, &trouble, &stop).await;
             let Some(Accepted { stream, caller }) = accepted else { return };
             let certificate = caller.as_ref().map(|caller| caller.id().clone());
-            let visitor = Visitor { service, remote: remote.into(), certificate };
+            let visitor = Visitor { service, remote: remote.into(), certificate, counts };
             // It ends this connection alone.
             let stop = stop.child_token();
             let serving =

@@ -1,16 +1,16 @@
 //! How urgent a submission is, and the places for each urgency.
 //!
-//! Restrictions, single envelopes and batches have places, turns of verification and log entries of their own, both
-//! on the node that a client calls and on the leader. So none of them waits behind another kind. A call takes its
-//! places before anything is done for it. A call without places is shed, and costs neither a look at the registry nor
-//! a signature.
+//! Restrictions, governance statements, single envelopes and batches have places, turns of verification and log
+//! entries of their own, both on the node that a client calls and on the leader. So none of them waits behind another
+//! kind. A call takes its places before anything is done for it. A call without places is shed, and costs neither a
+//! look at the registry nor a signature.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use assent_proof::{Envelope, Statement};
+use assent_proof::{Envelope, EvidenceKind, Statement};
 use assent_registry::Group;
 
 use crate::config::LimitConfig;
@@ -29,7 +29,10 @@ const SIGNATURES_MAX: usize = 32;
 pub(super) enum Urgency {
     /// They only restrict: revocations and containments.
     Restriction,
-    /// One envelope of at most [`READ_AT_ONCE`] bytes.
+    /// They only restrict or govern, and at least one of them governs: it changes root, domains, grants, policies,
+    /// reconciliations or releases.
+    Governance,
+    /// One other envelope of at most [`READ_AT_ONCE`] bytes.
     Single,
     /// All other calls.
     Batch,
@@ -37,12 +40,14 @@ pub(super) enum Urgency {
 
 impl Urgency {
     /// All urgencies, the most urgent first.
-    pub(super) const ALL: [Urgency; 3] = [Urgency::Restriction, Urgency::Single, Urgency::Batch];
+    pub(super) const ALL: [Urgency; 4] =
+        [Urgency::Restriction, Urgency::Governance, Urgency::Single, Urgency::Batch];
 
     /// The name of the urgency on the page of metrics.
     pub(super) fn name(self) -> &'static str {
         match self {
             Urgency::Restriction => "restriction",
+            Urgency::Governance => "governance",
             Urgency::Single => "single",
             Urgency::Batch => "batch",
         }
@@ -52,6 +57,7 @@ impl Urgency {
     fn of_what(self) -> &'static str {
         match self {
             Urgency::Restriction => "envelopes that only restrict",
+            Urgency::Governance => "envelopes that govern",
             Urgency::Single => "single envelopes",
             Urgency::Batch => "envelopes of batches",
         }
@@ -64,12 +70,12 @@ impl Urgency {
             [one] if one.len() > READ_AT_ONCE => Urgency::Batch,
             [one] => match read(one) {
                 Some(Read { costly: true, .. }) => Urgency::Batch,
-                Some(Read { restricts: true, .. }) => Urgency::Restriction,
+                Some(Read { does: Does::Restricts, .. }) => Urgency::Restriction,
+                Some(Read { does: Does::Governs, .. }) => Urgency::Governance,
                 // Bytes that are not an envelope are refused at once.
-                Some(Read { .. }) | None => Urgency::Single,
+                Some(Read { does: Does::Other, .. }) | None => Urgency::Single,
             },
-            several if only_restrict(several) => Urgency::Restriction,
-            _ => Urgency::Batch,
+            several => only_restrict_or_govern(several).unwrap_or(Urgency::Batch),
         }
     }
 
@@ -87,11 +93,12 @@ impl Urgency {
         least_urgent.unwrap_or(Urgency::Batch)
     }
 
-    /// The largest size of the envelopes in one log entry, in bytes. It is small for restrictions, so that the leader
-    /// can read them at once: it must read what is forwarded to it before it knows that it only restricts.
+    /// The largest size of the envelopes in one log entry, in bytes. It is small for restrictions and governance
+    /// statements, so that the leader can read them at once: it must read what is forwarded to it before it knows how
+    /// urgent it is.
     pub(super) fn entry_bytes_max(self, limits: &LimitConfig) -> usize {
         match self {
-            Urgency::Restriction => limits.submit_batch_bytes.min(READ_AT_ONCE),
+            Urgency::Restriction | Urgency::Governance => limits.submit_batch_bytes.min(READ_AT_ONCE),
             Urgency::Single | Urgency::Batch => limits.submit_batch_bytes,
         }
     }
@@ -99,10 +106,33 @@ impl Urgency {
 
 /// What of an envelope determines how urgent it is.
 struct Read {
-    /// Whether it only restricts.
-    restricts: bool,
+    /// What its statement does.
+    does: Does,
     /// Whether its signatures may cost as much as a batch.
     costly: bool,
+}
+
+/// What a statement does, as far as its urgency depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Does {
+    /// It only restricts.
+    Restricts,
+    /// It governs.
+    Governs,
+    /// Anything else.
+    Other,
+}
+
+impl Does {
+    fn of(kind: EvidenceKind) -> Self {
+        if kind.is_restriction() {
+            Does::Restricts
+        } else if kind.is_governance() {
+            Does::Governs
+        } else {
+            Does::Other
+        }
+    }
 }
 
 /// Reads an envelope, which has at most [`READ_AT_ONCE`] bytes. It does not check signatures.
@@ -110,25 +140,32 @@ fn read(envelope: &[u8]) -> Option<Read> {
     let envelope = Envelope::parse(envelope).ok()?;
     let statement = Statement::parse(&envelope.payload).ok()?;
     let signatures = statement.issuers.len().saturating_mul(envelope.signatures.len());
-    Some(Read { restricts: statement.kind.is_restriction(), costly: signatures > SIGNATURES_MAX })
+    Some(Read { does: Does::of(statement.kind), costly: signatures > SIGNATURES_MAX })
 }
 
-/// Whether these envelopes, of which there is at least one, only restrict, as far as that can be told in a moment.
-fn only_restrict<'a>(envelopes: impl IntoIterator<Item = &'a Bytes>) -> bool {
-    let (mut bytes, mut found) = (0usize, false);
+/// How urgent these envelopes are if all of them restrict or govern, as far as that can be told in a moment. `None` for
+/// all others, and if there are none.
+fn only_restrict_or_govern(envelopes: &[Bytes]) -> Option<Urgency> {
+    let (mut bytes, mut least_urgent): (usize, Option<Urgency>) = (0, None);
     for envelope in envelopes {
         bytes = bytes.saturating_add(envelope.len());
-        if bytes > READ_AT_ONCE || !read(envelope).is_some_and(|read| read.restricts && !read.costly) {
-            return false;
+        if bytes > READ_AT_ONCE {
+            return None;
         }
-        found = true;
+        let urgency = match read(envelope)? {
+            Read { costly: true, .. } | Read { does: Does::Other, .. } => return None,
+            Read { does: Does::Restricts, .. } => Urgency::Restriction,
+            Read { does: Does::Governs, .. } => Urgency::Governance,
+        };
+        least_urgent = least_urgent.max(Some(urgency));
     }
-    found
+    least_urgent
 }
 
 /// One value for each urgency.
 pub(super) struct PerUrgency<T> {
     restriction: T,
+    governance: T,
     single: T,
     batch: T,
 }
@@ -138,6 +175,7 @@ impl<T> PerUrgency<T> {
     pub(super) fn new(mut make: impl FnMut(Urgency) -> T) -> Self {
         Self {
             restriction: make(Urgency::Restriction),
+            governance: make(Urgency::Governance),
             single: make(Urgency::Single),
             batch: make(Urgency::Batch),
         }
@@ -147,6 +185,7 @@ impl<T> PerUrgency<T> {
     pub(super) fn of(&self, urgency: Urgency) -> &T {
         match urgency {
             Urgency::Restriction => &self.restriction,
+            Urgency::Governance => &self.governance,
             Urgency::Single => &self.single,
             Urgency::Batch => &self.batch,
         }
@@ -165,13 +204,14 @@ pub(super) struct Places {
 }
 
 impl Places {
-    /// The places for the calls of clients: half for batches, an eighth for restrictions, and the rest for single
-    /// envelopes.
+    /// The places for the calls of clients: half for batches, an eighth for restrictions, an eighth for governance
+    /// statements, and the rest for single envelopes.
     pub(super) fn for_clients(limits: &LimitConfig) -> Self {
-        let (batches, restrictions) = (limits.submit_queue / 2, limits.submit_queue / 8);
+        let (batches, eighth) = (limits.submit_queue / 2, limits.submit_queue / 8);
+        let others = batches.saturating_add(eighth).saturating_add(eighth);
         Self::new(|urgency| match urgency {
-            Urgency::Restriction => restrictions,
-            Urgency::Single => limits.submit_queue.saturating_sub(batches).saturating_sub(restrictions),
+            Urgency::Restriction | Urgency::Governance => eighth,
+            Urgency::Single => limits.submit_queue.saturating_sub(others),
             Urgency::Batch => batches,
         })
     }
@@ -308,7 +348,7 @@ impl<'a> HeldPlaces<'a> {
 #[cfg(test)]
 mod tests {
     use assent_api::MAX_BATCH;
-    use assent_proof::{Claims, Containment, LineageName, Sha256, SigningKey, sign_statement};
+    use assent_proof::{Claims, Containment, EvidenceId, LineageName, Sha256, SigningKey, sign_statement};
 
     use super::*;
 
@@ -345,13 +385,17 @@ mod tests {
         envelope(&Claims::RuntimeIntegrity { measured: "m".to_owned() }, &[1])
     }
 
+    fn release(signers: &[u8]) -> Bytes {
+        envelope(&Claims::Release { containment: EvidenceId([7; 32]) }, signers)
+    }
+
     fn revocation(signers: &[u8]) -> Bytes {
         let reason = assent_proof::RevocationReason::KeyCompromise;
         envelope(&Claims::Revocation { authority: key(9).public(), reason, invalid_since: None }, signers)
     }
 
     #[test]
-    fn what_only_restricts_is_most_urgent_then_a_single_envelope_then_all_else() {
+    fn what_only_restricts_is_most_urgent_then_what_governs_then_a_single_envelope_then_all_else() {
         assert_eq!(Urgency::of(&[quarantine()]), Urgency::Restriction);
         assert_eq!(Urgency::of(&[quarantine(), revocation(&[1, 2, 3])]), Urgency::Restriction);
         assert_eq!(Urgency::of(&[evidence()]), Urgency::Single);
@@ -359,6 +403,22 @@ mod tests {
         assert_eq!(Urgency::of(&[quarantine(), evidence()]), Urgency::Batch);
         assert_eq!(Urgency::of(&vec![quarantine(); 1_000]), Urgency::Batch, "too much to read in a moment");
         assert_eq!(Urgency::of(&[]), Urgency::Batch);
+        assert!(Urgency::ALL.is_sorted());
+    }
+
+    #[test]
+    fn what_governs_has_an_urgency_of_its_own_alone_with_others_of_its_kind_and_with_restrictions() {
+        assert_eq!(Urgency::of(&[release(&[1])]), Urgency::Governance);
+        assert_eq!(Urgency::of(&[release(&[1]), release(&[2])]), Urgency::Governance);
+        assert_eq!(Urgency::of(&[quarantine(), release(&[1]), quarantine()]), Urgency::Governance);
+        assert_eq!(Urgency::of(&[release(&[1]), evidence()]), Urgency::Batch);
+        assert_eq!(Urgency::of(&[evidence(), release(&[1])]), Urgency::Batch);
+        assert_eq!(Urgency::of(&vec![release(&[1]); 1_000]), Urgency::Batch, "too much to read in a moment");
+        assert_eq!(
+            Urgency::of(&[release(&[1, 2, 3, 4, 5, 6])]),
+            Urgency::Batch,
+            "its signatures cost as much"
+        );
     }
 
     #[test]
@@ -375,6 +435,8 @@ mod tests {
         assert_eq!(of(&[group(&[evidence()]), group(&[evidence()])]), Urgency::Single);
         assert_eq!(of(&[group(&[evidence()]), group(&[evidence(), quarantine()])]), Urgency::Batch);
         assert_eq!(of(&[group(&[quarantine()]), group(&[evidence()])]), Urgency::Single);
+        assert_eq!(of(&[group(&[quarantine()]), group(&[release(&[1])])]), Urgency::Governance);
+        assert_eq!(of(&[group(&[release(&[1])]), group(&[evidence()])]), Urgency::Single);
         let many = vec![group(&[quarantine()]); 64];
         let bytes: usize = many.iter().flat_map(|group| &group.envelopes).map(Bytes::len).sum();
         assert!(bytes > READ_AT_ONCE, "more than a single call of restrictions may have");
@@ -394,9 +456,10 @@ mod tests {
     }
 
     #[test]
-    fn what_a_follower_puts_together_of_restrictions_the_leader_reads_at_once() {
+    fn what_a_follower_puts_together_of_restrictions_or_governance_statements_the_leader_reads_at_once() {
         let limits = LimitConfig::default();
         assert!(Urgency::Restriction.entry_bytes_max(&limits) <= READ_AT_ONCE);
+        assert!(Urgency::Governance.entry_bytes_max(&limits) <= READ_AT_ONCE);
         let small = LimitConfig { submit_batch_bytes: 1_024, ..limits };
         assert_eq!(Urgency::Restriction.entry_bytes_max(&small), 1_024);
         assert_eq!(Urgency::Single.entry_bytes_max(&small), 1_024);
@@ -457,6 +520,7 @@ mod tests {
         let held = places.take(Urgency::Batch, MAX_BATCH).unwrap();
         assert!(places.take(Urgency::Batch, 1).is_err());
         assert!(places.take(Urgency::Single, 1).is_ok() && places.take(Urgency::Restriction, 1).is_ok());
+        assert!(places.take(Urgency::Governance, 1).is_ok());
         assert_eq!(places.taken(Urgency::Batch), MAX_BATCH);
         drop(held);
         assert_eq!(places.taken(Urgency::Batch), 0);
