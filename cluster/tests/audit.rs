@@ -123,6 +123,7 @@ fn serve_tls(config: &mut Config, folder: &Path, callers: &[CallerConfig]) -> Do
 fn client(node: &Node, door: &Door, certificate: Option<CertificateFiles>, token: Option<&Token>) -> Client {
     let mut config = ClientConfig::new([format!("https://{}", node.client_addr())], Trust::NoAllow);
     config.deadline = Duration::from_secs(10);
+    config.admin = node.admin_addr().map(|admin| format!("https://{admin}")).into_iter().collect();
     let token = token.map(|token| TokenSource::Value(BearerToken::new(token.expose()).unwrap()));
     config.tls = Some(ClientTls { ca: Some(door.ca.clone()), certificate, token });
     Client::new(config).unwrap()
@@ -140,6 +141,7 @@ async fn the_trail_has_each_call_with_its_caller_and_never_a_credential() {
     let (mut door, mut trail) = (None, None);
     let node = alone(folder.path(), |config| {
         door = Some(serve_tls(config, folder.path(), &[scheduler, submitter, auditor]));
+        config.admin_listen = Some(format!("127.0.0.1:{}", free_port()));
         trail = Some(audited(config, folder.path()));
     })
     .await;
