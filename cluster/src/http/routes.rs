@@ -243,8 +243,8 @@ fn elsewhere(port: ApiPort, has_admin: bool) -> Problem {
 }
 
 /// Lets a request pass to its route if the row permits its caller. On the admin listener, the caller must be an operator,
-/// whatever the row says. A permitted call is put into the audit trail; a change of the
-/// cluster that the trail cannot have is refused.
+/// whatever the row says. Every call except a probe is put into the audit trail, and a change of the cluster that the trail
+/// cannot have is refused.
 ///
 /// The connection has put the caller into the extensions. A request without one is that of a caller that has shown
 /// nothing.
