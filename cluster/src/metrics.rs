@@ -27,7 +27,7 @@ use crate::peer::PROTOCOL_VERSION;
 use labels::{Counted, Decided, Outcome};
 
 pub(crate) use format::Format;
-pub(crate) use labels::EnvelopeOutcome;
+pub(crate) use labels::{EnvelopeOutcome, Limited};
 pub(crate) use now::{KeyEnds, Now, TakenPlaces, Waiting};
 
 /// A node's metrics.
@@ -45,6 +45,7 @@ pub struct Metrics {
     commit_seconds: Histogram,
     connections: Gauge,
     refused_connections: Counter<u64, AtomicU64>,
+    limited: Counted<Limited>,
     event_feeds: Gauge,
     events: Counter<u64, AtomicU64>,
     /// The process's count of lines of its log that were lost.
@@ -88,6 +89,7 @@ impl Metrics {
             commit_seconds: latency(),
             connections: Gauge::default(),
             refused_connections: Counter::default(),
+            limited: Counted::new(),
             event_feeds: Gauge::default(),
             events: Counter::default(),
             log: OnceLock::new(),
@@ -135,6 +137,11 @@ impl Metrics {
             "refused_connections",
             "Client connections beyond the limit that were closed, and requests on them that were refused",
             m.refused_connections.clone(),
+        );
+        registry.register(
+            "limited",
+            "Connections, handshakes and requests that a limit of one caller or address refused or delayed",
+            m.limited.family(),
         );
         registry.register("event_feeds", "Streams and long polls of events now", m.event_feeds.clone());
         registry.register("events_sent", "Events sent to streams and long polls", m.events.clone());
@@ -217,6 +224,11 @@ impl Metrics {
 
     pub(crate) fn connection_refused(&self) {
         self.refused_connections.inc();
+    }
+
+    /// Counts what a limit of one caller or address kept out.
+    pub(crate) fn limited(&self, limit: &Limited) {
+        self.limited.inc(limit);
     }
 
     pub(crate) fn feed_began(&self) {

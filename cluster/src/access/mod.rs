@@ -4,6 +4,7 @@
 //! shown into a [`Caller`], whose roles and domains come from the table alone. It opens no socket and reads no clock.
 //! Which roles may make which call is in `http/routes.rs`.
 
+mod account;
 mod caller;
 mod jwt;
 mod role;
@@ -26,6 +27,7 @@ use setting::read_file;
 use table::{Grant, Table};
 use tokens::{TOKEN_FILE_BYTES, parse_tokens};
 
+pub(crate) use account::{Account, Source};
 pub use caller::{Caller, Credential, Denial, Domains, Unknown, Who};
 pub use jwt::{JwtAlgorithm, JwtIdentity, JwtIssuerConfig, JwtRefusal};
 pub use role::{Role, RoleSet, UnknownRole};
