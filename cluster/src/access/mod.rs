@@ -28,6 +28,7 @@ use table::{Grant, Table};
 use tokens::{TOKEN_FILE_BYTES, parse_tokens};
 
 pub(crate) use account::{Account, Source};
+pub(crate) use caller::OwnPace;
 pub use caller::{Caller, Credential, Denial, Domains, Unknown, Who};
 pub use jwt::{JwtAlgorithm, JwtIdentity, JwtIssuerConfig, JwtRefusal};
 pub use role::{Role, RoleSet, UnknownRole};

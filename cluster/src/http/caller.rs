@@ -7,7 +7,7 @@ use http::header::AUTHORIZATION;
 
 use assent_tls::SpiffeId;
 
-use crate::access::{Caller, Shown};
+use crate::access::{Account, Caller, Shown, Source};
 use crate::usecase::Service;
 
 /// The remote address of a request's connection, for people.
@@ -15,11 +15,17 @@ use crate::usecase::Service;
 #[expect(dead_code, reason = "the audit trail reads it from a request's extensions")]
 pub(super) struct RemoteAddr(pub(super) Arc<str>);
 
+/// The account for which a request is counted. A request without one is not counted.
+#[derive(Debug, Clone)]
+pub(super) struct CountedFor(pub(super) Account);
+
 /// The caller's side of one connection.
 pub(super) struct Visitor {
     /// It says who a caller is.
     pub(super) service: Service,
     pub(super) remote: Arc<str>,
+    /// Where it calls from.
+    pub(super) source: Source,
     /// The SPIFFE id of the certificate that was shown.
     pub(super) certificate: Option<SpiffeId>,
 }

@@ -17,7 +17,7 @@ use assent_api::Problem;
 use assent_proof::Code;
 
 use super::caller::Visitor;
-use super::front::Front;
+use super::front::{Beyond, Front};
 use super::head::{HEAD_BYTES, head_too_large};
 use super::reply;
 use super::socket::{ClientTimeouts, Socket, WatchResult};
@@ -35,8 +35,8 @@ pub(super) struct Terms {
     /// How long a client may take to read the last answer and to leave. If the node closed a stream with unread
     /// bytes, it would reset the stream, and an answer that the client has not read yet would be lost.
     pub(super) linger: Duration,
-    /// For a connection beyond the limit, which is for one request: the limit.
-    pub(super) beyond: Option<usize>,
+    /// For a connection beyond a limit, which is for one request: the limit.
+    pub(super) beyond: Option<Beyond>,
 }
 
 type Http = http1::Connection<TokioIo<Socket>, Front>;

@@ -3,10 +3,12 @@
 //! If the input is malformed, the answer is 400 with the field at fault. An authorize request that could be read is
 //! always answered with a decision. hyper serves the connections, with bounds on connections, heads and bodies.
 //!
-//! A request passes through `server` (a place), `handshake` (TLS), `connection` and `socket` (bytes and deadlines),
+//! A request passes through `server` (a place; `addresses` counts those of each
+//! address), `handshake` (TLS), `connection` and `socket` (bytes and deadlines),
 //! `front` (the checks of every request; `head` has them, and `caller` says who makes it) and `routes` (which callers may
 //! make the call) to its route.
 
+mod addresses;
 mod authorize;
 mod body;
 mod caller;

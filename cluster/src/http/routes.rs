@@ -1,7 +1,9 @@
 //! The table of routes: for each path and method, which callers may make the call.
 //!
 //! The router is made of this table and of nothing else, so a call without a row does not exist. A caller without one
-//! of the roles of a row never reaches the route, except that authorize and permits answer it with a decision: a deny.
+//! of the roles of a row, or beyond its quotas, never reaches the route, except that authorize and permits answer it with a decision: a deny.
+
+use std::sync::Arc;
 
 use assent_api::{Call, MAX_AUTHORIZE_BYTES, MAX_BATCH_BYTES, MAX_CLOCK_BYTES, MAX_MEMBER_BYTES};
 use assent_proof::MAX_ENVELOPE_BYTES;
@@ -11,11 +13,13 @@ use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use axum::routing::{MethodRouter, delete, get, patch, post};
 
+use super::caller::CountedFor;
 use super::judged::Judged;
 use super::reply::problem_body;
 use super::{authorize, envelopes, events, members, read};
 use crate::access::{Caller, Role, RoleSet};
-use crate::usecase::{Service, not_permitted};
+use crate::quotas::Admitted;
+use crate::usecase::{Service, Shed, not_permitted};
 
 /// One call: a path with a method.
 pub(super) struct Row {
@@ -162,6 +166,15 @@ pub(super) fn routed(
 async fn judge(row: &'static Row, service: Service, mut request: Request, next: Next) -> Response {
     let shown = request.extensions_mut().remove::<Caller>();
     let caller = shown.unwrap_or_else(|| service.identify_nothing());
+    let counted_for = request.extensions_mut().remove::<CountedFor>();
+    let quota = match row.open {
+        // Probes.
+        Open::Everyone => Ok(None),
+        Open::Roles(_) => admitted(&service, &caller, counted_for),
+    };
+    if let Some(shed) = quota.as_ref().err().filter(|_| !row.decides) {
+        return problem_body(&shed.problem(row.class));
+    }
     let denial = match row.open {
         Open::Everyone => None,
         Open::Roles(roles) => caller.permitted(roles).err(),
@@ -170,6 +183,22 @@ async fn judge(row: &'static Row, service: Service, mut request: Request, next: 
         tracing::debug!(%caller, method = row.method, path = row.path, why = %denial.detail, "a caller is refused");
         return problem_body(&not_permitted(denial, row.class));
     }
-    request.extensions_mut().insert(Judged { caller, body_max: row.body_max, denial, class: row.class });
-    next.run(request).await
+    // The request counts as under way until the route has answered.
+    let under_way = quota.clone();
+    let judged = Judged { caller, body_max: row.body_max, denial, quota, class: row.class };
+    request.extensions_mut().insert(judged);
+    let answer = next.run(request).await;
+    drop(under_way);
+    answer
+}
+
+/// Counts a request for its caller, or says which quota is used up.
+fn admitted(
+    service: &Service,
+    caller: &Caller,
+    counted_for: Option<CountedFor>,
+) -> Result<Option<Arc<Admitted>>, Shed> {
+    let Some(CountedFor(account)) = counted_for else { return Ok(None) };
+    let admitted = service.admit(account, caller.pace());
+    admitted.map(|admitted| Some(Arc::new(admitted))).map_err(|why| Shed::Overloaded(why.to_string()))
 }

@@ -10,15 +10,18 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::addresses::{self, Addresses};
 use super::caller::Visitor;
 use super::connection::{self, Terms};
+use super::front::Beyond;
 use super::handshake::handshake;
 use super::socket::ClientTimeouts;
+use crate::access::Source;
 use crate::client_tls::{Accepted, ClientTls};
 use crate::config::Config;
 use crate::env::{BoxStream, Listener, Net, PROBE_CONNECTIONS};
 use crate::log_throttle::LogThrottle;
-use crate::metrics::Metrics;
+use crate::metrics::{Limited, Metrics};
 use crate::tasks::{Tasks, Why};
 use crate::usecase::Service;
 
@@ -29,6 +32,8 @@ const LINGER: Duration = Duration::from_secs(1);
 /// How long a client beyond the limit may take to send its request's head. It is short, because there are few such
 /// places.
 const PROBE_HEAD_WITHIN: Duration = Duration::from_secs(2);
+/// How many of the places beyond the limit are for addresses that have as many connections as one address may have.
+const ADDRESS_PROBES: usize = PROBE_CONNECTIONS / 4;
 /// How long a client beyond the limit may take to leave after its answer.
 const PROBE_LINGER: Duration = Duration::from_millis(250);
 
@@ -64,6 +69,12 @@ pub(crate) async fn serve(
         idle: Duration::from_millis(config.deadlines.http_idle_ms),
         write: Duration::from_millis(config.deadlines.http_write_ms),
     };
+    let limits = &config.limits;
+    let probe_terms = Terms {
+        timeouts: ClientTimeouts { head: timeouts.head.min(PROBE_HEAD_WITHIN), ..timeouts },
+        linger: PROBE_LINGER,
+        beyond: Some(Beyond::All(limits.connections)),
+    };
     let acceptor = Acceptor {
         router: router.layer(Extension(Stopping(stop.clone()))),
         metrics,
@@ -73,11 +84,10 @@ pub(crate) async fn serve(
         room: Arc::new(Semaphore::new(config.limits.connections)),
         terms: Terms { timeouts, linger: LINGER, beyond: None },
         probe_room: Arc::new(Semaphore::new(PROBE_CONNECTIONS)),
-        probe_terms: Terms {
-            timeouts: ClientTimeouts { head: timeouts.head.min(PROBE_HEAD_WITHIN), ..timeouts },
-            linger: PROBE_LINGER,
-            beyond: Some(config.limits.connections),
-        },
+        probe_terms,
+        addresses: Addresses::new(limits.connections_per_address, limits.handshakes_per_address),
+        address_room: Arc::new(Semaphore::new(ADDRESS_PROBES)),
+        address_terms: Terms { beyond: Some(Beyond::Address(limits.connections_per_address)), ..probe_terms },
         stop: stop.clone(),
         connections: connections.clone(),
     };
@@ -113,6 +123,11 @@ struct Acceptor {
     /// The places beyond the limit.
     probe_room: Arc<Semaphore>,
     probe_terms: Terms,
+    /// The connections of each address.
+    addresses: Arc<Addresses>,
+    /// Those of the places beyond the limit that are for addresses with too many connections.
+    address_room: Arc<Semaphore>,
+    address_terms: Terms,
     stop: CancellationToken,
     connections: Tasks,
 }
@@ -157,18 +172,37 @@ impl Acceptor {
     }
 
     fn admit(&self, stream: BoxStream, remote: String) {
+        let counted = self.addresses.count(&Source::of(&remote));
+        if !counted.within {
+            return self.admit_beyond_address(stream, remote, counted);
+        }
         if let Ok(room) = self.room.clone().try_acquire_owned() {
-            self.serve(stream, remote, self.terms, Counted::new(self.metrics.clone(), room));
+            self.serve(stream, (remote, counted), self.terms, Counted::new(self.metrics.clone(), room));
         } else if let Ok(room) = self.probe_room.clone().try_acquire_owned() {
-            self.serve(stream, remote, self.probe_terms, room);
+            self.serve(stream, (remote, counted), self.probe_terms, room);
         } else {
             // It is closed at once, and its client tries another node.
             self.metrics.connection_refused();
         }
     }
 
+    /// Answers probes and refusals on a few connections of addresses that have too many.
+    fn admit_beyond_address(&self, stream: BoxStream, remote: String, counted: addresses::Counted) {
+        let room = self.address_room.clone().try_acquire_owned();
+        match room.and_then(|room| Ok((room, self.probe_room.clone().try_acquire_owned()?))) {
+            Ok(rooms) => self.serve(stream, (remote, counted), self.address_terms, rooms),
+            Err(_) => self.metrics.limited(&Limited::ConnectionsPerAddress),
+        }
+    }
+
     /// Serves a connection, which holds its place until it is over.
-    fn serve(&self, stream: BoxStream, remote: String, terms: Terms, place: impl Send + 'static) {
+    fn serve(
+        &self,
+        stream: BoxStream,
+        (remote, counted): (String, addresses::Counted),
+        terms: Terms,
+        place: impl Send + 'static,
+    ) {
         let (router, metrics, stop) = (self.router.clone(), self.metrics.clone(), self.stop.clone());
         let (service, tls, trouble) = (self.service.clone(), self.tls.clone(), self.trouble.clone());
         let tasks = self.connections.clone();
@@ -176,10 +210,13 @@ impl Acceptor {
             let _place = place;
             let head_until = Instant::now() + terms.timeouts.head;
             let times = (head_until, terms.linger);
-            let accepted = handshake(stream, tls.as_deref(), times, &remote, &trouble, &stop).await;
+            let from = (remote.as_str(), &counted);
+            let accepted =
+                handshake(stream, tls.as_deref(), times, from, (&trouble, &metrics), &stop).await;
             let Some(Accepted { stream, caller }) = accepted else { return };
             let certificate = caller.as_ref().map(|caller| caller.id().clone());
-            let visitor = Visitor { service, remote: remote.into(), certificate };
+            let source = Source::of(&remote);
+            let visitor = Visitor { service, remote: remote.into(), source, certificate };
             // It ends this connection alone.
             let stop = stop.child_token();
             let serving =

@@ -16,6 +16,7 @@ use super::check::{Sender, Unfit};
 use super::shed::Shed;
 use super::urgency::{HeldPlaces, READ_AT_ONCE, Urgency};
 use super::{Service, within};
+use crate::access::Account;
 use crate::env::blocking;
 use crate::peer::SubmitError;
 
@@ -29,7 +30,7 @@ impl Service {
         }
         let (urgency, groups) = self.urgency_of(groups).await?;
         let envelopes: Vec<Bytes> = groups.iter().flat_map(|group| group.envelopes.iter().cloned()).collect();
-        let mut held_places = HeldPlaces::take(&self.inner.peers_places, urgency, envelopes.len())
+        let mut held_places = HeldPlaces::take(&self.inner.peers_places, &Account::Common, urgency, envelopes.len())
             .map_err(|_| SubmitError::Overloaded)?;
         let until = within(parts.config.deadlines.submit_ms);
         let unfit = self.check(Sender::Peer, &mut held_places, &envelopes, until).await;

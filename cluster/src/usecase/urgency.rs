@@ -1,20 +1,19 @@
 //! How urgent a submission is, and the places for each urgency.
 //!
-//! Restrictions, single envelopes and batches have places, turns of verification and log entries of their own, both
+//! Restrictions, statements of governance, single envelopes and batches have places, turns of verification and log entries of their own, both
 //! on the node that a client calls and on the leader. So none of them waits behind another kind. A call takes its
 //! places before anything is done for it. A call without places is shed, and costs neither a look at the registry nor
 //! a signature.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use assent_proof::{Envelope, Statement};
+use assent_proof::{Envelope, EvidenceKind, Statement};
 use assent_registry::Group;
 
+use crate::access::Account;
 use crate::config::LimitConfig;
 use crate::metrics::TakenPlaces;
+use crate::shares::{Count, NoShare, Pool, Share};
 
 /// Envelopes of up to this many bytes in sum are read at once, on the async thread, to find how urgent they are. That
 /// takes about as long as reading the largest single request. A call with more is a batch.
@@ -29,6 +28,8 @@ const SIGNATURES_MAX: usize = 32;
 pub(super) enum Urgency {
     /// They only restrict: revocations and containments.
     Restriction,
+    /// They change how a domain or the registry is governed, or only restrict. Whoever must lock out a thief needs them.
+    Governance,
     /// One envelope of at most [`READ_AT_ONCE`] bytes.
     Single,
     /// All other calls.
@@ -37,12 +38,14 @@ pub(super) enum Urgency {
 
 impl Urgency {
     /// All urgencies, the most urgent first.
-    pub(super) const ALL: [Urgency; 3] = [Urgency::Restriction, Urgency::Single, Urgency::Batch];
+    pub(super) const ALL: [Urgency; 4] =
+        [Urgency::Restriction, Urgency::Governance, Urgency::Single, Urgency::Batch];
 
     /// The name of the urgency on the page of metrics.
     pub(super) fn name(self) -> &'static str {
         match self {
             Urgency::Restriction => "restriction",
+            Urgency::Governance => "governance",
             Urgency::Single => "single",
             Urgency::Batch => "batch",
         }
@@ -52,6 +55,7 @@ impl Urgency {
     fn of_what(self) -> &'static str {
         match self {
             Urgency::Restriction => "envelopes that only restrict",
+            Urgency::Governance => "envelopes of governance",
             Urgency::Single => "single envelopes",
             Urgency::Batch => "envelopes of batches",
         }
@@ -64,12 +68,12 @@ impl Urgency {
             [one] if one.len() > READ_AT_ONCE => Urgency::Batch,
             [one] => match read(one) {
                 Some(Read { costly: true, .. }) => Urgency::Batch,
-                Some(Read { restricts: true, .. }) => Urgency::Restriction,
+                Some(Read { about: About::Restriction, .. }) => Urgency::Restriction,
+                Some(Read { about: About::Governance, .. }) => Urgency::Governance,
                 // Bytes that are not an envelope are refused at once.
-                Some(Read { .. }) | None => Urgency::Single,
+                Some(Read { about: About::Other, .. }) | None => Urgency::Single,
             },
-            several if only_restrict(several) => Urgency::Restriction,
-            _ => Urgency::Batch,
+            several => together(several),
         }
     }
 
@@ -87,11 +91,11 @@ impl Urgency {
         least_urgent.unwrap_or(Urgency::Batch)
     }
 
-    /// The largest size of the envelopes in one log entry, in bytes. It is small for restrictions, so that the leader
-    /// can read them at once: it must read what is forwarded to it before it knows that it only restricts.
+    /// The largest size of the envelopes in one log entry, in bytes. It is small for restrictions and for governance, so
+    /// that the leader can read them at once: it must read what is forwarded to it before it knows how urgent it is.
     pub(super) fn entry_bytes_max(self, limits: &LimitConfig) -> usize {
         match self {
-            Urgency::Restriction => limits.submit_batch_bytes.min(READ_AT_ONCE),
+            Urgency::Restriction | Urgency::Governance => limits.submit_batch_bytes.min(READ_AT_ONCE),
             Urgency::Single | Urgency::Batch => limits.submit_batch_bytes,
         }
     }
@@ -99,10 +103,33 @@ impl Urgency {
 
 /// What of an envelope determines how urgent it is.
 struct Read {
-    /// Whether it only restricts.
-    restricts: bool,
+    about: About,
     /// Whether its signatures may cost as much as a batch.
     costly: bool,
+}
+
+/// What a statement is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum About {
+    /// It only restricts.
+    Restriction,
+    /// It changes who governs what, and how.
+    Governance,
+    /// It is evidence.
+    Other,
+}
+
+impl About {
+    fn of(kind: EvidenceKind) -> Self {
+        if kind.is_restriction() {
+            About::Restriction
+        } else if kind.takes_slot() && !kind.is_execution() {
+            // The slots of `_governance`.
+            About::Governance
+        } else {
+            About::Other
+        }
+    }
 }
 
 /// Reads an envelope, which has at most [`READ_AT_ONCE`] bytes. It does not check signatures.
@@ -110,25 +137,32 @@ fn read(envelope: &[u8]) -> Option<Read> {
     let envelope = Envelope::parse(envelope).ok()?;
     let statement = Statement::parse(&envelope.payload).ok()?;
     let signatures = statement.issuers.len().saturating_mul(envelope.signatures.len());
-    Some(Read { restricts: statement.kind.is_restriction(), costly: signatures > SIGNATURES_MAX })
+    Some(Read { about: About::of(statement.kind), costly: signatures > SIGNATURES_MAX })
 }
 
-/// Whether these envelopes, of which there is at least one, only restrict, as far as that can be told in a moment.
-fn only_restrict<'a>(envelopes: impl IntoIterator<Item = &'a Bytes>) -> bool {
-    let (mut bytes, mut found) = (0usize, false);
+/// The urgency of several envelopes of one call, as far as it can be told in a moment: that of the least urgent one, if
+/// each of them restricts or governs.
+fn together(envelopes: &[Bytes]) -> Urgency {
+    let (mut bytes, mut least_urgent) = (0usize, None);
     for envelope in envelopes {
         bytes = bytes.saturating_add(envelope.len());
-        if bytes > READ_AT_ONCE || !read(envelope).is_some_and(|read| read.restricts && !read.costly) {
-            return false;
-        }
-        found = true;
+        let read = if bytes > READ_AT_ONCE { None } else { read(envelope) };
+        let urgency = match read {
+            Some(Read { about: About::Restriction, costly: false }) => Urgency::Restriction,
+            Some(Read { about: About::Governance, costly: false }) => Urgency::Governance,
+            Some(Read { about: About::Other, .. } | Read { costly: true, .. }) | None => {
+                return Urgency::Batch;
+            }
+        };
+        least_urgent = least_urgent.max(Some(urgency));
     }
-    found
+    least_urgent.unwrap_or(Urgency::Batch)
 }
 
 /// One value for each urgency.
 pub(super) struct PerUrgency<T> {
     restriction: T,
+    governance: T,
     single: T,
     batch: T,
 }
@@ -138,6 +172,7 @@ impl<T> PerUrgency<T> {
     pub(super) fn new(mut make: impl FnMut(Urgency) -> T) -> Self {
         Self {
             restriction: make(Urgency::Restriction),
+            governance: make(Urgency::Governance),
             single: make(Urgency::Single),
             batch: make(Urgency::Batch),
         }
@@ -147,6 +182,7 @@ impl<T> PerUrgency<T> {
     pub(super) fn of(&self, urgency: Urgency) -> &T {
         match urgency {
             Urgency::Restriction => &self.restriction,
+            Urgency::Governance => &self.governance,
             Urgency::Single => &self.single,
             Urgency::Batch => &self.batch,
         }
@@ -159,19 +195,19 @@ impl<T> PerUrgency<T> {
 /// one. It waits aside, in one of the same number of other places. So such calls keep no others out, however many
 /// there are ([`HeldPlaces`]).
 pub(super) struct Places {
-    free: PerUrgency<Arc<Semaphore>>,
-    aside: PerUrgency<Arc<Semaphore>>,
+    free: PerUrgency<Pool>,
+    aside: PerUrgency<Pool>,
     most: PerUrgency<usize>,
 }
 
 impl Places {
-    /// The places for the calls of clients: half for batches, an eighth for restrictions, and the rest for single
-    /// envelopes.
+    /// The places for the calls of clients: half for batches, an eighth each for restrictions and for governance, and the
+    /// rest for single envelopes.
     pub(super) fn for_clients(limits: &LimitConfig) -> Self {
-        let (batches, restrictions) = (limits.submit_queue / 2, limits.submit_queue / 8);
+        let (batches, eighth) = (limits.submit_queue / 2, limits.submit_queue / 8);
         Self::new(|urgency| match urgency {
-            Urgency::Restriction => restrictions,
-            Urgency::Single => limits.submit_queue.saturating_sub(batches).saturating_sub(restrictions),
+            Urgency::Restriction | Urgency::Governance => eighth,
+            Urgency::Single => limits.submit_queue.saturating_sub(batches).saturating_sub(eighth.saturating_mul(2)),
             Urgency::Batch => batches,
         })
     }
@@ -184,45 +220,54 @@ impl Places {
 
     fn new(most: impl Fn(Urgency) -> usize) -> Self {
         Self {
-            free: PerUrgency::new(|urgency| Arc::new(Semaphore::new(most(urgency)))),
-            aside: PerUrgency::new(|urgency| Arc::new(Semaphore::new(most(urgency)))),
+            free: PerUrgency::new(|urgency| Pool::new(most(urgency))),
+            aside: PerUrgency::new(|urgency| Pool::new(most(urgency))),
             most: PerUrgency::new(&most),
         }
     }
 
-    /// Places for this many envelopes.
-    ///
-    /// # Errors
-    /// Why there are none, one sentence.
-    fn take(&self, urgency: Urgency, envelopes: usize) -> Result<OwnedSemaphorePermit, String> {
-        taken(self.free.of(urgency), envelopes).ok_or_else(|| self.full(urgency, envelopes))
+    /// The places, with a count of the refusals of callers that have their share.
+    pub(super) fn counted(self, count: &Count) -> Self {
+        let counted = |pools: &PerUrgency<Pool>| {
+            PerUrgency::new(|urgency| pools.of(urgency).clone().counted(count))
+        };
+        Self { free: counted(&self.free), aside: counted(&self.aside), most: self.most }
     }
 
     /// Checks whether there are places for this many envelopes now. It takes none.
     ///
     /// # Errors
     /// Why there are none, one sentence.
-    pub(super) fn look(&self, urgency: Urgency, envelopes: usize) -> Result<(), String> {
-        let fit = self.free.of(urgency).available_permits() >= envelopes;
-        fit.then_some(()).ok_or_else(|| self.full(urgency, envelopes))
+    pub(super) fn look(&self, account: &Account, urgency: Urgency, envelopes: usize) -> Result<(), String> {
+        self.free.of(urgency).look(account, envelopes).map_err(|why| self.full(why, urgency, envelopes))
     }
 
-    fn full(&self, urgency: Urgency, envelopes: usize) -> String {
+    fn full(&self, why: NoShare, urgency: Urgency, envelopes: usize) -> String {
         let (most, of) = (self.most.of(urgency), urgency.of_what());
-        format!("there are places for {most} {of}, and {envelopes} more do not fit")
+        why.told(|| format!("there are places for {most} {of}, and {envelopes} more do not fit"))
+    }
+
+    /// Places for this many envelopes.
+    ///
+    /// # Errors
+    /// Why there are none, one sentence.
+    fn take(&self, account: &Account, urgency: Urgency, envelopes: usize) -> Result<Share, String> {
+        self.free.of(urgency).take(account, envelopes).map_err(|why| self.full(why, urgency, envelopes))
     }
 
     /// Places aside for this many envelopes.
     ///
     /// # Errors
     /// Why there are none, one sentence.
-    fn take_aside(&self, urgency: Urgency, envelopes: usize) -> Result<OwnedSemaphorePermit, String> {
-        taken(self.aside.of(urgency), envelopes).ok_or_else(|| {
+    fn take_aside(&self, account: &Account, urgency: Urgency, envelopes: usize) -> Result<Share, String> {
+        self.aside.of(urgency).take(account, envelopes).map_err(|why| {
             let (most, of) = (self.most.of(urgency), urgency.of_what());
-            format!(
-                "of calls with issuers that this node does not know, {most} {of} may wait for a read barrier, and {envelopes} more \
-                 do not fit"
-            )
+            why.told(|| {
+                format!(
+                    "of calls with issuers that this node does not know, {most} {of} may wait for a read barrier, and \
+                     {envelopes} more do not fit"
+                )
+            })
         })
     }
 
@@ -233,14 +278,8 @@ impl Places {
 
     /// How many places of one urgency are taken.
     pub(super) fn taken(&self, urgency: Urgency) -> usize {
-        self.most.of(urgency).saturating_sub(self.free.of(urgency).available_permits())
+        self.free.of(urgency).taken()
     }
-}
-
-/// This many permits, if they are free.
-fn taken(places: &Arc<Semaphore>, envelopes: usize) -> Option<OwnedSemaphorePermit> {
-    let permits = u32::try_from(envelopes).unwrap_or(u32::MAX);
-    places.clone().try_acquire_many_owned(permits).ok()
 }
 
 /// The places of one call, which are given back when this is dropped: its own places, or those where it waits aside.
@@ -248,7 +287,7 @@ pub(super) struct HeldPlaces<'a> {
     places: &'a Places,
     urgency: Urgency,
     envelopes: usize,
-    held: OwnedSemaphorePermit,
+    held: Share,
 }
 
 impl<'a> HeldPlaces<'a> {
@@ -256,8 +295,13 @@ impl<'a> HeldPlaces<'a> {
     ///
     /// # Errors
     /// Why there are none, one sentence.
-    pub(super) fn take(places: &'a Places, urgency: Urgency, envelopes: usize) -> Result<Self, String> {
-        let held = places.take(urgency, envelopes)?;
+    pub(super) fn take(
+        places: &'a Places,
+        account: &Account,
+        urgency: Urgency,
+        envelopes: usize,
+    ) -> Result<Self, String> {
+        let held = places.take(account, urgency, envelopes)?;
         Ok(Self { places, urgency, envelopes, held })
     }
 
@@ -268,10 +312,11 @@ impl<'a> HeldPlaces<'a> {
     /// Why there is no more, one sentence.
     pub(super) fn turned_out(mut self, urgency: Urgency, envelopes: usize) -> Result<Self, String> {
         if urgency != self.urgency {
-            return Self::take(self.places, urgency, envelopes);
+            return Self::take(self.places, self.held.account(), urgency, envelopes);
         }
-        self.held.merge(self.places.take(urgency, envelopes.saturating_sub(self.envelopes))?);
-        drop(self.held.split(self.envelopes.saturating_sub(envelopes)));
+        let more = envelopes.saturating_sub(self.envelopes);
+        self.held.grow(more).map_err(|why| self.places.full(why, urgency, more))?;
+        self.held.keep(envelopes);
         self.envelopes = envelopes;
         Ok(self)
     }
@@ -281,12 +326,17 @@ impl<'a> HeldPlaces<'a> {
         self.urgency
     }
 
+    /// Whose places they are.
+    pub(super) fn account(&self) -> &Account {
+        self.held.account()
+    }
+
     /// Gives the places back, and takes others where the call waits aside.
     ///
     /// # Errors
     /// Why there are none, in one sentence. The call then keeps its own places.
     pub(super) fn step_aside(&mut self) -> Result<(), String> {
-        self.held = self.places.take_aside(self.urgency, self.envelopes)?;
+        self.held = self.places.take_aside(self.held.account(), self.urgency, self.envelopes)?;
         Ok(())
     }
 
@@ -295,12 +345,12 @@ impl<'a> HeldPlaces<'a> {
     /// # Errors
     /// Why there are none, in one sentence. Then nothing of the call may be proposed.
     pub(super) fn come_back(&mut self) -> Result<(), String> {
-        self.held = self.places.take(self.urgency, self.envelopes)?;
+        self.held = self.places.take(self.held.account(), self.urgency, self.envelopes)?;
         Ok(())
     }
 
     /// The places, for the task that proposes the envelopes.
-    pub(super) fn into_places(self) -> OwnedSemaphorePermit {
+    pub(super) fn into_places(self) -> Share {
         self.held
     }
 }
@@ -407,7 +457,7 @@ mod tests {
         let limits = LimitConfig { submit_queue: 2 * MAX_BATCH, ..LimitConfig::default() };
         let places = Places::for_clients(&limits);
         let most = *places.most.of(Urgency::Restriction);
-        let take = || HeldPlaces::take(&places, Urgency::Restriction, 1);
+        let take = || HeldPlaces::take(&places, &Account::Common, Urgency::Restriction, 1);
         let mut aside: Vec<HeldPlaces<'_>> = (0..most).map(|_| take().unwrap()).collect();
         assert!(take().is_err());
         for held_places in &mut aside {
@@ -421,7 +471,7 @@ mod tests {
         assert!(why.contains(&said), "{why}");
         assert_eq!(places.taken(Urgency::Restriction), 1);
         // A call that comes back needs a place again.
-        let others = HeldPlaces::take(&places, Urgency::Restriction, most - 1).unwrap();
+        let others = HeldPlaces::take(&places, &Account::Common, Urgency::Restriction, most - 1).unwrap();
         let mut first = aside.pop().unwrap();
         assert!(first.come_back().is_err());
         drop(others);
@@ -434,12 +484,12 @@ mod tests {
     fn a_call_that_took_room_before_it_was_read_holds_what_it_turned_out_to_need() {
         let limits = LimitConfig { submit_queue: 2 * MAX_BATCH, ..LimitConfig::default() };
         let places = Places::for_clients(&limits);
-        let expected = |envelopes| HeldPlaces::take(&places, Urgency::Batch, envelopes).unwrap();
+        let expected = |envelopes| HeldPlaces::take(&places, &Account::Common, Urgency::Batch, envelopes).unwrap();
         let held = expected(MAX_BATCH).turned_out(Urgency::Batch, 10).unwrap();
         assert_eq!(places.taken(Urgency::Batch), 10);
-        assert!(places.look(Urgency::Batch, MAX_BATCH - 10).is_ok());
-        let full = places.look(Urgency::Batch, MAX_BATCH - 9).unwrap_err();
-        assert_eq!(Some(full), places.take(Urgency::Batch, MAX_BATCH - 9).err());
+        assert!(places.look(&Account::Common, Urgency::Batch, MAX_BATCH - 10).is_ok());
+        let full = places.look(&Account::Common, Urgency::Batch, MAX_BATCH - 9).unwrap_err();
+        assert_eq!(Some(full), places.take(&Account::Common, Urgency::Batch, MAX_BATCH - 9).err());
         let more = expected(20).turned_out(Urgency::Batch, 30).unwrap();
         assert_eq!(places.taken(Urgency::Batch), 40);
         assert!(expected(20).turned_out(Urgency::Batch, MAX_BATCH).is_err());
@@ -454,9 +504,9 @@ mod tests {
     fn batches_take_no_places_from_more_urgent_calls_and_the_smallest_queue_holds_a_full_batch() {
         let limits = LimitConfig { submit_queue: 2 * MAX_BATCH, ..LimitConfig::default() };
         let places = Places::for_clients(&limits);
-        let held = places.take(Urgency::Batch, MAX_BATCH).unwrap();
-        assert!(places.take(Urgency::Batch, 1).is_err());
-        assert!(places.take(Urgency::Single, 1).is_ok() && places.take(Urgency::Restriction, 1).is_ok());
+        let held = places.take(&Account::Common, Urgency::Batch, MAX_BATCH).unwrap();
+        assert!(places.take(&Account::Common, Urgency::Batch, 1).is_err());
+        assert!(places.take(&Account::Common, Urgency::Single, 1).is_ok() && places.take(&Account::Common, Urgency::Restriction, 1).is_ok());
         assert_eq!(places.taken(Urgency::Batch), MAX_BATCH);
         drop(held);
         assert_eq!(places.taken(Urgency::Batch), 0);
