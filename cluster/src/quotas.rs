@@ -16,9 +16,7 @@ use tokio::time::Instant;
 use crate::access::Account;
 use crate::config::LimitConfig;
 use crate::locked::lock;
-use bucket::Bucket;
-
-pub(crate) use bucket::Pace;
+use bucket::{Bucket, Pace};
 
 /// The most accounts that are remembered, beside those with requests under way. It is above the number of entries that
 /// `callers` may have.
@@ -61,7 +59,9 @@ pub(crate) struct Admitted {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum QuotaError {
     /// Too many requests are under way.
-    #[error("this caller has {most} requests under way, which is the most that it may have (`limits.caller_requests`)")]
+    #[error(
+        "this caller has {most} requests under way, which is the most that it may have (`limits.caller_requests`)"
+    )]
     Requests {
         /// The bound.
         most: usize,
@@ -201,7 +201,8 @@ mod tests {
     const NONE: (Option<u64>, Option<u64>) = (None, None);
 
     fn quotas(caller_requests: usize) -> Arc<Quotas> {
-        let limits = LimitConfig { caller_requests, caller_rate: 10, caller_burst: 2_000, ..LimitConfig::default() };
+        let limits =
+            LimitConfig { caller_requests, caller_rate: 10, caller_burst: 2_000, ..LimitConfig::default() };
         Arc::new(Quotas { accounts_max: 3, ..Quotas::new(&limits) })
     }
 
@@ -255,8 +256,7 @@ mod tests {
             quotas.admit(named("slow"), slow).err(),
             Some(QuotaError::Rate { rate: 1, burst: 1, more: 1 })
         );
-        let common: Vec<Admitted> =
-            (0..5).map(|_| quotas.admit(Account::Common, slow).unwrap()).collect();
+        let common: Vec<Admitted> = (0..5).map(|_| quotas.admit(Account::Common, slow).unwrap()).collect();
         assert!(common.iter().all(|admitted| admitted.costs(1_000_000).is_ok()));
     }
 

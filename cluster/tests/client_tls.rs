@@ -81,7 +81,16 @@ fn put(path: &Path, bytes: &[u8]) {
 fn caller(name: &str, roles: &[Role]) -> CallerConfig {
     let name = name.to_owned();
     let roles = roles.to_vec();
-    CallerConfig { name, certificate: None, tokens: None, roles, domains: None, jwt: None, rate: None, burst: None }
+    CallerConfig {
+        name,
+        certificate: None,
+        tokens: None,
+        roles,
+        domains: None,
+        jwt: None,
+        rate: None,
+        burst: None,
+    }
 }
 
 /// Serves TLS: operators show a certificate, and an auditor shows a token.

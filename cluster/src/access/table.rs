@@ -44,9 +44,6 @@ pub struct CallerConfig {
     /// `_root`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub domains: Option<Vec<DomainName>>,
-    /// The issuer and the subject of its JSON web tokens, exactly. `jwt_issuers` must have the issuer.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub jwt: Option<JwtIdentity>,
     /// The number of requests that it may make in a second, in place of `limits.caller_rate`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<u64>,
@@ -54,6 +51,9 @@ pub struct CallerConfig {
     /// batch fits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub burst: Option<u64>,
+    /// The issuer and the subject of its JSON web tokens, exactly. `jwt_issuers` must have the issuer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jwt: Option<JwtIdentity>,
 }
 
 /// What an entry grants.
@@ -108,7 +108,10 @@ impl Table {
             let grant = Arc::new(caller.grant().map_err(|(field, problem)| at(field, &problem))?);
             let same = names.entry(grant.name.clone()).or_insert_with(|| grant.clone());
             if *same != grant {
-                return Err(at("name", "is the name of another entry with other roles, domains, rate or burst"));
+                return Err(at(
+                    "name",
+                    "is the name of another entry with other roles, domains, rate or burst",
+                ));
             }
             let twice = |field: &str| at(field, "is the identity of another entry too: each is given once");
             match (&caller.certificate, &caller.tokens, &caller.jwt) {

@@ -212,7 +212,7 @@ impl Acceptor {
             let times = (head_until, terms.linger);
             let from = (remote.as_str(), &counted);
             let accepted =
-                handshake(stream, tls.as_deref(), times, from, (&trouble, &metrics), &stop).await;
+                handshake(stream, tls.as_deref(), times, from, (&*trouble, &*metrics), &stop).await;
             let Some(Accepted { stream, caller }) = accepted else { return };
             let certificate = caller.as_ref().map(|caller| caller.id().clone());
             let source = Source::of(&remote);

@@ -42,8 +42,8 @@ impl Gate {
         let (give, take) = oneshot::channel();
         {
             let mut state = lock(&self.state);
-            // A caller that gave up leaves its entry behind. So the line is at most twice as long as there are callers
-            // that wait, and these are bounded by the places of their calls.
+            // A caller that gave up leaves its entry behind, which is dropped when its account comes to the front. The
+            // places of the calls that wait bound the line.
             state.waiting.skip(oneshot::Sender::is_closed);
             state.waiting.push(account, give);
             hand_out(&self.state, &mut state);

@@ -57,9 +57,7 @@ impl Service {
         let permitted: Vec<AuthorizeRequest> = permitted.map(|(request, _)| request.clone()).collect();
         let mut answers = match permitted.is_empty() {
             true => Vec::new(),
-            false => {
-                self.try_ask(&caller.account(), Question::Read, &Arc::new(permitted), until).await?
-            }
+            false => self.try_ask(&caller.account(), Question::Read, &Arc::new(permitted), until).await?,
         }
         .into_iter();
         let parts = self.parts();
@@ -80,9 +78,9 @@ impl Service {
     /// Answers that slow callers have not taken yet fill it, or the caller has its share of it.
     pub(crate) fn room_for_batch(&self, account: &Account, bytes: usize) -> Result<Share, Shed> {
         self.inner.batch_room.take(account, bytes.div_ceil(1024)).map_err(|why| {
-            Shed::Overloaded(why.told(|| {
-                "answers to batches that were not taken yet fill `limits.answer_kib`".to_owned()
-            }))
+            Shed::Overloaded(
+                why.told(|| "answers to batches that were not taken yet fill `limits.answer_kib`".to_owned()),
+            )
         })
     }
 

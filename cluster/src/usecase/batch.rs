@@ -101,7 +101,9 @@ impl Service {
         }
         let patience = within(ms.checked_div(PATIENCE_SHARE).unwrap_or(ms));
         let Some(place) = lane.place(&account, patience).await else {
-            let detail = "as many batches are being decided as this node has places for, or as this caller may have".to_owned();
+            let detail =
+                "as many batches are being decided as this node has places for, or as this caller may have"
+                    .to_owned();
             return Err(NoBatch::Shed(Shed::Overloaded(detail)));
         };
         let Some(turn) = lane.turn(&account, until).await else {

@@ -257,7 +257,8 @@ impl Inner {
                 .iter()
                 .flat_map(|ask| ask.requests.iter().map(move |request| (ask.question, request, ask.until)))
                 .collect();
-            let answered = self.with_evaluator(&rows, now, |evaluator| evaluator.answer(&Account::Common, &asked));
+            let answered =
+                self.with_evaluator(&rows, now, |evaluator| evaluator.answer(&Account::Common, &asked));
             // A caller that went away meanwhile needs no answer.
             match answered {
                 Ok(answers) => {

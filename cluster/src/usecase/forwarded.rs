@@ -30,8 +30,9 @@ impl Service {
         }
         let (urgency, groups) = self.urgency_of(groups).await?;
         let envelopes: Vec<Bytes> = groups.iter().flat_map(|group| group.envelopes.iter().cloned()).collect();
-        let mut held_places = HeldPlaces::take(&self.inner.peers_places, &Account::Common, urgency, envelopes.len())
-            .map_err(|_| SubmitError::Overloaded)?;
+        let mut held_places =
+            HeldPlaces::take(&self.inner.peers_places, &Account::Common, urgency, envelopes.len())
+                .map_err(|_| SubmitError::Overloaded)?;
         let until = within(parts.config.deadlines.submit_ms);
         let unfit = self.check(Sender::Peer, &mut held_places, &envelopes, until).await;
         let judged_in = unfit.iter().flatten().find_map(|unfit| unfit.history);

@@ -238,9 +238,15 @@ mod tests {
         let held = turns.turn(&Account::Common, Urgency::Single, soon()).await.unwrap();
         let at_once = Instant::now() + Duration::from_millis(10);
         assert!(turns.turn(&Account::Common, Urgency::Restriction, at_once).await.is_none());
-        let (next, ()) = tokio::join!(turns.turn(&Account::Common, Urgency::Batch, soon()), async { drop(held) });
+        let (next, ()) =
+            tokio::join!(turns.turn(&Account::Common, Urgency::Batch, soon()), async { drop(held) });
         let next = next.unwrap();
-        assert!(turns.turn(&Account::Common, Urgency::Single, Instant::now() + Duration::from_millis(10)).await.is_none());
+        assert!(
+            turns
+                .turn(&Account::Common, Urgency::Single, Instant::now() + Duration::from_millis(10))
+                .await
+                .is_none()
+        );
         drop(next);
         assert!(turns.turn(&Account::Common, Urgency::Single, soon()).await.is_some());
     }

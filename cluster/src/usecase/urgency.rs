@@ -207,7 +207,9 @@ impl Places {
         let (batches, eighth) = (limits.submit_queue / 2, limits.submit_queue / 8);
         Self::new(|urgency| match urgency {
             Urgency::Restriction | Urgency::Governance => eighth,
-            Urgency::Single => limits.submit_queue.saturating_sub(batches).saturating_sub(eighth.saturating_mul(2)),
+            Urgency::Single => {
+                limits.submit_queue.saturating_sub(batches).saturating_sub(eighth.saturating_mul(2))
+            }
             Urgency::Batch => batches,
         })
     }
@@ -228,9 +230,8 @@ impl Places {
 
     /// The places, with a count of the refusals of callers that have their share.
     pub(super) fn counted(self, count: &Count) -> Self {
-        let counted = |pools: &PerUrgency<Pool>| {
-            PerUrgency::new(|urgency| pools.of(urgency).clone().counted(count))
-        };
+        let counted =
+            |pools: &PerUrgency<Pool>| PerUrgency::new(|urgency| pools.of(urgency).clone().counted(count));
         Self { free: counted(&self.free), aside: counted(&self.aside), most: self.most }
     }
 
@@ -484,7 +485,8 @@ mod tests {
     fn a_call_that_took_room_before_it_was_read_holds_what_it_turned_out_to_need() {
         let limits = LimitConfig { submit_queue: 2 * MAX_BATCH, ..LimitConfig::default() };
         let places = Places::for_clients(&limits);
-        let expected = |envelopes| HeldPlaces::take(&places, &Account::Common, Urgency::Batch, envelopes).unwrap();
+        let expected =
+            |envelopes| HeldPlaces::take(&places, &Account::Common, Urgency::Batch, envelopes).unwrap();
         let held = expected(MAX_BATCH).turned_out(Urgency::Batch, 10).unwrap();
         assert_eq!(places.taken(Urgency::Batch), 10);
         assert!(places.look(&Account::Common, Urgency::Batch, MAX_BATCH - 10).is_ok());
@@ -506,7 +508,10 @@ mod tests {
         let places = Places::for_clients(&limits);
         let held = places.take(&Account::Common, Urgency::Batch, MAX_BATCH).unwrap();
         assert!(places.take(&Account::Common, Urgency::Batch, 1).is_err());
-        assert!(places.take(&Account::Common, Urgency::Single, 1).is_ok() && places.take(&Account::Common, Urgency::Restriction, 1).is_ok());
+        assert!(
+            places.take(&Account::Common, Urgency::Single, 1).is_ok()
+                && places.take(&Account::Common, Urgency::Restriction, 1).is_ok()
+        );
         assert_eq!(places.taken(Urgency::Batch), MAX_BATCH);
         drop(held);
         assert_eq!(places.taken(Urgency::Batch), 0);
