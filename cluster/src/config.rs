@@ -323,7 +323,7 @@ pub struct LimitConfig {
     pub barriers: usize,
     /// The largest number of clients' envelopes between arrival and answer. The node refuses an envelope beyond it as
     /// `overloaded`, without looking at it. Half is for batches, an eighth for calls that only restrict (revocations
-    /// and containments), and the rest for single envelopes, so that none takes places from the others. It is at
+    /// and containments), an eighth for governance, and the rest for single envelopes, so that none takes places from the others. It is at
     /// least 2000, so that a full batch fits.
     ///
     /// Envelopes that peers forward have the same number of places again, shared in the same way. Envelopes whose
@@ -332,7 +332,7 @@ pub struct LimitConfig {
     /// The largest number of envelopes in one log entry.
     pub submit_batch: usize,
     /// The largest size of the envelopes in one log entry, in bytes. An entry of revocations and containments has at
-    /// most 16 KiB.
+    /// most 16 KiB, and so has one of governance.
     pub submit_batch_bytes: usize,
     /// The largest number of pieces of verification work under way at once. Each piece takes some milliseconds. If
     /// there is more than one place, one of them is not for batches.
@@ -342,7 +342,7 @@ pub struct LimitConfig {
     /// The largest number of streams and long polls of events at once. One more is refused as `overloaded`.
     pub event_streams: usize,
     /// The largest number of this node's log entries under way at once. The number holds separately for restrictions,
-    /// for single envelopes and for batches.
+    /// for governance, for single envelopes and for batches.
     pub proposals: usize,
     /// The longest time after which the node makes the registry durable, in milliseconds. The log holds what was
     /// written since.

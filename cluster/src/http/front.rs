@@ -25,7 +25,7 @@ use crate::tasks::{Panicked, Tasks};
 
 /// The endpoints that are served beyond the limit of connections. Supervisors request them, so that a busy node does
 /// not look like a dead one.
-const PROBES: [&str; 3] = ["/livez", "/readyz", "/metrics"];
+pub(super) const PROBES: [&str; 3] = ["/livez", "/readyz", "/metrics"];
 
 /// Cancelled once the client has ended its side of the connection; see [`Socket::half_closed`].
 #[derive(Debug, Clone)]

@@ -1,7 +1,7 @@
 //! How urgent a submission is, and the places for each urgency.
 //!
-//! Restrictions, statements of governance, single envelopes and batches have places, turns of verification and log entries of their own, both
-//! on the node that a client calls and on the leader. So none of them waits behind another kind. A call takes its
+//! Restrictions, statements of governance, single envelopes and batches have places, turns of verification and log
+//! entries of their own, both on the node that a client calls and on the leader. So none of them waits behind another kind. A call takes its
 //! places before anything is done for it. A call without places is shed, and costs neither a look at the registry nor
 //! a signature.
 
