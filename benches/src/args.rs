@@ -57,7 +57,7 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) assent: Option<PathBuf>,
     /// The certificate of the CA that issued the certificates of the nodes of `--dev-json` (PEM). Every `https` endpoint
-    /// needs it.
+    /// needs it. If no credential is given at all, `dev.json` has the CA and the caller `developer`.
     #[arg(long, env = "ASSENT_CA")]
     pub(crate) ca: Option<PathBuf>,
     /// The caller's certificate (PEM).

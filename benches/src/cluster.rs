@@ -1,6 +1,6 @@
 //! The cluster under load: node processes that `assent dev` runs, which this program starts or attaches to.
 
-use assent_client::{Client, ClientConfig, ClientError, ClientTls, Trust, TrustedKeys};
+use assent_client::{CertificateFiles, Client, ClientConfig, ClientError, ClientTls, Trust, TrustedKeys};
 use assent_proof::{DomainName, Role, SigningKey};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -34,6 +34,32 @@ struct DevFile {
     endpoints: Vec<String>,
     nodes: Vec<DevNode>,
     keys: DevKeys,
+    /// The CA of the nodes' certificates, if they speak TLS.
+    #[serde(default)]
+    ca: Option<PathBuf>,
+    /// The caller that may do everything that this program does, if the nodes tell callers apart.
+    #[serde(default)]
+    developer: Option<DevCaller>,
+}
+
+impl DevFile {
+    /// What clients show to the nodes, and how they know them: what the command line gives or, if it gives nothing, what
+    /// `dev.json` has.
+    fn tls(&self, given: Option<&ClientTls>) -> Option<ClientTls> {
+        let files =
+            |caller: &DevCaller| CertificateFiles { cert: caller.cert.clone(), key: caller.key.clone() };
+        let own = || {
+            let certificate = self.developer.as_ref().map(files);
+            self.ca.clone().map(|ca| ClientTls { ca: Some(ca), certificate, token: None })
+        };
+        given.cloned().or_else(own)
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct DevCaller {
+    cert: PathBuf,
+    key: PathBuf,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -107,23 +133,24 @@ fn read(dev_json: &Path) -> Option<DevFile> {
 impl Cluster {
     /// Starts or attaches to a cluster, and returns it when every node is ready.
     pub(crate) async fn start_or_attach(args: &Args) -> Result<Cluster, Failure> {
-        let tls = args.tls()?;
+        let given = args.tls()?;
         match &args.dev_json {
-            Some(path) => Cluster::attach(path, tls, None).await,
+            Some(path) => Cluster::attach(path, given, None).await,
             None => {
                 let started = start(args)?;
                 let path = started.dev_json.clone();
-                Cluster::attach(&path, tls, Some(started)).await
+                Cluster::attach(&path, given, Some(started)).await
             }
         }
     }
 
     async fn attach(
         dev_json: &Path,
-        tls: Option<ClientTls>,
+        given: Option<ClientTls>,
         mut started: Option<Started>,
     ) -> Result<Cluster, Failure> {
-        let dev = ready(dev_json, &tls, started.as_mut(), Instant::now() + START_TIMEOUT).await?;
+        let dev = ready(dev_json, given.as_ref(), started.as_mut(), Instant::now() + START_TIMEOUT).await?;
+        let tls = dev.tls(given.as_ref());
         let key = |path: &Path| read_key(dev_json, path);
         Ok(Cluster {
             governance: key(&dev.keys.governance)?,
@@ -184,13 +211,13 @@ fn free_ports(nodes: u16) -> Result<u16, Failure> {
 /// Waits until `dev.json` exists and every node is ready.
 async fn ready(
     dev_json: &Path,
-    tls: &Option<ClientTls>,
+    given: Option<&ClientTls>,
     mut started: Option<&mut Started>,
     until: Instant,
 ) -> Result<DevFile, Failure> {
     loop {
         if let Some(dev) = read(dev_json)
-            && all_ready(&dev.endpoints, tls).await
+            && all_ready(&dev.endpoints, &dev.tls(given)).await
         {
             return Ok(dev);
         }

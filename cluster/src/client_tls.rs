@@ -1,4 +1,4 @@
-//! TLS of the client port: the handshake with a caller, and the files that it needs.
+//! TLS of the client port and of the admin listener: the handshake with a caller, and the files that it needs.
 //!
 //! The files are read before anything is bound, and again while the node runs. This module says who a caller is by its
 //! certificate. It never decides what a caller may do, and it opens no socket.
@@ -8,7 +8,8 @@ mod live;
 use std::sync::{Arc, Mutex, RwLock};
 
 use assent_tls::{
-    Authorities, CertificateDer, CertificateError, OwnCertificate, ServerConfig, Side, SpiffeId, explain,
+    Admit, Authorities, CertificateDer, CertificateError, OwnCertificate, ServerConfig, Side, SpiffeId,
+    explain,
 };
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
@@ -23,10 +24,28 @@ use crate::wall_time::WallTime;
 /// within its own deadline.
 const HANDSHAKES_MAX: usize = 256;
 
+/// The most handshakes at the same time on the admin listener. They have turns of their own, so that clients cannot keep
+/// operators waiting.
+const ADMIN_HANDSHAKES_MAX: usize = 16;
+
+/// Why a listener that demands certificates lets no caller in. A configuration like this is refused before.
+const NO_CA: &str = "`client_tls.ca` is not set, so no caller's certificate can be checked";
+
 /// What the port speaks within TLS.
 const ALPN: &[u8] = b"http/1.1";
 
-/// TLS of the client port.
+/// On which listener a handshake is made, and what it demands of the caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Demand {
+    /// The client port. A caller may show a certificate.
+    Client,
+    /// An admin listener on loopback. A caller may show a certificate.
+    Admin,
+    /// An admin listener that other machines reach. A caller must show a certificate.
+    AdminCertificate,
+}
+
+/// TLS of the client port and of the admin listener.
 pub(crate) struct ClientTls {
     paths: ClientTlsConfig,
     /// Whether the node is sure of its clock does not matter here: a node that is not sure answers nothing that matters,
@@ -36,12 +55,15 @@ pub(crate) struct ClientTls {
     /// What is wrong with the files that are there now, if that was logged.
     problem: Mutex<Option<String>>,
     handshakes: Semaphore,
+    admin_handshakes: Semaphore,
     live: Arc<LiveConnections>,
 }
 
 /// What the files held when they were last read with success.
 struct Current {
     config: Arc<ServerConfig>,
+    /// The same, but a caller must show a certificate. `None` if callers cannot show one.
+    demanding: Option<Arc<ServerConfig>>,
     /// By what a caller's certificate is checked. `None` if callers cannot show one.
     callers: Option<Arc<Authorities>>,
 }
@@ -76,22 +98,38 @@ impl ClientTls {
             current: RwLock::new(Arc::new(current)),
             problem: Mutex::default(),
             handshakes: Semaphore::new(HANDSHAKES_MAX),
+            admin_handshakes: Semaphore::new(ADMIN_HANDSHAKES_MAX),
             live: Arc::default(),
         })
     }
 
     /// Makes the handshake. The caller of this sets the deadline, which the wait for a turn counts in.
-    pub(crate) async fn accept(&self, stream: BoxStream) -> Result<Accepted, NotAccepted> {
-        // The semaphore is never closed.
-        let _turn = self.handshakes.acquire().await;
+    pub(crate) async fn accept(&self, stream: BoxStream, demand: Demand) -> Result<Accepted, NotAccepted> {
+        let turns = match demand {
+            Demand::Client => &self.handshakes,
+            Demand::Admin | Demand::AdminCertificate => &self.admin_handshakes,
+        };
+        // The semaphores are never closed.
+        let _turn = turns.acquire().await;
         let current = read(&self.current).clone();
-        let accepting = TlsAcceptor::from(current.config.clone()).accept(stream).into_fallible();
+        let config = match demand {
+            Demand::Client | Demand::Admin => Some(&current.config),
+            Demand::AdminCertificate => current.demanding.as_ref(),
+        };
+        let Some(config) = config else { return Err(NotAccepted { why: NO_CA.to_owned(), stream }) };
+        let accepting = TlsAcceptor::from(config.clone()).accept(stream).into_fallible();
         let stream =
             accepting.await.map_err(|(error, stream)| NotAccepted { why: explain(&error), stream })?;
         let shown = stream.get_ref().1.peer_certificates().map(<[_]>::to_vec);
         let stream: BoxStream = Box::new(stream);
         let (Some(chain), Some(callers)) = (shown, &current.callers) else {
-            return Ok(Accepted { stream, caller: None });
+            return match demand {
+                Demand::Client | Demand::Admin => Ok(Accepted { stream, caller: None }),
+                // The handshake has demanded one already.
+                Demand::AdminCertificate => {
+                    Err(NotAccepted { why: CertificateError::None.to_string(), stream })
+                }
+            };
         };
         match self.check(callers, &chain) {
             Ok(id) => Ok(Accepted { stream, caller: Some(self.live.add(id, chain)) }),
@@ -149,10 +187,19 @@ impl Current {
             }
             None => None,
         };
+        let demanding = match &callers {
+            Some(callers) => {
+                let admit: Admit = Arc::new(|_: &SpiffeId| Ok(()));
+                let made =
+                    assent_tls::mutual_server(&own, callers.clone(), admit, Arc::new(time.clone()), ALPN);
+                Some(made.map_err(|error| error.to_string())?)
+            }
+            None => None,
+        };
         let config = assent_tls::server(&own, callers.clone(), Arc::new(time.clone()));
         let mut config = ServerConfig::clone(&*config.map_err(|error| error.to_string())?);
         // The port does not speak HTTP/2, so it must not offer it.
         config.alpn_protocols = vec![ALPN.to_vec()];
-        Ok(Self { config: Arc::new(config), callers })
+        Ok(Self { config: Arc::new(config), demanding, callers })
     }
 }

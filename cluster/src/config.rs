@@ -15,6 +15,7 @@ use assent_registry::RulesVersion;
 use assent_registry::limit::CLOCK_BOUND_MS;
 
 use crate::access::{AccessConfig, CallerConfig, JwtIssuerConfig, SettingError};
+use crate::env::PROBE_CONNECTIONS;
 use crate::raft::types::{NodeId, check_founder_id, check_node_id};
 use crate::usecase::{DECISION_KIB, SLICE};
 
@@ -39,23 +40,36 @@ pub struct Config {
     /// key's public half the role `registry`.
     pub node_key: PathBuf,
     /// The address at which this node listens for clients, `host:port`. It must be a loopback address unless
-    /// `client_tls` is set.
+    /// `client_tls` is set. No two of the addresses at which a node listens may be the same.
     pub client_listen: String,
     /// The address at which this node listens for peers, `host:port`. It must be a loopback address unless `peer_tls`
-    /// or `insecure_network` is set.
+    /// is set.
     pub peer_listen: String,
     /// TLS between the nodes. Either every node of a cluster has it or none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer_tls: Option<PeerTlsConfig>,
-    /// Whether the node may listen for peers at an address that is not loopback, although it does so without TLS and
-    /// authentication. Without it such addresses are refused. It says nothing about clients.
-    #[serde(default)]
-    pub insecure_network: bool,
     /// Whether the node serves its clients plain HTTP, without TLS. Then every program on this machine may do
     /// everything, so `client_listen` must be loopback, and `callers`, `jwt_issuers` and `public_read` are refused. It
     /// must be set exactly if `client_tls` is not.
     #[serde(default)]
     pub plain_http: bool,
+    /// The address at which this node listens for operators, `host:port`. The calls that change the members or the leader,
+    /// that list the members, and that confirm the clock answer there and nowhere else, for the role `operator` only. It
+    /// has the TLS of `client_tls`. If it is not a loopback address, it needs `client_tls.ca`, and each caller must show
+    /// the certificate of an operator: a token alone is not enough. With `plain_http` it must be a loopback address.
+    ///
+    /// Without it, a node with `client_tls` has none of these calls, and on a node with `plain_http` they answer on the
+    /// client port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admin_listen: Option<String>,
+    /// The address at which this node listens for probes, which have no credentials, `host:port`. It serves plain HTTP on
+    /// any address, and answers `/livez` and `/readyz` with one word: `ok` with the status 200, or `unready` with 503. It
+    /// has 16 connections, each for one request whose head must arrive within 2 s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health_listen: Option<String>,
+    /// Whether the health listener answers `/metrics` too, to everyone who reaches it. It needs `health_listen`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub health_metrics: bool,
     /// Whether a caller that shows no credential may read: the keys of the nodes and of root
     /// (`GET /v1/authorities?domain=_root`), and nothing else beside `/livez` and `/readyz`, which are open to all.
     #[serde(default)]
@@ -83,7 +97,7 @@ pub struct Config {
     /// name this node too, so that all nodes can have the same list.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub peers: Vec<PeerConfig>,
-    /// TLS of the client port.
+    /// TLS of the client port and of the admin listener.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_tls: Option<ClientTlsConfig>,
     /// Which callers may make which calls. `docs/callers.md` explains the roles. A caller that is not listed may do
@@ -116,16 +130,17 @@ pub struct Config {
     pub clock_settle_ms: u64,
 }
 
-/// TLS of the client port. The node reads the files again when they change.
+/// TLS of the client port and of the admin listener. The node reads the files again when they change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClientTlsConfig {
     /// The path of the node's certificate and the certificates between it and its authority, in PEM. It must name the
-    /// host or address at which clients reach the node.
+    /// host or address at which clients reach the node, and the one at which operators do.
     pub cert: PathBuf,
     /// The path of the certificate's private key, a PEM file that only the node may read.
     pub key: PathBuf,
-    /// The path of the authorities of callers' certificates, in PEM. Without it no caller can show a certificate.
+    /// The path of the authorities of callers' certificates, in PEM. Without it no caller can show a certificate, and
+    /// `admin_listen` must be a loopback address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca: Option<PathBuf>,
     /// The path of their revocation lists, in PEM. It needs `ca`.
@@ -301,6 +316,9 @@ pub struct LimitConfig {
     /// The largest number of requests of one caller at once, after it has made none for long enough. It is at least
     /// 1000, so that a full batch fits. An entry of `callers` can have a `burst` of its own.
     pub caller_burst: usize,
+    /// The largest number of connections to the admin listener at once. The node closes any further one. They take no
+    /// places from clients, and clients take none from operators.
+    pub admin_connections: usize,
     /// The largest number of authorize requests between arrival and answer. A request beyond it is denied as
     /// `overloaded`. One half is for calls of more than one request and the other half for single requests, so that
     /// neither takes places from the other. It is at least 2000, so that a full batch fits. One caller of `callers`
@@ -358,6 +376,7 @@ impl Default for LimitConfig {
             caller_requests: 1_024,
             caller_rate: 50_000,
             caller_burst: 100_000,
+            admin_connections: 64,
             authorize_queue: 8_192,
             authorize_batch: 1_024,
             answer_kib: 256 * 1024,
@@ -429,6 +448,21 @@ fn shown(error: &toml::de::Error) -> String {
     lines(&cut(told, PROBLEM_CHARS_MAX)).into_owned()
 }
 
+/// The fields of earlier builds that a node does not take any more, each with what to do instead. A field that loosened
+/// what the node demands is not passed over in silence: its operator relied on it.
+const REMOVED: [(&str, &str); 1] = [(
+    "insecure_network",
+    "is no setting any more: remove this line. If this node listens for peers on an address that is not loopback, stop \
+     all nodes, set `peer_tls` on each, and start them (`assent cert init` and `assent cert node` make the files)",
+)];
+
+/// The error about a removed field in a configuration that cannot be read, if it has one.
+fn removed_field(text: &str) -> Option<ConfigError> {
+    let table = toml::from_str::<toml::Table>(text).ok()?;
+    let (field, problem) = REMOVED.iter().find(|(field, _)| table.contains_key(*field))?;
+    Some(invalid(*field, *problem))
+}
+
 impl Config {
     /// A configuration with defaults for all fields that can have one, except that `plain_http` is set. The node
     /// listens at the addresses that `voters` gives for it.
@@ -448,8 +482,10 @@ impl Config {
             client_listen: own.map(|voter| voter.client.clone()).unwrap_or_default(),
             peer_listen: own.map(|voter| voter.peer.clone()).unwrap_or_default(),
             peer_tls: None,
-            insecure_network: false,
             plain_http: true,
+            admin_listen: None,
+            health_listen: None,
+            health_metrics: false,
             public_read: false,
             simulated_network: false,
             client_advertise: None,
@@ -488,7 +524,8 @@ impl Config {
                 text.len()
             )));
         }
-        let mut config: Config = toml::from_str(text).map_err(|error| malformed(shown(&error)))?;
+        let mut config: Config = toml::from_str(text)
+            .map_err(|error| removed_field(text).unwrap_or_else(|| malformed(shown(&error))))?;
         let folder = path.parent().unwrap_or(Path::new(""));
         for file in config.paths_mut() {
             *file = folder.join(&*file);
@@ -533,15 +570,16 @@ impl Config {
         self.validate_voters()?;
         self.validate_peers()?;
         self.validate_clients()?;
-        let is_trusted = self.peer_tls.is_some() || self.insecure_network || self.simulated_network;
-        if !is_loopback("peer_listen", &self.peer_listen)? && !is_trusted {
+        let has_identities = self.peer_tls.is_some() || self.simulated_network;
+        if !is_loopback("peer_listen", &self.peer_listen)? && !has_identities {
             let problem = format!(
-                "`{}` is not loopback, and nobody proves there who it is: set `peer_tls`, or `insecure_network = true` if \
-                 the network itself is trusted",
+                "`{}` is not loopback, and no process proves there which node it is: set `peer_tls` (`assent cert node` \
+                 makes its files), or listen on a loopback address",
                 self.peer_listen
             );
             return Err(invalid("peer_listen", problem));
         }
+        self.validate_listeners()?;
         let raft = &self.raft;
         at_least("raft.heartbeat_ms", raft.heartbeat_ms, 5)?;
         if raft.election_min_ms < raft.heartbeat_ms.saturating_mul(2) {
@@ -719,6 +757,66 @@ impl Config {
         self.access().validate().map_err(|SettingError { field, problem }| invalid(field, problem))
     }
 
+    /// Checks the admin listener and the health listener, and that no two listeners have the same address.
+    fn validate_listeners(&self) -> Result<(), ConfigError> {
+        if let Some(admin) = &self.admin_listen
+            && !is_loopback("admin_listen", admin)?
+        {
+            let lacks = match &self.client_tls {
+                None => Some("`client_tls`"),
+                Some(tls) if tls.ca.is_none() => Some("`client_tls.ca`"),
+                Some(_) => None,
+            };
+            if let Some(lacks) = lacks {
+                let problem = format!(
+                    "`{admin}` is not loopback, so each caller must show the certificate of an operator, and without {lacks} \
+                     it cannot: set {lacks}, or write a loopback address"
+                );
+                return Err(invalid("admin_listen", problem));
+            }
+        }
+        match &self.health_listen {
+            // It may be any address.
+            Some(health) => _ = is_loopback("health_listen", health)?,
+            None if self.health_metrics => {
+                let problem = "is set, and `health_listen` is not, so there is no listener that could show the metrics: set \
+                               `health_listen`, or remove it";
+                return Err(invalid("health_metrics", problem));
+            }
+            None => {}
+        }
+        let mut before: Vec<(&str, &String)> = Vec::new();
+        for (field, address) in [
+            ("client_listen", Some(&self.client_listen)),
+            ("peer_listen", Some(&self.peer_listen)),
+            ("admin_listen", self.admin_listen.as_ref()),
+            ("health_listen", self.health_listen.as_ref()),
+        ] {
+            let Some(address) = address else { continue };
+            if let Some((other, taken)) = before.iter().find(|(_, taken)| overlap(taken, address)) {
+                let problem = format!(
+                    "`{address}` is taken by `{other}`, which is `{taken}`: each listener needs an address of its own"
+                );
+                return Err(invalid(field, problem));
+            }
+            before.push((field, address));
+        }
+        Ok(())
+    }
+
+    /// Whether only programs on this machine reach the admin listener. If there is any doubt, the answer is no.
+    pub(crate) fn admin_is_loopback(&self) -> bool {
+        let admin = self.admin_listen.as_ref();
+        admin.is_some_and(|admin| is_loopback("admin_listen", admin).unwrap_or(false))
+    }
+
+    /// The most connections that the listeners beside the client port and the peer port may have at once.
+    pub fn other_connections(&self) -> usize {
+        let admin = if self.admin_listen.is_some() { self.limits.admin_connections } else { 0 };
+        let health = if self.health_listen.is_some() { PROBE_CONNECTIONS } else { 0 };
+        admin.saturating_add(health)
+    }
+
     /// With plain HTTP every program on this machine may do everything, so rules about callers would only seem to
     /// hold.
     fn validate_nobody_is_told_apart(&self) -> Result<(), ConfigError> {
@@ -748,6 +846,13 @@ fn is_loopback(field: &str, address: &str) -> Result<bool, ConfigError> {
         return Err(invalid(field, problem));
     }
     Ok(parsed.ip().is_loopback())
+}
+
+/// Whether a node cannot listen at both of these addresses. The system chooses a port for 0, so that it differs.
+fn overlap(one: &str, other: &str) -> bool {
+    let (Ok(one), Ok(other)) = (one.parse::<SocketAddr>(), other.parse::<SocketAddr>()) else { return false };
+    let is_for_all = one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() != 0 && one.port() == other.port() && (is_for_all || one.ip() == other.ip())
 }
 
 /// The longest part of a wrong address that an error repeats, in characters.
@@ -781,6 +886,7 @@ impl LimitConfig {
             ("limits.caller_requests", self.caller_requests),
             ("limits.caller_rate", self.caller_rate),
             ("limits.caller_burst", self.caller_burst),
+            ("limits.admin_connections", self.admin_connections),
             ("limits.authorize_queue", self.authorize_queue),
             ("limits.authorize_batch", self.authorize_batch),
             ("limits.answer_kib", self.answer_kib),

@@ -46,6 +46,7 @@ pub struct Metrics {
     connections: Gauge,
     refused_connections: Counter<u64, AtomicU64>,
     limited: Counted<Limited>,
+    refused_admin_connections: Counter<u64, AtomicU64>,
     event_feeds: Gauge,
     events: Counter<u64, AtomicU64>,
     /// The process's count of lines of its log that were lost.
@@ -90,6 +91,7 @@ impl Metrics {
             connections: Gauge::default(),
             refused_connections: Counter::default(),
             limited: Counted::new(),
+            refused_admin_connections: Counter::default(),
             event_feeds: Gauge::default(),
             events: Counter::default(),
             log: OnceLock::new(),
@@ -142,6 +144,11 @@ impl Metrics {
             "limited",
             "Connections, handshakes and requests that a limit of one caller or address refused or delayed",
             m.limited.family(),
+        );
+        registry.register(
+            "refused_admin_connections",
+            "Connections to the admin listener that were closed, because as many were open as may be",
+            m.refused_admin_connections.clone(),
         );
         registry.register("event_feeds", "Streams and long polls of events now", m.event_feeds.clone());
         registry.register("events_sent", "Events sent to streams and long polls", m.events.clone());
@@ -229,6 +236,10 @@ impl Metrics {
     /// Counts what a limit of one caller or address kept out.
     pub(crate) fn limited(&self, limit: &Limited) {
         self.limited.inc(limit);
+    }
+
+    pub(crate) fn admin_connection_refused(&self) {
+        self.refused_admin_connections.inc();
     }
 
     pub(crate) fn feed_began(&self) {

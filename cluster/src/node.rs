@@ -15,7 +15,6 @@ mod starting;
 mod watches;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
@@ -30,10 +29,9 @@ use self::raft::start_raft;
 use self::service::start_service;
 use self::starting::Starting;
 use self::watches::start_watches;
-use crate::client_tls::ClientTls;
 use crate::config::Config;
 use crate::env::{Environment, blocking};
-use crate::http;
+use crate::http::{self, ListenerKind, NotListening};
 use crate::peer::PeerHub;
 use crate::raft::log::LogRecord;
 use crate::usecase::Service;
@@ -73,13 +71,23 @@ impl Node {
         let client_tls = starting.client_tls.clone();
         let (service, recovery) = start_service(starting, &disk, &peers, raft);
         let watches = start_watches(&service, &peers.handler, client_tls.as_ref(), recovery);
-        let serving = serve_clients(&service, client_tls).await?;
+        let serving = http::serve(&service, client_tls).await.map_err(not_listening)?;
         Ok(Self { service, serving, hub: peers.hub, store: disk.store, watches })
     }
 
     /// The address at which clients reach the node.
     pub fn client_addr(&self) -> SocketAddr {
-        self.serving.local_addr()
+        self.serving.client_addr()
+    }
+
+    /// The address at which operators reach the node, if it has an admin listener.
+    pub fn admin_addr(&self) -> Option<SocketAddr> {
+        self.serving.admin_addr()
+    }
+
+    /// The address at which probes reach the node, if it has a health listener.
+    pub fn health_addr(&self) -> Option<SocketAddr> {
+        self.serving.health_addr()
     }
 
     /// The address at which peers reach the node.
@@ -109,7 +117,8 @@ impl Node {
     }
 
     /// Stops the node gracefully. `/readyz` answers that it is not ready, and the node hands its leadership over. It
-    /// answers the calls under way and makes everything durable. Until its clients have gone, it answers as usual.
+    /// answers the calls under way and makes everything durable. Until its clients have gone, it answers as usual. Its health
+    /// listener closes after that, so that probes hear to the last that the node is not ready.
     pub async fn shutdown(self) {
         let parts = self.service.parts();
         let until = Duration::from_millis(parts.config.deadlines.shutdown_ms);
@@ -138,12 +147,11 @@ impl Node {
     }
 }
 
-async fn serve_clients(service: &Service, tls: Option<Arc<ClientTls>>) -> Result<http::Serving, NodeError> {
-    let parts = service.parts();
-    let (router, metrics) = (http::router(service.clone()), parts.metrics.clone());
-    let addr = &parts.config.client_listen;
-    let unheard = |problem: String| NodeError::Clients { addr: addr.clone(), problem };
-    let serving =
-        http::serve(&parts.env.net, &parts.config, (service.clone(), tls), router, metrics, &parts.tasks);
-    serving.await.map_err(with_text(unheard))
+fn not_listening(not: NotListening) -> NodeError {
+    let NotListening { kind, addr, problem } = not;
+    match kind {
+        ListenerKind::Clients => NodeError::Clients { addr, problem },
+        ListenerKind::Admin => NodeError::Admin { addr, problem },
+        ListenerKind::Health => NodeError::Health { addr, problem },
+    }
 }

@@ -8,6 +8,9 @@
 )]
 #![allow(clippy::disallowed_methods, reason = "tests are no nodes: what they spawn they wait for")]
 
+#[path = "cluster_support/certificates.rs"]
+#[allow(dead_code, unreachable_pub, reason = "this test uses its own part of it")]
+mod certificates;
 mod cluster_support;
 mod peer_support;
 
@@ -25,6 +28,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
+use certificates::{Says, TestCa};
 use cluster_support::members::{address, are_where_they_are, member, ready_all, ready_says, stop, store_of};
 use cluster_support::*;
 use peer_support::{Raw, asked, cluster_id, member_of, node_of};
@@ -94,6 +98,12 @@ async fn an_announcement_is_carried_out_only_once_the_member_answers_at_its_addr
 async fn a_node_that_does_not_say_where_others_reach_it_keeps_the_address_that_it_has() {
     let folder = tempfile::tempdir().unwrap();
     let mut configs = configs(folder.path());
+    // Only with TLS may a node listen for peers beyond loopback.
+    let (ca, cluster) = (TestCa::new(folder.path(), "ca"), cluster_id(&configs));
+    for config in &mut configs {
+        let id = config.node_id;
+        config.peer_tls = Some(ca.issue(&format!("peer-{id}"), &Says::node(cluster, id).serial(id)));
+    }
     stop(ready_all(&configs).await).await;
     // It listens on every address now, and neither `voters` nor `peer_advertise` says which one others use.
     let third = &mut configs[2];
@@ -102,7 +112,6 @@ async fn a_node_that_does_not_say_where_others_reach_it_keeps_the_address_that_i
     (third.voters[2].peer, third.voters[2].client) = (address(), address());
     third.peer_listen = third.peer_listen.replace("127.0.0.1", "0.0.0.0");
     third.client_advertise = Some(client.clone());
-    third.insecure_network = true;
     third.validate().unwrap();
     let nodes = start_all(&configs).await;
     let mut seen = member(&nodes[0], 3).await;

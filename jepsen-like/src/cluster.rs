@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,13 +16,10 @@ use tokio::time::Instant;
 use assent_proof::SigningKey;
 
 use crate::answer::{Answer, Http};
-use crate::binary::binary;
+use crate::dev_process::{DevProcess, READY_WITHIN};
 use crate::documented;
 use crate::error::HarnessError;
-use crate::ports;
 
-/// The longest time that a cluster may take to become ready on a busy machine.
-const READY_WITHIN: Duration = Duration::from_secs(60);
 /// The longest time that a test waits for one answer: well above any deadline of the product.
 const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 
@@ -60,8 +57,7 @@ pub struct Cluster {
     /// The domain that the genesis file made.
     pub domain: String,
     keys: BTreeMap<String, PathBuf>,
-    directory: tempfile::TempDir,
-    dev: Child,
+    dev: DevProcess,
     /// The nodes that this harness started again, and that `assent dev` does not manage.
     pub(crate) restarted: BTreeMap<u64, Child>,
     http: Http,
@@ -70,49 +66,26 @@ pub struct Cluster {
 impl Cluster {
     /// Starts a cluster of 3 or 5 nodes and waits until every node is ready.
     pub async fn start(nodes: u16) -> Result<Self, HarnessError> {
-        let directory = tempfile::tempdir().map_err(HarnessError::io("making a directory"))?;
-        let base = ports::free_base(nodes)?;
-        let log =
-            fs::File::create(directory.path().join("dev.log")).map_err(HarnessError::io("making a log"))?;
-        let errors = log.try_clone().map_err(HarnessError::io("making a log"))?;
-        let dev = Command::new(binary()?)
-            .arg("dev")
-            .args(["--nodes", &nodes.to_string(), "--base-port", &base.to_string()])
-            .arg("--data")
-            .arg(directory.path().join("dev"))
-            .stdin(Stdio::null())
-            .stdout(log)
-            .stderr(errors)
-            .spawn()
-            .map_err(HarnessError::io("starting `assent dev`"))?;
         let mut cluster = Self {
             nodes: Vec::new(),
             origin: String::new(),
             domain: String::new(),
             keys: BTreeMap::new(),
-            directory,
-            dev,
+            dev: DevProcess::spawn(nodes, &[])?,
             restarted: BTreeMap::new(),
             http: Http::new(),
         };
         cluster.read_dev_json().await?;
         cluster.ready(READY_WITHIN).await?;
-        cluster.settled().await?;
+        cluster.dev.settled().await?;
         Ok(cluster)
     }
 
     async fn read_dev_json(&mut self) -> Result<(), HarnessError> {
-        let path = self.directory.path().join("dev/dev.json");
+        let path = self.dev.dev_directory().join("dev.json");
         let until = Instant::now() + READY_WITHIN;
         while Instant::now() < until {
-            if let Some(status) =
-                self.dev.try_wait().map_err(HarnessError::io("asking after `assent dev`"))?
-            {
-                return Err(HarnessError::Unexpected(format!(
-                    "`assent dev` ended with {status}:\n{}",
-                    self.log()
-                )));
-            }
+            self.dev.must_run()?;
             let parsed =
                 fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<DevJson>(&bytes).ok());
             if let Some(dev) = parsed {
@@ -127,26 +100,14 @@ impl Cluster {
         Err(HarnessError::TimedOut(format!("`assent dev` wrote no dev.json:\n{}", self.log())))
     }
 
-    /// Waits until `assent dev` has finished starting: until then it treats a node's end as a failed start.
-    async fn settled(&self) -> Result<(), HarnessError> {
-        let until = Instant::now() + READY_WITHIN;
-        while Instant::now() < until {
-            if self.log().contains("export ASSENT_KEY_ZONE=") {
-                return Ok(());
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        Err(HarnessError::TimedOut(format!("`assent dev` printed no export lines:\n{}", self.log())))
-    }
-
     /// What `assent dev` printed.
     pub fn log(&self) -> String {
-        fs::read_to_string(self.directory.path().join("dev.log")).unwrap_or_default()
+        self.dev.log()
     }
 
     /// The directory of `assent dev`.
     pub fn dev_directory(&self) -> PathBuf {
-        self.directory.path().join("dev")
+        self.dev.dev_directory()
     }
 
     /// Waits until every node answers a quorum read.
@@ -307,14 +268,12 @@ impl Drop for Cluster {
             // A paused process handles no signal except SIGCONT and SIGKILL.
             let _ = kill(Pid::from_raw(node.pid), Signal::SIGCONT);
         }
-        let _ = kill(Pid::from_raw(i32::try_from(self.dev.id()).unwrap_or(i32::MAX)), Signal::SIGTERM);
-        let until = std::time::Duration::from_secs(10);
-        let mut waited = std::time::Duration::ZERO;
-        while waited < until && matches!(self.dev.try_wait(), Ok(None)) {
-            std::thread::sleep(std::time::Duration::from_millis(20));
-            waited += std::time::Duration::from_millis(20);
-        }
-        let _ = self.dev.kill();
-        let _ = self.dev.wait();
+        // Then `assent dev` is told to stop, with the nodes that it started.
+    }
+}
+
+impl AsRef<DevProcess> for Cluster {
+    fn as_ref(&self) -> &DevProcess {
+        &self.dev
     }
 }

@@ -14,6 +14,7 @@ pub mod chaos;
 pub mod check;
 mod cluster;
 mod configuration;
+mod dev_process;
 /// Shared with the tests of the nodes, which also talk to nodes over HTTP.
 #[path = "../../cluster/tests/cluster_support/documented.rs"]
 mod documented;
@@ -37,7 +38,8 @@ mod table;
 pub use answer::Answer;
 pub use binary::{binary, build_binary};
 pub use cluster::{Cluster, Node};
+pub use dev_process::DevProcess;
 pub use error::HarnessError;
 pub use evidence::{Evidence, Slot, id_of};
 pub use newcomer::newcomer_key;
-pub use page::run_page;
+pub use page::{run_page, run_walk};

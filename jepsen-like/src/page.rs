@@ -1,10 +1,11 @@
 //! Runs the commands of documentation pages: fenced blocks marked `sh` are commands, and blocks marked `text` are
-//! lines that the commands before them must print. `…` in such a line stands for text that differs from run to run.
+//! lines that the commands before them must print. `…` in such a line stands for text that differs from run to run. A
+//! block marked `sh tls` is what a reader pastes too whose cluster speaks TLS. On any other cluster it is left out.
 
 use std::process::Command;
 
 use crate::binary::binary;
-use crate::cluster::Cluster;
+use crate::dev_process::DevProcess;
 use crate::error::HarnessError;
 
 /// The longest time that the commands of a page may take, in seconds.
@@ -16,7 +17,7 @@ enum Block<'a> {
     Answers(&'a str),
 }
 
-fn blocks(page: &str) -> Vec<Block<'_>> {
+fn blocks(page: &str, has_tls: bool) -> Vec<Block<'_>> {
     page.split("```")
         .skip(1)
         .step_by(2)
@@ -24,6 +25,7 @@ fn blocks(page: &str) -> Vec<Block<'_>> {
             let (mark, text) = block.split_once('\n')?;
             match mark {
                 "sh" => Some(Block::Commands(text)),
+                "sh tls" if has_tls => Some(Block::Commands(text)),
                 "text" => Some(Block::Answers(text)),
                 _ => None,
             }
@@ -36,14 +38,30 @@ fn blocks(page: &str) -> Vec<Block<'_>> {
 ///
 /// # Errors
 /// Which command failed, or which answer is missing.
-pub async fn run_page(cluster: &Cluster, page: &str) -> Result<String, HarnessError> {
+pub async fn run_page(cluster: &impl AsRef<DevProcess>, page: &str) -> Result<String, HarnessError> {
+    let log = cluster.as_ref().log();
     let exports: Vec<String> =
-        cluster.log().lines().filter(|line| line.starts_with("export ")).map(str::to_owned).collect();
+        log.lines().filter(|line| line.starts_with("export ")).map(str::to_owned).collect();
+    let has_tls = exports.iter().any(|line| line.starts_with("export ASSENT_CA="));
+    play(&exports.join("\n"), page, has_tls).await
+}
+
+/// Runs a page that starts its own nodes, in one shell and in an empty folder. The processes that the page leaves in
+/// the background are stopped at its end. Returns everything that the commands printed.
+///
+/// # Errors
+/// Which command failed, or which answer is missing.
+pub async fn run_walk(page: &str) -> Result<String, HarnessError> {
+    play("trap 'kill $(jobs -p) 2> /dev/null || true; wait' EXIT", page, false).await
+}
+
+/// Runs `before` and then a page's commands, with those that are for TLS alone if `has_tls`.
+async fn play(before: &str, page: &str, has_tls: bool) -> Result<String, HarnessError> {
     let home = tempfile::tempdir().map_err(HarnessError::io("making a directory"))?;
     let binary = binary()?;
     let folder = binary.parent().map(|folder| folder.display().to_string()).unwrap_or_default();
-    let mut script = format!("set -euo pipefail\nexport PATH=\"{folder}:$PATH\"\n{}\n", exports.join("\n"));
-    let blocks = blocks(page);
+    let mut script = format!("set -euo pipefail\nexport PATH=\"{folder}:$PATH\"\n{before}\n");
+    let blocks = blocks(page, has_tls);
     for (number, block) in blocks.iter().enumerate() {
         if let Block::Commands(text) = block {
             script.push_str(&format!("echo '== block {number}'\n{text}"));

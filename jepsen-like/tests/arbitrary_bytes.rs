@@ -103,9 +103,12 @@ fn parrot(bytes: &[u8]) -> Result<Reading, String> {
     reread(bytes, Growth { times: 1, more: 0 }, read, |value| value.clone())
 }
 
+/// How a parser judges bytes.
+type Check = fn(&[u8]) -> Result<Reading, String>;
+
 #[test]
 fn a_parser_that_fails_on_one_pattern_is_found_with_its_seed_and_its_input() {
-    let made_up: [(&'static str, fn(&[u8]) -> Result<Reading, String>, &str); 4] = [
+    let made_up: [(&'static str, Check, &str); 4] = [
         ("panicking", panicking, "it panics: the length is too large"),
         ("forgetful", forgetful, "another value"),
         ("greedy", greedy, "more than 2 times as many"),

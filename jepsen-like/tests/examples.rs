@@ -1,13 +1,21 @@
-//! The worked examples under `docs/examples` run as they stand, each against a cluster of its own.
+//! The worked examples under `docs/examples` run as they stand, each against a cluster without TLS and one with it.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
-use assent_jepsen::{Cluster, run_page};
+use assent_jepsen::{Cluster, DevProcess, run_page};
 
+/// Plays a page against one cluster, and then against the other.
 async fn plays(page: &str, answers: usize) {
     assert!(page.matches("```text\n").count() >= answers, "the page has lost its answers");
-    let cluster = Cluster::start(3).await.unwrap();
-    if let Err(error) = run_page(&cluster, page).await {
-        panic!("{error}");
+    let plain = Cluster::start(3).await.unwrap();
+    if let Err(error) = run_page(&plain, page).await {
+        panic!("without TLS: {error}");
+    }
+    drop(plain);
+    let with_tls = DevProcess::with_tls(3).await.unwrap();
+    // Otherwise the page would be played twice without TLS.
+    assert!(with_tls.log().contains("export ASSENT_ENDPOINT=https://127.0.0.1:"), "{}", with_tls.log());
+    if let Err(error) = run_page(&with_tls, page).await {
+        panic!("with TLS: {error}");
     }
 }
 

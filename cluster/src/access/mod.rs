@@ -25,7 +25,6 @@ use crate::locked::{read, write};
 use jwt::{Issuer, Issuers, JWKS_BYTES, KeySet, check_issuers};
 use setting::read_file;
 use table::{Grant, Table};
-use tokens::{TOKEN_FILE_BYTES, parse_tokens};
 
 pub(crate) use account::{Account, Source};
 pub(crate) use caller::OwnPace;
@@ -34,7 +33,7 @@ pub use jwt::{JwtAlgorithm, JwtIdentity, JwtIssuerConfig, JwtRefusal};
 pub use role::{Role, RoleSet, UnknownRole};
 pub use setting::SettingError;
 pub use table::CallerConfig;
-pub use tokens::{TOKEN_PREFIX, Token, TokenDigest};
+pub use tokens::{TOKEN_FILE_BYTES, TOKEN_PREFIX, TOKENS_MAX, Token, TokenDigest, parse_tokens};
 
 /// What a caller has shown.
 #[derive(Debug, Clone, Default)]

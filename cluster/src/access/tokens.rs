@@ -22,9 +22,9 @@ const TOKEN_CHARS: usize = 43;
 const DECODED_ROOM: usize = 36;
 
 /// The largest size of a file of tokens, in bytes.
-pub(super) const TOKEN_FILE_BYTES: usize = 64 * 1024;
+pub const TOKEN_FILE_BYTES: usize = 64 * 1024;
 /// The largest number of tokens in one file.
-const TOKENS_MAX: usize = 64;
+pub const TOKENS_MAX: usize = 64;
 
 /// A bearer token. Its memory is overwritten when it is dropped.
 pub struct Token(Zeroizing<String>);
@@ -90,7 +90,7 @@ impl fmt::Debug for TokenDigest {
 ///
 /// # Errors
 /// Which line is wrong, and why. It does not repeat the line: an operator may have written a token there.
-pub(super) fn parse_tokens(text: &str) -> Result<Vec<TokenDigest>, String> {
+pub fn parse_tokens(text: &str) -> Result<Vec<TokenDigest>, String> {
     let mut digests = Vec::new();
     let mut commented = false;
     for (place, line) in text.lines().enumerate() {

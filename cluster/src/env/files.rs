@@ -69,7 +69,7 @@ pub enum FilesError {
     /// Not even the smallest number of clients fits.
     #[error(
         "this process may have {limit} files open, and needs at least {least}: {taken} that it has open, {kept} for peers, log, \
-         registry, snapshots and probes, and {clients} for clients"
+         registry, snapshots, probes and operators, and {clients} for clients"
     )]
     TooFew {
         /// What the hard limit allows.
@@ -86,43 +86,47 @@ pub enum FilesError {
 }
 
 /// Raises this process's soft limit of open files to what `connections` client connections and the node itself need,
-/// as far as the hard limit allows. Returns how many client connections fit. Call it once, before the node opens
-/// anything.
+/// as far as the hard limit allows. `others` is the number of connections that its other listeners beside the peer port
+/// may have. Returns how many client connections fit. Call it once, before the node opens anything.
 ///
 /// # Errors
 /// If not even the smallest number of clients fits beside what the node needs for itself.
-pub fn reserve_open_files(connections: usize) -> Result<FileBudget, FilesError> {
+pub fn reserve_open_files(connections: usize, others: usize) -> Result<FileBudget, FilesError> {
     let (soft, hard) =
         getrlimit(Resource::RLIMIT_NOFILE).map_err(|error| FilesError::Unreadable(io::Error::from(error)))?;
     let taken = used().unwrap_or(AT_START);
-    let wanted = u64::try_from(connections).unwrap_or(u64::MAX);
-    let needed = needed(wanted, taken);
+    let (wanted, kept) = (number(connections), kept(number(others)));
+    let needed = needed(wanted, taken, kept);
     let mut limit = soft;
     // A system that refuses to raise the limit leaves it as it is.
     if soft < needed && setrlimit(Resource::RLIMIT_NOFILE, needed.min(hard), hard).is_ok() {
         limit = needed.min(hard);
     }
-    let fit = fit(wanted, taken, limit)?;
+    let fit = fit(wanted, taken, kept, limit)?;
     Ok(FileBudget { connections: usize::try_from(fit).unwrap_or(connections), limit, needed })
 }
 
-fn needed(clients: u64, taken: u64) -> u64 {
-    clients.saturating_add(taken).saturating_add(kept())
+fn number(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+fn needed(clients: u64, taken: u64, kept: u64) -> u64 {
+    clients.saturating_add(taken).saturating_add(kept)
 }
 
 /// Reserved for everything except the clients within the limit.
-fn kept() -> u64 {
-    PEERS.saturating_add(OWN).saturating_add(PROBES)
+fn kept(others: u64) -> u64 {
+    PEERS.saturating_add(OWN).saturating_add(PROBES).saturating_add(others)
 }
 
 /// How many of the wanted client connections fit under the limit.
-fn fit(wanted: u64, taken: u64, limit: u64) -> Result<u64, FilesError> {
+fn fit(wanted: u64, taken: u64, kept: u64, limit: u64) -> Result<u64, FilesError> {
     let clients = wanted.min(CLIENTS_MIN);
-    let least = needed(clients, taken);
+    let least = needed(clients, taken, kept);
     if limit < least {
-        return Err(FilesError::TooFew { limit, least, taken, kept: kept(), clients });
+        return Err(FilesError::TooFew { limit, least, taken, kept, clients });
     }
-    Ok(wanted.min(limit.saturating_sub(needed(0, taken))))
+    Ok(wanted.min(limit.saturating_sub(needed(0, taken, kept))))
 }
 
 #[cfg(test)]
@@ -131,24 +135,27 @@ mod tests {
 
     #[test]
     fn all_that_are_wanted_fit_under_a_high_limit_and_under_a_lower_one_what_the_node_leaves() {
-        assert_eq!(needed(4096, 10), 4298);
-        assert_eq!(fit(4096, 10, 4298).unwrap(), 4096);
-        assert_eq!(fit(4096, 10, u64::MAX).unwrap(), 4096);
-        assert_eq!(fit(4096, 10, 256).unwrap(), 54);
-        assert_eq!(fit(4096, 10, 218).unwrap(), 16);
+        assert_eq!((kept(0), kept(80)), (192, 272));
+        assert_eq!(needed(4096, 10, 192), 4298);
+        assert_eq!(fit(4096, 10, 192, 4298).unwrap(), 4096);
+        assert_eq!(fit(4096, 10, 192, u64::MAX).unwrap(), 4096);
+        assert_eq!(fit(4096, 10, 192, 256).unwrap(), 54);
+        assert_eq!(fit(4096, 10, 192, 218).unwrap(), 16);
+        // An admin listener and a health listener take their part from the clients.
+        assert_eq!(fit(4096, 10, 272, 298).unwrap(), 16);
     }
 
     #[test]
     fn where_not_even_a_few_fit_the_error_has_the_numbers() {
-        let error = fit(4096, 10, 217).unwrap_err().to_string();
+        let error = fit(4096, 10, 192, 217).unwrap_err().to_string();
         assert_eq!(
             error,
             "this process may have 217 files open, and needs at least 218: 10 that it has open, 192 for peers, log, registry, \
-             snapshots and probes, and 16 for clients"
+             snapshots, probes and operators, and 16 for clients"
         );
         // A node that is to have few clients needs room for no more.
-        assert_eq!(fit(4, 10, 206).unwrap(), 4);
-        assert!(fit(4, 10, 205).is_err());
+        assert_eq!(fit(4, 10, 192, 206).unwrap(), 4);
+        assert!(fit(4, 10, 192, 205).is_err());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use http::header::AUTHORIZATION;
 
 use assent_tls::SpiffeId;
 
-use crate::access::{Account, Caller, Shown, Source};
+use crate::access::{Account, Caller, Role, RoleSet, Shown, Source, Unknown};
 use crate::usecase::Service;
 
 /// The remote address of a request's connection, for people.
@@ -19,6 +19,21 @@ pub(super) struct RemoteAddr(pub(super) Arc<str>);
 #[derive(Debug, Clone)]
 pub(super) struct CountedFor(pub(super) Account);
 
+/// The callers that change the cluster.
+pub(super) const OPERATORS: RoleSet = RoleSet::NONE.with(Role::Operator);
+
+/// Which credentials count on a listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Counts {
+    /// A bearer token or, without one, the certificate.
+    Any,
+    /// The same, but the certificate must be that of an operator, whatever the token says. A token alone opens nothing
+    /// there, because tokens are copied more easily than keys.
+    OperatorsCertificate,
+    /// Nothing. Callers are not told apart.
+    Nothing,
+}
+
 /// The caller's side of one connection.
 pub(super) struct Visitor {
     /// It says who a caller is.
@@ -28,16 +43,34 @@ pub(super) struct Visitor {
     pub(super) source: Source,
     /// The SPIFFE id of the certificate that was shown.
     pub(super) certificate: Option<SpiffeId>,
+    pub(super) counts: Counts,
 }
 
 impl Visitor {
     /// The caller of a request with these headers. The bearer token is taken out of them, so that nothing behind this
     /// can print it.
     pub(super) fn identify(&self, headers: &mut HeaderMap) -> Caller {
-        let shown = Shown { certificate: self.certificate.clone(), bearer: bearer(headers) };
-        let caller = self.service.identify(shown);
+        let caller = match self.counts {
+            Counts::Any => self.by(bearer(headers)),
+            Counts::OperatorsCertificate => self.by_certificate_first(bearer(headers)),
+            // The credentials are not looked at, since that would cost something.
+            Counts::Nothing => Caller::unknown(Unknown::NothingShown),
+        };
         headers.remove(AUTHORIZATION);
         caller
+    }
+
+    fn by(&self, bearer: Option<&str>) -> Caller {
+        self.service.identify(Shown { certificate: self.certificate.clone(), bearer })
+    }
+
+    /// The caller by its certificate and, if that is an operator's, by its token. So a token can only take rights away.
+    fn by_certificate_first(&self, bearer: Option<&str>) -> Caller {
+        let by_certificate = self.by(None);
+        if bearer.is_some() && by_certificate.permitted(OPERATORS).is_ok() {
+            return self.by(bearer);
+        }
+        by_certificate
     }
 }
 

@@ -17,7 +17,7 @@ use assent_api::Problem;
 use assent_proof::Code;
 
 use super::caller::Visitor;
-use super::front::{Beyond, Front};
+use super::front::{BeyondLimit, Front};
 use super::head::{HEAD_BYTES, head_too_large};
 use super::reply;
 use super::socket::{ClientTimeouts, Socket, WatchResult};
@@ -35,8 +35,10 @@ pub(super) struct Terms {
     /// How long a client may take to read the last answer and to leave. If the node closed a stream with unread
     /// bytes, it would reset the stream, and an answer that the client has not read yet would be lost.
     pub(super) linger: Duration,
-    /// For a connection beyond a limit, which is for one request: the limit.
-    pub(super) beyond: Option<Beyond>,
+    /// Whether the connection is for one request.
+    pub(super) one_request: bool,
+    /// For a connection beyond a limit: the limit.
+    pub(super) beyond: Option<BeyondLimit>,
 }
 
 type Http = http1::Connection<TokioIo<Socket>, Front>;
@@ -50,8 +52,8 @@ enum Ended {
     Late,
 }
 
-/// Serves one connection until it is over. Its first head must have come by `head_until`. Once `stop` is cancelled, the request that is being handled is the last
-/// one.
+/// Serves one connection until it is over. Its first head must have come by `head_until`. Once `stop` is cancelled, the
+/// request that is being handled is the last one.
 pub(super) async fn serve(
     (stream, head_until): (BoxStream, Instant),
     terms: Terms,
@@ -63,7 +65,7 @@ pub(super) async fn serve(
 ) {
     let mut socket = Socket::new(stream, terms.timeouts, head_until);
     let front = Front { router, visitor, socket: socket.clone(), metrics, tasks, beyond: terms.beyond };
-    let ended = exchange(&socket, front, &stop).await;
+    let ended = exchange(&socket, front, terms.one_request, &stop).await;
     socket.over();
     let problem = match ended {
         Ended::Http(Ok(())) => None,
@@ -91,12 +93,12 @@ pub(super) async fn serve(
     }
 }
 
-async fn exchange(socket: &Socket, front: Front, stop: &CancellationToken) -> Ended {
+async fn exchange(socket: &Socket, front: Front, one_request: bool, stop: &CancellationToken) -> Ended {
     let mut builder = http1::Builder::new();
     builder
         // A client may end its side after its request. `socket.rs` explains what hyper then does not notice.
         .half_close(true)
-        .keep_alive(front.beyond.is_none())
+        .keep_alive(!one_request)
         .max_buf_size(HEAD_BYTES)
         // The socket has the deadlines. hyper would count idle time as part of a head's time.
         .header_read_timeout(None::<Duration>);

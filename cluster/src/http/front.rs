@@ -41,26 +41,26 @@ pub(super) struct Front {
     /// The tasks of the connections, which count panics.
     pub(super) tasks: Tasks,
     /// For a connection beyond a limit: the limit.
-    pub(super) beyond: Option<Beyond>,
+    pub(super) beyond: Option<BeyondLimit>,
 }
 
 /// The limit beyond which a connection was accepted.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Beyond {
+pub(super) enum BeyondLimit {
     /// `limits.connections`.
     All(usize),
     /// `limits.connections_per_address`.
     Address(usize),
 }
 
-impl Beyond {
+impl BeyondLimit {
     fn detail(self) -> String {
         let probes = PROBES.join(", ");
         match self {
-            Beyond::All(most) => format!(
+            BeyondLimit::All(most) => format!(
                 "{most} client connections are open already (`limits.connections`); beyond them only {probes} are answered"
             ),
-            Beyond::Address(most) => format!(
+            BeyondLimit::Address(most) => format!(
                 "{most} client connections from this address are open already (`limits.connections_per_address`); beyond \
                  them only {probes} are answered"
             ),
@@ -82,8 +82,8 @@ impl Front {
             && !PROBES.contains(&request.uri().path())
         {
             match beyond {
-                Beyond::All(_) => self.metrics.connection_refused(),
-                Beyond::Address(_) => self.metrics.limited(&Limited::ConnectionsPerAddress),
+                BeyondLimit::All(_) => self.metrics.connection_refused(),
+                BeyondLimit::Address(_) => self.metrics.limited(&Limited::ConnectionsPerAddress),
             }
             return Some(closing(refused_by_http(Code::Overloaded, 503, &beyond.detail())));
         }

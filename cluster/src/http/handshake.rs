@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::addresses::Counted;
 use super::connection::LINGER_BYTES;
-use crate::client_tls::{Accepted, ClientTls};
+use crate::client_tls::{Accepted, ClientTls, Demand};
 use crate::env::BoxStream;
 use crate::locked::lock;
 use crate::log_throttle::LogThrottle;
@@ -19,13 +19,13 @@ use crate::metrics::{Limited, Metrics};
 /// was not done by `until`, or the node stops.
 pub(super) async fn handshake(
     stream: BoxStream,
-    tls: Option<&ClientTls>,
+    tls: Option<(&ClientTls, Demand)>,
     (until, linger): (Instant, Duration),
     (remote, counted): (&str, &Counted),
     (trouble, metrics): (&Mutex<LogThrottle>, &Metrics),
     stop: &CancellationToken,
 ) -> Option<Accepted> {
-    let Some(tls) = tls else { return Some(Accepted { stream, caller: None }) };
+    let Some((tls, demand)) = tls else { return Some(Accepted { stream, caller: None }) };
     // One address, however many connections it has, holds few of the turns that all addresses share.
     let accepting = async {
         let _turn = match counted.handshake_now() {
@@ -35,7 +35,7 @@ pub(super) async fn handshake(
                 counted.handshake().await
             }
         };
-        tls.accept(stream).await
+        tls.accept(stream, demand).await
     };
     let done = tokio::select! {
         done = timeout_at(until, accepting) => done,

@@ -3,10 +3,10 @@
 //! If the input is malformed, the answer is 400 with the field at fault. An authorize request that could be read is
 //! always answered with a decision. hyper serves the connections, with bounds on connections, heads and bodies.
 //!
-//! A request passes through `server` (a place; `addresses` counts those of each
-//! address), `handshake` (TLS), `connection` and `socket` (bytes and deadlines),
-//! `front` (the checks of every request; `head` has them, and `caller` says who makes it) and `routes` (which callers may
-//! make the call) to its route.
+//! `listeners` opens the client port and, if the configuration has them, the admin listener and the health listener. A
+//! request passes through `server` (a place, within the bounds of its address in `addresses`), `handshake` (TLS), `connection` and `socket` (bytes and deadlines), `front`
+//! (the checks of every request; `head` has them, and `caller` says who makes it) and `routes` (on which listener the call
+//! answers, and which callers may make it) to its route. The routes of the health listener are in `health`.
 
 mod addresses;
 mod authorize;
@@ -18,8 +18,10 @@ mod events;
 mod front;
 mod handshake;
 mod head;
+mod health;
 mod held;
 mod judged;
+mod listeners;
 mod members;
 mod read;
 mod reply;
@@ -29,29 +31,4 @@ mod socket;
 #[cfg(test)]
 mod tests;
 
-use axum::Router;
-use axum::middleware::map_response;
-use axum::response::Response;
-
-use assent_proof::Code;
-
-use crate::usecase::Service;
-use reply::refused_by_http;
-use routes::routed;
-
-pub(crate) use server::{Serving, serve};
-
-/// The router of all endpoints, with the answers to other paths and methods.
-pub(crate) fn router(service: Service) -> Router {
-    routed(&service, |route| route.fallback(other_method))
-        .fallback(|| async { refused_by_http(Code::TargetUnknown, 404, "there is nothing at this path") })
-        .layer(map_response(reply::as_problem))
-        .with_state(service)
-}
-
-/// The answer to a method that the path does not take. axum lists the methods in `Allow`, including `HEAD`, which
-/// every `GET` answers too.
-async fn other_method() -> Response {
-    let detail = "this path does not take this method; the header `allow` lists those that it takes";
-    refused_by_http(Code::Malformed, 405, detail)
-}
+pub(crate) use listeners::{ListenerKind, NotListening, Serving, serve};

@@ -66,6 +66,13 @@ pub(super) fn refused_by_http(code: Code, status: u16, detail: &str) -> Response
     problem_body(&Problem::new(code, status, detail))
 }
 
+/// The answer to a method that the path does not take. axum lists the methods in `Allow`, including `HEAD`, which
+/// every `GET` answers too.
+pub(super) async fn other_method() -> Response {
+    let detail = "this path does not take this method; the header `allow` lists those that it takes";
+    refused_by_http(Code::Malformed, 405, detail)
+}
+
 /// Refuses input before any use case has seen it.
 pub(super) fn refusal(refusal: &Refusal, call: Call) -> Response {
     problem_body(&of_refusal(refusal, call))

@@ -1,24 +1,27 @@
-//! The table of routes: for each path and method, which callers may make the call.
+//! The table of routes: for each path and method, on which listener it answers, and which callers may make the call.
 //!
-//! The router is made of this table and of nothing else, so a call without a row does not exist. A caller without one
-//! of the roles of a row, or beyond its quotas, never reaches the route, except that authorize and permits answer it with a decision: a deny.
+//! The routers are made of this table and of nothing else, so a call without a row does not exist, and a call of another
+//! listener is answered with 404. A caller without one of the roles of a row, or beyond its quotas, never reaches the
+//! route, except that authorize and permits answer it with a decision: a deny. On the admin listener every call is for
+//! operators only, and none is counted, so that no flood of clients keeps operators out.
 
 use std::sync::Arc;
 
-use assent_api::{Call, MAX_AUTHORIZE_BYTES, MAX_BATCH_BYTES, MAX_CLOCK_BYTES, MAX_MEMBER_BYTES};
-use assent_proof::MAX_ENVELOPE_BYTES;
+use assent_api::{Call, MAX_AUTHORIZE_BYTES, MAX_BATCH_BYTES, MAX_CLOCK_BYTES, MAX_MEMBER_BYTES, Problem};
+use assent_proof::{Code, MAX_ENVELOPE_BYTES};
 use axum::Router;
 use axum::extract::Request;
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, map_response};
 use axum::response::Response;
-use axum::routing::{MethodRouter, delete, get, patch, post};
+use axum::routing::{MethodRouter, any, delete, get, patch, post};
 
-use super::caller::CountedFor;
+use super::caller::{CountedFor, OPERATORS};
 use super::front::PROBES;
 use super::judged::Judged;
-use super::reply::problem_body;
+use super::reply::{as_problem, other_method, problem_body, refused_by_http};
 use super::{authorize, envelopes, events, members, read};
 use crate::access::{Caller, Role, RoleSet};
+use crate::config::Config;
 use crate::quotas::Admitted;
 use crate::usecase::{Service, Shed, not_permitted};
 
@@ -28,6 +31,7 @@ pub(super) struct Row {
     pub(super) method: &'static str,
     /// The kind of the call, which gives refusals their status.
     class: Call,
+    pub(super) on: On,
     pub(super) open: Open,
     /// How a caller that is narrowed to domains is judged further.
     #[cfg_attr(not(test), expect(dead_code, reason = "a test compares it with what the route does"))]
@@ -38,6 +42,52 @@ pub(super) struct Row {
     /// gets no decision could assume anything.
     decides: bool,
     route: fn() -> MethodRouter<Service>,
+}
+
+/// On which listener a call answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum On {
+    /// The client port.
+    Client,
+    /// The admin listener, because the call changes the cluster itself.
+    Admin,
+    /// Both: the call shows the node and the cluster, and an operator needs it beside the calls of the admin listener.
+    Both,
+}
+
+/// A listener of the API, by the calls that answer there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ApiPort {
+    /// The only port of a node with plain HTTP and without an admin listener. Every call answers there, since every
+    /// program on the machine may do everything anyway.
+    Only,
+    /// The client port of any other node.
+    Client,
+    /// The admin listener.
+    Admin,
+}
+
+impl ApiPort {
+    /// What the client port of a node with this configuration is.
+    pub(super) fn of_clients(config: &Config) -> Self {
+        if config.plain_http && config.admin_listen.is_none() { ApiPort::Only } else { ApiPort::Client }
+    }
+}
+
+impl On {
+    fn answers_on(self, port: ApiPort) -> bool {
+        match port {
+            ApiPort::Only => true,
+            ApiPort::Client => match self {
+                On::Client | On::Both => true,
+                On::Admin => false,
+            },
+            ApiPort::Admin => match self {
+                On::Admin | On::Both => true,
+                On::Client => false,
+            },
+        }
+    }
 }
 
 /// Who may make a call.
@@ -74,18 +124,17 @@ const ASKERS: RoleSet = RoleSet::NONE.with(Role::Scheduler).with(Role::Gateway);
 const SUBMITTERS: RoleSet = RoleSet::NONE.with(Role::Submitter).with(Role::Peer);
 /// They look at the nodes themselves.
 const WATCHERS: RoleSet = RoleSet::NONE.with(Role::Auditor).with(Role::Operator);
-/// They change the cluster.
-const OPERATORS: RoleSet = RoleSet::NONE.with(Role::Operator);
 
 /// A row without a body.
 const fn row(
     method: &'static str,
     path: &'static str,
     (class, scope): (Call, Scope),
+    on: On,
     open: Open,
     route: fn() -> MethodRouter<Service>,
 ) -> Row {
-    Row { path, method, class, open, scope, body_max: 0, decides: false, route }
+    Row { path, method, class, on, open, scope, body_max: 0, decides: false, route }
 }
 
 impl Row {
@@ -112,42 +161,47 @@ const CLOCK: (Call, Scope) = (Call::Clock, Scope::Cluster);
 /// Every call. `docs/callers.md` has the same table in words.
 #[rustfmt::skip]
 pub(super) static ROUTES: [Row; 24] = [
-    row("POST", "/v1/envelopes", SUBMIT, Open::Roles(SUBMITTERS), || post(envelopes::submit)).body(MAX_ENVELOPE_BYTES),
-    row("POST", "/v1/envelopes:batch", SUBMIT, Open::Roles(SUBMITTERS), || post(envelopes::submit_batch)).body(MAX_BATCH_BYTES),
-    row("GET", "/v1/envelopes/{evidence_id}", FOUND, Open::Roles(READERS), || get(read::envelope)),
-    row("POST", "/v1/authorize", ASK, Open::Roles(ASKERS), || post(authorize::one)).body(MAX_AUTHORIZE_BYTES).deciding(),
-    row("POST", "/v1/authorize:batch", ASK, Open::Roles(ASKERS), || post(authorize::batch)).body(MAX_BATCH_BYTES),
-    row("POST", "/v1/permits", ASK, Open::Roles(ASKERS), || post(authorize::permit)).body(MAX_AUTHORIZE_BYTES).deciding(),
-    row("GET", "/v1/lineages/{domain}/{lineage}", NAMED, Open::Roles(READERS), || get(read::lineage)),
-    row("GET", "/v1/domains", FOUND, Open::Roles(READERS), || get(read::domains)),
-    row("GET", "/v1/authorities", NAMED, Open::Roles(READERS.with(Role::Public)), || get(read::authorities)),
-    row("GET", "/v1/authorities/{id}", FOUND, Open::Roles(READERS), || get(read::authority)),
-    row("GET", "/v1/policies/{domain}", NAMED, Open::Roles(READERS), || get(read::policy)),
-    row("GET", "/v1/events", FEED, Open::Roles(READERS), || get(events::events)),
-    row("GET", "/v1/cluster/status", LOOK, Open::Roles(READERS), || get(read::status)),
-    row("GET", "/v1/cluster/digest", LOOK, Open::Roles(WATCHERS), || get(read::digest)),
-    row("GET", "/v1/cluster/members", LOOK, Open::Roles(WATCHERS), || get(members::list)),
-    row("POST", "/v1/cluster/members", MANAGE, Open::Roles(OPERATORS), || post(members::add)).body(MAX_MEMBER_BYTES),
-    row("DELETE", "/v1/cluster/members/{id}", MANAGE, Open::Roles(OPERATORS), || delete(members::remove)),
-    row("PATCH", "/v1/cluster/members/{id}", MANAGE, Open::Roles(OPERATORS), || patch(members::update)).body(MAX_MEMBER_BYTES),
-    row("POST", "/v1/cluster/members/{id}/promote", MANAGE, Open::Roles(OPERATORS), || post(members::promote)),
-    row("POST", "/v1/cluster/leader", MANAGE, Open::Roles(OPERATORS), || post(members::transfer)).body(MAX_MEMBER_BYTES),
-    row("POST", "/v1/clock/confirm", CLOCK, Open::Roles(OPERATORS), || post(members::confirm_clock)).body(MAX_CLOCK_BYTES),
-    row("GET", "/livez", LOOK, Open::Everyone, || get(read::livez)),
-    row("GET", "/readyz", LOOK, Open::Everyone, || get(read::readyz)),
-    row("GET", "/metrics", LOOK, Open::Roles(WATCHERS), || get(read::metrics)),
+    row("POST", "/v1/envelopes", SUBMIT, On::Client, Open::Roles(SUBMITTERS), || post(envelopes::submit)).body(MAX_ENVELOPE_BYTES),
+    row("POST", "/v1/envelopes:batch", SUBMIT, On::Client, Open::Roles(SUBMITTERS), || post(envelopes::submit_batch)).body(MAX_BATCH_BYTES),
+    row("GET", "/v1/envelopes/{evidence_id}", FOUND, On::Client, Open::Roles(READERS), || get(read::envelope)),
+    row("POST", "/v1/authorize", ASK, On::Client, Open::Roles(ASKERS), || post(authorize::one)).body(MAX_AUTHORIZE_BYTES).deciding(),
+    row("POST", "/v1/authorize:batch", ASK, On::Client, Open::Roles(ASKERS), || post(authorize::batch)).body(MAX_BATCH_BYTES),
+    row("POST", "/v1/permits", ASK, On::Client, Open::Roles(ASKERS), || post(authorize::permit)).body(MAX_AUTHORIZE_BYTES).deciding(),
+    row("GET", "/v1/lineages/{domain}/{lineage}", NAMED, On::Client, Open::Roles(READERS), || get(read::lineage)),
+    row("GET", "/v1/domains", FOUND, On::Client, Open::Roles(READERS), || get(read::domains)),
+    row("GET", "/v1/authorities", NAMED, On::Client, Open::Roles(READERS.with(Role::Public)), || get(read::authorities)),
+    row("GET", "/v1/authorities/{id}", FOUND, On::Client, Open::Roles(READERS), || get(read::authority)),
+    row("GET", "/v1/policies/{domain}", NAMED, On::Client, Open::Roles(READERS), || get(read::policy)),
+    row("GET", "/v1/events", FEED, On::Client, Open::Roles(READERS), || get(events::events)),
+    row("GET", "/v1/cluster/status", LOOK, On::Both, Open::Roles(READERS), || get(read::status)),
+    row("GET", "/v1/cluster/digest", LOOK, On::Both, Open::Roles(WATCHERS), || get(read::digest)),
+    row("GET", "/v1/cluster/members", LOOK, On::Admin, Open::Roles(OPERATORS), || get(members::list)),
+    row("POST", "/v1/cluster/members", MANAGE, On::Admin, Open::Roles(OPERATORS), || post(members::add)).body(MAX_MEMBER_BYTES),
+    row("DELETE", "/v1/cluster/members/{id}", MANAGE, On::Admin, Open::Roles(OPERATORS), || delete(members::remove)),
+    row("PATCH", "/v1/cluster/members/{id}", MANAGE, On::Admin, Open::Roles(OPERATORS), || patch(members::update)).body(MAX_MEMBER_BYTES),
+    row("POST", "/v1/cluster/members/{id}/promote", MANAGE, On::Admin, Open::Roles(OPERATORS), || post(members::promote)),
+    row("POST", "/v1/cluster/leader", MANAGE, On::Admin, Open::Roles(OPERATORS), || post(members::transfer)).body(MAX_MEMBER_BYTES),
+    row("POST", "/v1/clock/confirm", CLOCK, On::Admin, Open::Roles(OPERATORS), || post(members::confirm_clock)).body(MAX_CLOCK_BYTES),
+    row("GET", "/livez", LOOK, On::Client, Open::Everyone, || get(read::livez)),
+    row("GET", "/readyz", LOOK, On::Client, Open::Everyone, || get(read::readyz)),
+    row("GET", "/metrics", LOOK, On::Client, Open::Roles(WATCHERS), || get(read::metrics)),
 ];
 
-/// The routes of the table, each behind the judgement of its row. `other_method` answers the methods that a path does
-/// not take.
-pub(super) fn routed(
-    service: &Service,
-    other_method: impl Fn(MethodRouter<Service>) -> MethodRouter<Service>,
-) -> Router<Service> {
+/// The router of this port: the endpoints that answer there, and the answers to other paths and methods.
+pub(super) fn router(service: Service, port: ApiPort) -> Router {
+    routed(&service, port)
+        .fallback(|| async { refused_by_http(Code::TargetUnknown, 404, "there is nothing at this path") })
+        .layer(map_response(as_problem))
+        .with_state(service)
+}
+
+/// The routes of the table that answer on this port, each behind the judgement of its row. A path of another listener is
+/// answered with 404, whatever the method is.
+fn routed(service: &Service, port: ApiPort) -> Router<Service> {
     let mut paths: Vec<(&'static str, MethodRouter<Service>)> = Vec::new();
-    for row in &ROUTES {
+    for row in ROUTES.iter().filter(|row| row.on.answers_on(port)) {
         let service = service.clone();
-        let judge = move |request: Request, next: Next| judge(row, service.clone(), request, next);
+        let judge = move |request: Request, next: Next| judge(row, port, service.clone(), request, next);
         let route = (row.route)().route_layer(from_fn(judge));
         match paths.iter().position(|(path, _)| *path == row.path) {
             Some(place) => {
@@ -157,28 +211,70 @@ pub(super) fn routed(
             None => paths.push((row.path, route)),
         }
     }
-    paths.into_iter().fold(Router::new(), |router, (path, route)| router.route(path, other_method(route)))
+    let mut absent: Vec<&'static str> = Vec::new();
+    for row in ROUTES.iter().filter(|row| !row.on.answers_on(port)) {
+        if !absent.contains(&row.path) && !paths.iter().any(|(path, _)| *path == row.path) {
+            absent.push(row.path);
+        }
+    }
+    let has_admin = service.config().admin_listen.is_some();
+    let refuse = move || async move { problem_body(&elsewhere(port, has_admin)) };
+    let router = paths
+        .into_iter()
+        .fold(Router::new(), |router, (path, route)| router.route(path, route.fallback(other_method)));
+    absent.into_iter().fold(router, |router, path| router.route(path, any(refuse)))
 }
 
-/// Lets a request pass to its route if the row permits its caller.
+/// The answer to a call of another listener than this one. It names no address: a stranger may read it.
+fn elsewhere(port: ApiPort, has_admin: bool) -> Problem {
+    let (detail, remedy) = match (port, has_admin) {
+        (ApiPort::Admin, true | false) => (
+            "this call answers on the node's client port, and this is its admin listener",
+            "make the call at the address in `client_listen`; for `assent`, give it as `--endpoint` or in \
+             `ASSENT_ENDPOINTS`",
+        ),
+        (ApiPort::Client | ApiPort::Only, true) => (
+            "this call answers on the node's admin listener, and this is its client port",
+            "make the call at the address in `admin_listen`; for `assent`, give it as `--admin` or in `ASSENT_ADMIN`",
+        ),
+        (ApiPort::Client | ApiPort::Only, false) => (
+            "this call answers on an admin listener only, and this node has none",
+            "set `admin_listen` in the node's configuration and restart the node; then make the call at that address, \
+             which `assent` takes as `--admin` or from `ASSENT_ADMIN`",
+        ),
+    };
+    Problem { remedy: remedy.to_owned(), ..Problem::new(Code::TargetUnknown, 404, detail) }
+}
+
+/// Lets a request pass to its route if the row permits its caller. On the admin listener, the caller must be an operator,
+/// whatever the row says.
 ///
 /// The connection has put the caller into the extensions. A request without one is that of a caller that has shown
 /// nothing.
-async fn judge(row: &'static Row, service: Service, mut request: Request, next: Next) -> Response {
+async fn judge(
+    row: &'static Row,
+    port: ApiPort,
+    service: Service,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let shown = request.extensions_mut().remove::<Caller>();
     let caller = shown.unwrap_or_else(|| service.identify_nothing());
     let counted_for = request.extensions_mut().remove::<CountedFor>();
-    // What supervisors and Prometheus ask is not counted.
-    let quota = match PROBES.contains(&row.path) {
-        true => Ok(None),
-        false => admitted(&service, &caller, counted_for),
+    // What supervisors and Prometheus ask is not counted, nor what operators ask on their own listener.
+    let quota = match port {
+        ApiPort::Client | ApiPort::Only if !PROBES.contains(&row.path) => {
+            admitted(&service, &caller, counted_for)
+        }
+        ApiPort::Client | ApiPort::Only | ApiPort::Admin => Ok(None),
     };
     if let Some(shed) = quota.as_ref().err().filter(|_| !row.decides) {
         return problem_body(&shed.problem(row.class));
     }
-    let denial = match row.open {
-        Open::Everyone => None,
-        Open::Roles(roles) => caller.permitted(roles).err(),
+    let denial = match (port, row.open) {
+        (ApiPort::Admin, Open::Everyone | Open::Roles(_)) => caller.permitted(OPERATORS).err(),
+        (ApiPort::Client | ApiPort::Only, Open::Everyone) => None,
+        (ApiPort::Client | ApiPort::Only, Open::Roles(roles)) => caller.permitted(roles).err(),
     };
     if let Some(denial) = denial.as_ref().filter(|_| !row.decides) {
         tracing::debug!(%caller, method = row.method, path = row.path, why = %denial.detail, "a caller is refused");

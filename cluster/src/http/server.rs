@@ -1,6 +1,6 @@
-//! Accepts connections: as many as the limit allows, and a few more for probes of the node's state.
+//! Accepts the connections of one listener: as many as the limit allows and, on the client port, a few more for probes of
+//! the node's state.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,15 +11,14 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::addresses::{self, Addresses};
-use super::caller::Visitor;
+use super::caller::{Counts, Visitor};
 use super::connection::{self, Terms};
-use super::front::Beyond;
+use super::front::BeyondLimit;
 use super::handshake::handshake;
-use super::socket::ClientTimeouts;
 use crate::access::Source;
-use crate::client_tls::{Accepted, ClientTls};
-use crate::config::Config;
-use crate::env::{BoxStream, Listener, Net, PROBE_CONNECTIONS};
+use crate::client_tls::{Accepted, ClientTls, Demand};
+use crate::env::{BoxStream, Listener};
+use crate::locked::lock;
 use crate::log_throttle::LogThrottle;
 use crate::metrics::{Limited, Metrics};
 use crate::tasks::{Tasks, Why};
@@ -27,15 +26,10 @@ use crate::usecase::Service;
 
 /// The pause after the listener failed to accept, for example for lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// How long a client has to leave after the last answer on its connection.
-const LINGER: Duration = Duration::from_secs(1);
-/// How long a client beyond the limit may take to send its request's head. It is short, because there are few such
-/// places.
-const PROBE_HEAD_WITHIN: Duration = Duration::from_secs(2);
-/// How many of the places beyond the limit are for addresses that have as many connections as one address may have.
-const ADDRESS_PROBES: usize = PROBE_CONNECTIONS / 4;
-/// How long a client beyond the limit may take to leave after its answer.
-const PROBE_LINGER: Duration = Duration::from_millis(250);
+
+/// One part in so many of the places beyond the limit is for addresses that have as many connections as one address may
+/// have.
+const ADDRESS_SHARE: usize = 4;
 
 /// How long a request under way may still take on the connection of a caller whose certificate was withdrawn.
 const WITHDRAWN_WITHIN: Duration = Duration::from_secs(30);
@@ -44,65 +38,87 @@ const WITHDRAWN_WITHIN: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone)]
 pub(super) struct Stopping(pub(super) CancellationToken);
 
+/// How a listener serves its connections.
+pub(super) struct Rules {
+    /// The name of the task that accepts.
+    pub(super) task: &'static str,
+    pub(super) router: Router,
+    /// `None` for plain HTTP.
+    pub(super) tls: Option<(Arc<ClientTls>, Demand)>,
+    pub(super) counts: Counts,
+    /// The number of connections at once.
+    pub(super) places: usize,
+    /// The number of connections at once from one address.
+    pub(super) per_address: usize,
+    /// The number of TLS handshakes at once from one address.
+    pub(super) handshakes: usize,
+    pub(super) terms: Terms,
+    pub(super) beyond: Beyond,
+}
+
+/// What becomes of connections beyond the places of their listener.
+pub(super) enum Beyond {
+    /// So many of them are served on these terms, as probes. The connections within the limit and those beyond it are
+    /// counted as those of clients.
+    Probes(usize, Terms),
+    /// Each is closed at once. They are counted, and the log says so and names the setting.
+    Operators(&'static str),
+    /// Each is closed at once.
+    Closed,
+}
+
 /// A listener that is being served.
-pub(crate) struct Serving {
+pub(super) struct Listening {
     local_addr: SocketAddr,
     stop: CancellationToken,
     connections: Tasks,
 }
 
-/// Listens on the client address and serves `router` until it is told to stop.
-pub(crate) async fn serve(
-    net: &Arc<dyn Net>,
-    config: &Config,
-    (service, tls): (Service, Option<Arc<ClientTls>>),
-    router: Router,
-    metrics: Arc<Metrics>,
-    tasks: &Tasks,
-) -> io::Result<Serving> {
-    let listener = net.listen(config.client_listen.clone()).await?;
-    let local_addr = listener.local_addr()?;
-    let stop = CancellationToken::new();
-    let connections = tasks.part();
-    let timeouts = ClientTimeouts {
-        head: Duration::from_millis(config.deadlines.http_head_ms),
-        idle: Duration::from_millis(config.deadlines.http_idle_ms),
-        write: Duration::from_millis(config.deadlines.http_write_ms),
-    };
-    let limits = &config.limits;
-    let probe_terms = Terms {
-        timeouts: ClientTimeouts { head: timeouts.head.min(PROBE_HEAD_WITHIN), ..timeouts },
-        linger: PROBE_LINGER,
-        beyond: Some(Beyond::All(limits.connections)),
+/// Serves a listener until it is told to stop.
+pub(super) fn listen(
+    (listener, local_addr): (Box<dyn Listener>, SocketAddr),
+    rules: Rules,
+    service: &Service,
+) -> Listening {
+    let (stop, parts) = (CancellationToken::new(), service.parts());
+    let connections = parts.tasks.part();
+    let Rules { task, router, tls, counts, places, per_address, handshakes, terms, beyond } = rules;
+    let beyond = match beyond {
+        Beyond::Probes(places, terms) => Full::Probes {
+            room: Arc::new(Semaphore::new(places)),
+            terms,
+            address_room: Arc::new(Semaphore::new(places / ADDRESS_SHARE)),
+            address_terms: Terms { beyond: Some(BeyondLimit::Address(per_address)), ..terms },
+        },
+        Beyond::Operators(limit) => Full::Operators { limit, places, trouble: Mutex::default() },
+        Beyond::Closed => Full::Closed,
     };
     let acceptor = Acceptor {
         router: router.layer(Extension(Stopping(stop.clone()))),
-        metrics,
-        service,
+        metrics: parts.metrics.clone(),
+        service: service.clone(),
         tls,
+        counts,
         trouble: Arc::default(),
-        room: Arc::new(Semaphore::new(config.limits.connections)),
-        terms: Terms { timeouts, linger: LINGER, beyond: None },
-        probe_room: Arc::new(Semaphore::new(PROBE_CONNECTIONS)),
-        probe_terms,
-        addresses: Addresses::new(limits.connections_per_address, limits.handshakes_per_address),
-        address_room: Arc::new(Semaphore::new(ADDRESS_PROBES)),
-        address_terms: Terms { beyond: Some(Beyond::Address(limits.connections_per_address)), ..probe_terms },
+        room: Arc::new(Semaphore::new(places)),
+        terms,
+        beyond,
+        addresses: Addresses::new(per_address, handshakes),
         stop: stop.clone(),
         connections: connections.clone(),
     };
-    tasks.lasting("accept clients", acceptor.run(listener));
-    Ok(Serving { local_addr, stop, connections })
+    parts.tasks.lasting(task, acceptor.run(listener));
+    Listening { local_addr, stop, connections }
 }
 
-impl Serving {
+impl Listening {
     /// The address at which clients reach it.
-    pub(crate) fn local_addr(&self) -> SocketAddr {
+    pub(super) fn local_addr(&self) -> SocketAddr {
         self.local_addr
     }
 
     /// Accepts no more connections, ends streams, and lets requests under way end. After `within` it ends them too.
-    pub(crate) async fn shutdown(&self, within: Duration) {
+    pub(super) async fn shutdown(&self, within: Duration) {
         self.stop.cancel();
         // What has not ended by then is dropped when the process ends.
         let _ = timeout(within, self.connections.all_ended()).await;
@@ -115,21 +131,34 @@ struct Acceptor {
     /// It says who a caller is.
     service: Service,
     /// `None` for plain HTTP.
-    tls: Option<Arc<ClientTls>>,
+    tls: Option<(Arc<ClientTls>, Demand)>,
+    counts: Counts,
     /// Limits what the log says of handshakes.
     trouble: Arc<Mutex<LogThrottle>>,
     room: Arc<Semaphore>,
     terms: Terms,
-    /// The places beyond the limit.
-    probe_room: Arc<Semaphore>,
-    probe_terms: Terms,
+    beyond: Full,
     /// The connections of each address.
     addresses: Arc<Addresses>,
-    /// Those of the places beyond the limit that are for addresses with too many connections.
-    address_room: Arc<Semaphore>,
-    address_terms: Terms,
     stop: CancellationToken,
     connections: Tasks,
+}
+
+/// [`Beyond`], while it is in use.
+enum Full {
+    Probes {
+        room: Arc<Semaphore>,
+        terms: Terms,
+        /// Those of the places that are for addresses with too many connections.
+        address_room: Arc<Semaphore>,
+        address_terms: Terms,
+    },
+    Operators {
+        limit: &'static str,
+        places: usize,
+        trouble: Mutex<LogThrottle>,
+    },
+    Closed,
 }
 
 /// Counts a connection, however it ends.
@@ -177,22 +206,51 @@ impl Acceptor {
             return self.admit_beyond_address(stream, remote, counted);
         }
         if let Ok(room) = self.room.clone().try_acquire_owned() {
-            self.serve(stream, (remote, counted), self.terms, Counted::new(self.metrics.clone(), room));
-        } else if let Ok(room) = self.probe_room.clone().try_acquire_owned() {
-            self.serve(stream, (remote, counted), self.probe_terms, room);
-        } else {
-            // It is closed at once, and its client tries another node.
-            self.metrics.connection_refused();
+            match self.beyond {
+                Full::Probes { .. } => {
+                    self.serve(
+                        stream,
+                        (remote, counted),
+                        self.terms,
+                        Counted::new(self.metrics.clone(), room),
+                    );
+                }
+                Full::Operators { .. } | Full::Closed => {
+                    self.serve(stream, (remote, counted), self.terms, room)
+                }
+            }
+            return;
+        }
+        match &self.beyond {
+            Full::Probes { room, terms, .. } => match room.clone().try_acquire_owned() {
+                Ok(room) => self.serve(stream, (remote, counted), *terms, room),
+                // It is closed at once, and its client tries another node.
+                Err(_) => self.metrics.connection_refused(),
+            },
+            Full::Operators { limit, places, trouble } => {
+                self.metrics.admin_connection_refused();
+                if let Some(more) = lock(trouble).tell() {
+                    tracing::warn!(%remote, limit, places, more, "a connection of an operator is closed: as many are open as may be");
+                }
+            }
+            Full::Closed => {}
         }
     }
 
     /// Answers probes and refusals on a few connections of addresses that have too many.
     fn admit_beyond_address(&self, stream: BoxStream, remote: String, counted: addresses::Counted) {
-        let room = self.address_room.clone().try_acquire_owned();
-        match room.and_then(|room| Ok((room, self.probe_room.clone().try_acquire_owned()?))) {
-            Ok(rooms) => self.serve(stream, (remote, counted), self.address_terms, rooms),
-            Err(_) => self.metrics.limited(&Limited::ConnectionsPerAddress),
+        match &self.beyond {
+            Full::Probes { room, address_room, address_terms, .. } => {
+                let places = address_room.clone().try_acquire_owned();
+                if let Ok(place) = places
+                    && let Ok(room) = room.clone().try_acquire_owned()
+                {
+                    return self.serve(stream, (remote, counted), *address_terms, (place, room));
+                }
+            }
+            Full::Operators { .. } | Full::Closed => {}
         }
+        self.metrics.limited(&Limited::ConnectionsPerAddress);
     }
 
     /// Serves a connection, which holds its place until it is over.
@@ -205,18 +263,18 @@ impl Acceptor {
     ) {
         let (router, metrics, stop) = (self.router.clone(), self.metrics.clone(), self.stop.clone());
         let (service, tls, trouble) = (self.service.clone(), self.tls.clone(), self.trouble.clone());
-        let tasks = self.connections.clone();
+        let (tasks, counts) = (self.connections.clone(), self.counts);
         self.connections.passing("connection of a client", async move {
             let _place = place;
             let head_until = Instant::now() + terms.timeouts.head;
             let times = (head_until, terms.linger);
+            let tls = tls.as_ref().map(|(tls, demand)| (&**tls, *demand));
             let from = (remote.as_str(), &counted);
-            let accepted =
-                handshake(stream, tls.as_deref(), times, from, (&*trouble, &*metrics), &stop).await;
+            let accepted = handshake(stream, tls, times, from, (&*trouble, &*metrics), &stop).await;
             let Some(Accepted { stream, caller }) = accepted else { return };
             let certificate = caller.as_ref().map(|caller| caller.id().clone());
             let source = Source::of(&remote);
-            let visitor = Visitor { service, remote: remote.into(), source, certificate };
+            let visitor = Visitor { service, remote: remote.into(), source, certificate, counts };
             // It ends this connection alone.
             let stop = stop.child_token();
             let serving =

@@ -9,17 +9,17 @@ use std::time::Duration;
 use assent_fixtures::policy::open_policy;
 use assent_fixtures::{Chain, Genesis, Place, claims, key};
 use assent_proof::{Claims, DomainName, Seconds};
-use axum::Extension;
 use axum::body::{Body, to_bytes};
+use axum::{Extension, Router};
 use http::{Request, StatusCode};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
+use super::caller::OPERATORS;
 use super::front::HalfClosed;
-use super::routes::{Open, ROUTES, Row, Scope};
+use super::routes::{ApiPort, On, Open, ROUTES, Row, Scope, router};
 use super::server::Stopping;
-use super::*;
 use crate::access::{Caller, Credential, Domains, Role, RoleSet, Unknown};
 use crate::config::{Config, VoterConfig};
 use crate::env::Environment;
@@ -41,7 +41,7 @@ const PINNED: [(&str, &str); 24] = [
     ("GET /v1/events", "scheduler gateway auditor submitter operator peer"),
     ("GET /v1/cluster/status", "scheduler gateway auditor submitter operator peer"),
     ("GET /v1/cluster/digest", "auditor operator"),
-    ("GET /v1/cluster/members", "auditor operator"),
+    ("GET /v1/cluster/members", "operator"),
     ("POST /v1/cluster/members", "operator"),
     ("DELETE /v1/cluster/members/{id}", "operator"),
     ("PATCH /v1/cluster/members/{id}", "operator"),
@@ -100,9 +100,13 @@ async fn node(folder: &Path, spoil: impl FnOnce(&mut Config)) -> Node {
     panic!("not ready: {:?}", node.service().ready().await);
 }
 
-/// The router, as a connection reaches it.
+/// The router of the only port, as a connection reaches it.
 fn routes_of(node: &Node) -> Router {
-    router(node.service().clone())
+    routes_at(node, ApiPort::Only)
+}
+
+fn routes_at(node: &Node, port: ApiPort) -> Router {
+    router(node.service().clone(), port)
         .layer(Extension(Stopping(CancellationToken::new())))
         .layer(Extension(HalfClosed(CancellationToken::new())))
 }
@@ -177,6 +181,77 @@ async fn every_call_by_every_role_is_answered_as_the_table_is_written_down_here(
     let found: Vec<(&str, &str)> =
         found.iter().map(|(call, roles)| (call.as_str(), roles.as_str())).collect();
     assert_eq!(found, PINNED);
+    node.shutdown().await;
+}
+
+/// Which calls answer on the admin listener and not on the client port beside it, and which answer on both.
+const ADMIN: [&str; 7] = [
+    "GET /v1/cluster/members",
+    "POST /v1/cluster/members",
+    "DELETE /v1/cluster/members/{id}",
+    "PATCH /v1/cluster/members/{id}",
+    "POST /v1/cluster/members/{id}/promote",
+    "POST /v1/cluster/leader",
+    "POST /v1/clock/confirm",
+];
+const BOTH: [&str; 2] = ["GET /v1/cluster/status", "GET /v1/cluster/digest"];
+
+#[tokio::test]
+async fn each_call_answers_on_its_listener_and_is_not_found_on_the_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = node(folder.path(), |config| config.admin_listen = Some("127.0.0.1:0".into())).await;
+    let (client, admin) = (routes_at(&node, ApiPort::Client), routes_at(&node, ApiPort::Admin));
+    for row in &ROUTES {
+        let call = format!("{} {}", row.method, row.path);
+        let expected = match (ADMIN.contains(&call.as_str()), BOTH.contains(&call.as_str())) {
+            (true, _) => On::Admin,
+            (false, true) => On::Both,
+            (false, false) => On::Client,
+        };
+        assert_eq!(row.on, expected, "{call}");
+        for (routes, is_there, says) in [
+            (&client, row.on != On::Admin, "`admin_listen`"),
+            (&admin, row.on != On::Client, "`client_listen`"),
+        ] {
+            let (status, body) = answer(routes, None, harmless(row.method, row.path, DOMAIN)).await;
+            let is_absent = status == StatusCode::NOT_FOUND && body["code"] == "target_unknown";
+            assert_eq!(!is_absent, is_there, "{call}: {body}");
+            if is_absent {
+                assert!(body["remedy"].as_str().unwrap().contains(says), "{call}: {body}");
+                // A method that the path never takes does not tell that the path is there.
+                let other = answer(routes, None, harmless("OPTIONS", row.path, DOMAIN)).await;
+                assert_eq!(other.0, StatusCode::NOT_FOUND, "{call}");
+            }
+        }
+    }
+    // A node with TLS and without an admin listener has these calls nowhere, and says what to set. The configuration of this
+    // node cannot be such a one, so only the port is checked.
+    let tls = Config { plain_http: false, admin_listen: None, ..node.service().config().clone() };
+    assert_eq!(ApiPort::of_clients(&tls), ApiPort::Client);
+    assert_eq!(ApiPort::of_clients(&Config { plain_http: true, ..tls }), ApiPort::Only);
+    node.shutdown().await;
+}
+
+#[tokio::test]
+async fn on_the_admin_listener_every_call_is_for_operators_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = node(folder.path(), |config| config.admin_listen = Some("127.0.0.1:0".into())).await;
+    let admin = routes_at(&node, ApiPort::Admin);
+    for row in ROUTES.iter().filter(|row| row.on != On::Client) {
+        match row.open {
+            // Otherwise an operator would have more rights at the one listener than at the other.
+            Open::Roles(roles) => assert!(OPERATORS.meets(roles), "{}", row.path),
+            Open::Everyone => panic!("{}", row.path),
+        }
+        for role in Role::ALL {
+            let request = harmless(row.method, row.path, DOMAIN);
+            let (status, body) = answer(&admin, Some(of(role)), request).await;
+            assert_eq!(!refuses(status, &body), role == Role::Operator, "{} {role:?}: {body}", row.path);
+        }
+        let unknown = Some(Caller::unknown(Unknown::NothingShown));
+        let (status, body) = answer(&admin, unknown, harmless(row.method, row.path, DOMAIN)).await;
+        assert!(refuses(status, &body), "{}: {body}", row.path);
+    }
     node.shutdown().await;
 }
 
@@ -308,7 +383,7 @@ fn every_endpoint_is_in_the_protocols_table_of_calls() {
 }
 
 #[test]
-fn the_page_of_callers_has_every_row_with_its_roles_and_its_scope() {
+fn the_page_of_callers_has_every_row_with_its_listener_its_roles_and_its_scope() {
     let page = include_str!("../../../docs/callers.md");
     let cells = |line: &str| -> Vec<String> { line.split('|').map(|cell| cell.trim().to_owned()).collect() };
     let rows: Vec<Vec<String>> =
@@ -324,7 +399,13 @@ fn the_page_of_callers_has_every_row_with_its_roles_and_its_scope() {
             Scope::Named => "named",
             Scope::Found => "found",
         };
-        let expected = vec![String::new(), call.clone(), roles, scope.to_owned(), String::new()];
+        let on = match row.on {
+            On::Client => "client",
+            On::Admin => "admin",
+            On::Both => "both",
+        };
+        let expected =
+            vec![String::new(), call.clone(), on.to_owned(), roles, scope.to_owned(), String::new()];
         assert!(rows.contains(&expected), "the page lacks {expected:?}");
     }
 }

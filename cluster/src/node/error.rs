@@ -90,6 +90,22 @@ pub enum NodeError {
     /// Raft did not start.
     #[error("starting raft: {0}")]
     Raft(String),
+    /// The node cannot listen on the address for operators.
+    #[error("listening for operators on `{addr}` (`admin_listen`): {problem}")]
+    Admin {
+        /// The address.
+        addr: String,
+        /// Why that failed.
+        problem: String,
+    },
+    /// The node cannot listen on the address for probes.
+    #[error("listening for probes on `{addr}` (`health_listen`): {problem}")]
+    Health {
+        /// The address.
+        addr: String,
+        /// Why that failed.
+        problem: String,
+    },
     /// The node cannot listen on the address for clients.
     #[error("listening for clients on `{addr}`: {problem}")]
     Clients {

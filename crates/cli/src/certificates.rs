@@ -113,7 +113,7 @@ impl Files {
 }
 
 /// Fails if every user of the machine may read, write or run a file.
-fn must_be_secret(path: &Path) -> Result<(), CliError> {
+pub(crate) fn must_be_secret(path: &Path) -> Result<(), CliError> {
     use std::os::unix::fs::MetadataExt;
 
     let found = std::fs::metadata(path).map_err(|error| CliError::file("read", path, &error))?;

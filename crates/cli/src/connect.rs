@@ -25,6 +25,17 @@ pub(crate) struct Endpoints {
     credentials: Box<Credentials>,
 }
 
+/// The cluster's endpoints, and its admin listeners.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct AdminEndpoints {
+    #[command(flatten)]
+    endpoints: Endpoints,
+    /// The address of a node's admin listener, `admin_listen` (repeatable, or a list with commas); by default the
+    /// endpoints, which answer this call on nodes with plain HTTP and without an admin listener
+    #[arg(long, env = "ASSENT_ADMIN", value_name = "URL")]
+    admin: Vec<String>,
+}
+
 /// How the client knows the nodes, and how the nodes know the caller.
 #[derive(Clone, Debug, Args)]
 struct Credentials {
@@ -109,8 +120,7 @@ const CHANGE_WITHIN: Duration = Duration::from_secs(12);
 impl Endpoints {
     /// The addresses, in the order given. Commas and white space separate them, and empty parts are left out.
     pub(crate) fn list(&self) -> Vec<String> {
-        let given = self.endpoints.iter().flat_map(|given| given.split([',', ' ', '\t', '\r', '\n']));
-        given.filter(|address| !address.is_empty()).map(str::to_owned).collect()
+        listed(&self.endpoints)
     }
 
     /// A client that submits and reads. It believes no allow.
@@ -123,31 +133,61 @@ impl Endpoints {
         Ok(Client::new(self.config(trust, DEADLINE)?)?)
     }
 
-    /// A client that changes the membership. A single attempt may take as long as a change does, but no longer than
-    /// the caller's limit.
-    pub(crate) fn client_for_changes(&self) -> Result<Client, CliError> {
-        let mut config = self.config(Trust::NoAllow, CHANGE_WITHIN.saturating_mul(2))?;
-        config.attempt_timeout = CHANGE_WITHIN.min(config.deadline);
-        Ok(Client::new(config)?)
-    }
-
     /// The configuration of a client. A call takes no longer than the caller's limit, or `otherwise` without such a
     /// limit.
     fn config(&self, trust: Trust, otherwise: Duration) -> Result<ClientConfig, CliError> {
         let endpoints = self.list();
+        self.config_for(&endpoints, trust, otherwise)
+    }
+
+    fn config_for(
+        &self,
+        endpoints: &[String],
+        trust: Trust,
+        otherwise: Duration,
+    ) -> Result<ClientConfig, CliError> {
         if endpoints.is_empty() {
             let detail = "no endpoint is given";
             let remedy = "give `--endpoint https://host:port` or set `ASSENT_ENDPOINTS`";
             return Err(CliError { exit: Exit::Usage, ..CliError::new("usage", detail, remedy) });
         }
         let deadline = self.timeout.map_or(otherwise, Duration::from_millis);
-        let mut config = ClientConfig::new(&endpoints, trust);
+        let mut config = ClientConfig::new(endpoints, trust);
         config.attempt_timeout = config.attempt_timeout.min(deadline);
         config.connect_timeout = config.connect_timeout.min(deadline);
         config.deadline = deadline;
         config.tls = self.credentials.tls()?;
         Ok(config)
     }
+}
+
+impl AdminEndpoints {
+    /// A client that reads, lists the members or confirms a clock.
+    pub(crate) fn client(&self) -> Result<Client, CliError> {
+        Ok(Client::new(self.config(DEADLINE)?)?)
+    }
+
+    /// A client that changes the membership. A single attempt may take as long as a change does, but no longer than
+    /// the caller's limit.
+    pub(crate) fn client_for_changes(&self) -> Result<Client, CliError> {
+        let mut config = self.config(CHANGE_WITHIN.saturating_mul(2))?;
+        config.attempt_timeout = CHANGE_WITHIN.min(config.deadline);
+        Ok(Client::new(config)?)
+    }
+
+    /// The configuration of a client. If only admin listeners are given, they are its endpoints too.
+    fn config(&self, otherwise: Duration) -> Result<ClientConfig, CliError> {
+        let (endpoints, admin) = (self.endpoints.list(), listed(&self.admin));
+        let asked = if endpoints.is_empty() { &admin } else { &endpoints };
+        let config = self.endpoints.config_for(asked, Trust::NoAllow, otherwise)?;
+        Ok(ClientConfig { admin, ..config })
+    }
+}
+
+/// The addresses in what was given, in that order.
+fn listed(given: &[String]) -> Vec<String> {
+    let given = given.iter().flat_map(|given| given.split([',', ' ', '\t', '\r', '\n']));
+    given.filter(|address| !address.is_empty()).map(str::to_owned).collect()
 }
 
 #[cfg(test)]
@@ -169,6 +209,28 @@ mod tests {
         let line = Line::try_parse_from(endpoint.iter().chain(args)).unwrap();
         assert!(!format!("{line:?}").contains(SECRET));
         line.endpoints.config(Trust::NoAllow, DEADLINE)
+    }
+
+    #[derive(Debug, Parser)]
+    struct AdminLine {
+        #[command(flatten)]
+        endpoints: AdminEndpoints,
+    }
+
+    #[test]
+    fn admin_listeners_are_asked_beside_the_endpoints_or_alone() {
+        let config = |args: &[&str]| {
+            let line = AdminLine::try_parse_from(["assent"].iter().chain(args)).unwrap();
+            line.endpoints.config(DEADLINE)
+        };
+        let both = config(&["--endpoint", "a:1,b:1", "--admin", "a:2,b:2", "--admin", "c:2"]).unwrap();
+        assert_eq!(both.endpoints, ["a:1", "b:1"]);
+        assert_eq!(both.admin, ["a:2", "b:2", "c:2"]);
+        let alone = config(&["--admin", "a:2"]).unwrap();
+        assert_eq!((alone.endpoints, alone.admin), (vec!["a:2".to_owned()], vec!["a:2".to_owned()]));
+        let none = config(&["--endpoint", "a:1"]).unwrap();
+        assert!(none.admin.is_empty());
+        assert_eq!(config(&[]).unwrap_err().exit, Exit::Usage);
     }
 
     #[test]

@@ -19,11 +19,16 @@ pub(crate) fn now_seconds() -> Seconds {
 }
 
 /// Random bytes from the system.
-#[expect(clippy::disallowed_methods, reason = "a command line tool is the edge itself; nothing simulates it")]
 pub(crate) fn random<const N: usize>() -> Result<[u8; N], CliError> {
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|error| {
-        CliError::new("randomness_failed", error.to_string(), "check the system's random source")
-    })?;
+    fill(&mut bytes)?;
     Ok(bytes)
+}
+
+/// Fills a buffer with random bytes from the system. A secret is then nowhere but in that buffer.
+#[expect(clippy::disallowed_methods, reason = "a command line tool is the edge itself; nothing simulates it")]
+pub(crate) fn fill(bytes: &mut [u8]) -> Result<(), CliError> {
+    getrandom::fill(bytes).map_err(|error| {
+        CliError::new("randomness_failed", error.to_string(), "check the system's random source")
+    })
 }

@@ -28,6 +28,7 @@ mod output;
 mod signals;
 mod slotted;
 mod table;
+mod tokens;
 mod unsettled;
 mod watch;
 

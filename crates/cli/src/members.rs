@@ -6,7 +6,7 @@ use assent_api::{MemberAddress, MemberBody, MemberRole, MembersBody, NewMember};
 use assent_client::Client;
 use tokio::time::{Instant, sleep};
 
-use crate::connect::Endpoints;
+use crate::connect::AdminEndpoints;
 use crate::exit::CliError;
 use crate::output::Output;
 use crate::table::{Column, heads, row};
@@ -31,9 +31,9 @@ const COLUMNS: [Column; 9] = [
 ];
 
 /// Asks the new node for its id, addresses, store and key.
-pub(crate) async fn introduce(endpoints: &Endpoints, node: &str) -> Result<NewMember, CliError> {
+pub(crate) async fn introduce(admin: &AdminEndpoints, node: &str) -> Result<NewMember, CliError> {
     // This only reads, so it needs no more time than any other read.
-    let client = endpoints.client()?;
+    let client = admin.client()?;
     let status = client.status_at(node).await?;
     let cluster = client.status().await?;
     if status.cluster_id != cluster.cluster_id {

@@ -12,6 +12,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use assent_cluster::access::TokenDigest;
 use assent_registry::GenesisFile;
 use serde_json::Value;
 
@@ -212,4 +213,34 @@ fn no_private_key_is_ever_printed() {
         assert!(body.len() > 40 && !printed.contains(body), "{key}");
     }
     assert!(!printed.contains("PRIVATE KEY"));
+}
+
+/// It fails if the token is printed, if others may read its file, or if a node would not know the token by the line.
+#[test]
+fn a_token_goes_into_its_own_file_and_its_digest_into_the_nodes_file() {
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path();
+    let digest = ok(dir, &["cert", "token", "--out", "one.token", "--hash-out", "ci.tokens"]);
+    let made = json(dir, &["cert", "token", "--out", "two.token", "--hash-out", "ci.tokens"]);
+    let listed = fs::read_to_string(dir.join("ci.tokens")).unwrap();
+    assert_eq!(listed, format!("{digest}{}\n", made["sha256"].as_str().unwrap()));
+    assert_eq!((&made["token"], &made["hashes"]), (&"two.token".into(), &"ci.tokens".into()));
+    for (name, line) in ["one.token", "two.token"].into_iter().zip(listed.lines()) {
+        let token = fs::read_to_string(dir.join(name)).unwrap();
+        assert!(token.starts_with("assent_") && token.len() == 50);
+        assert_eq!(TokenDigest::of_shown(&token).unwrap().to_string(), line);
+        assert_eq!(mode(&dir.join(name)), 0o600);
+        assert!(!digest.contains(&token) && !made.to_string().contains(&token));
+    }
+    let before = fs::read(dir.join("one.token")).unwrap();
+    let (code, stderr) = fails(dir, &["cert", "token", "--out", "one.token", "--hash-out", "ci.tokens"]);
+    assert!(code == 1 && stderr.contains("file_exists"), "{stderr}");
+    assert_eq!(fs::read(dir.join("one.token")).unwrap(), before);
+    assert_eq!(fs::read_to_string(dir.join("ci.tokens")).unwrap(), listed);
+    // A token where digests belong: nothing is made, and it is not repeated.
+    let (code, stderr) = fails(dir, &["cert", "token", "--out", "new.token", "--hash-out", "one.token"]);
+    assert!(code == 1 && stderr.contains("malformed"), "{stderr}");
+    assert!(!stderr.contains("assent_") && !dir.join("new.token").exists(), "{stderr}");
+    let (code, stderr) = fails(dir, &["cert", "token", "--out", "-"]);
+    assert!(code == 64 && !dir.join("-").exists(), "{stderr}");
 }

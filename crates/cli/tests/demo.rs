@@ -57,6 +57,7 @@ fn the_demo_fits_a_terminal_of_100_columns() {
     let run = Command::new(env!("CARGO_BIN_EXE_assent")).arg("demo").output().unwrap();
     let text = String::from_utf8(run.stdout).unwrap();
     assert!(run.status.success(), "{text}");
+    assert!(text.contains("plain HTTP on loopback"), "{text}");
     for line in text.lines() {
         assert!(line.chars().count() <= 100, "{line}");
     }

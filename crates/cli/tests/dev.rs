@@ -7,7 +7,7 @@
 )]
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -68,6 +68,11 @@ impl Dev {
 
     /// Runs a command against this cluster.
     fn assent(&self, args: &[&str]) -> Output {
+        self.assent_as(&[], args)
+    }
+
+    /// Runs a command against this cluster, with these credentials in its environment.
+    fn assent_as(&self, credentials: &[(&str, &str)], args: &[&str]) -> Output {
         let dev = self.json();
         let endpoints: Vec<&str> =
             dev["endpoints"].as_array().unwrap().iter().map(|e| e.as_str().unwrap()).collect();
@@ -77,6 +82,7 @@ impl Dev {
             .env("ASSENT_ORIGIN", dev["origin"].as_str().unwrap())
             .env("ASSENT_DOMAIN", dev["domain"].as_str().unwrap())
             .env("ASSENT_NODE_KEYS", dev["node_keys"].as_str().unwrap())
+            .envs(credentials.iter().copied())
             .output()
             .unwrap()
     }
@@ -168,6 +174,8 @@ fn started_again_it_is_the_same_cluster_with_the_same_evidence() {
     let base = base_port(12_000);
     let first = Dev::start(&directory, base, &[]);
     let before = first.json();
+    assert!(first.said().contains("serve plain HTTP on loopback"), "{}", first.said());
+    assert!(before["ca"].is_null() && before["clients"].is_null(), "{before}");
     let event = tmp.path().join("subject");
     fs::write(&event, "subject").unwrap();
     let subject = event.to_str().unwrap();
@@ -222,6 +230,115 @@ fn started_again_it_is_the_same_cluster_with_the_same_evidence() {
     let bigger = dev(&directory, base, &["--nodes", "5"]).output().unwrap();
     assert_eq!(bigger.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&bigger.stderr).contains("other_cluster"));
+}
+
+/// The variables with which a command shows a caller's certificate, or its token.
+fn credentials<'a>(ca: &'a Value, caller: &'a Value, by: &str) -> Vec<(&'static str, &'a str)> {
+    let path = |value: &'a Value| value.as_str().unwrap();
+    let mut shown = vec![("ASSENT_CA", path(ca))];
+    match by {
+        "certificate" => {
+            shown.extend([("ASSENT_CERT", path(&caller["cert"])), ("ASSENT_CERT_KEY", path(&caller["key"]))]);
+        }
+        "token" => shown.push(("ASSENT_TOKEN_FILE", path(&caller["token"]))),
+        _ => {}
+    }
+    shown
+}
+
+/// Everything that a command printed.
+fn printed(output: &Output) -> String {
+    String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned()
+}
+
+/// It fails if a caller has a role too many or too few, if its certificate or its token is unknown to the nodes, or if
+/// the nodes answer a caller that shows nothing or speaks plain HTTP.
+#[test]
+fn with_tls_each_caller_may_do_what_its_role_may_by_its_certificate_and_by_its_token() {
+    let tmp = tempfile::tempdir().unwrap();
+    let dev = Dev::start(&tmp.path().join("dev"), base_port(21_000), &["--tls"]);
+    let json = dev.json();
+    let (ca, clients) = (&json["ca"], json["clients"].as_object().unwrap());
+    let names: Vec<&str> = clients.keys().map(String::as_str).collect();
+    assert_eq!(names, ["auditor", "gateway", "operator", "scheduler", "submitter"]);
+    let audit = dev.key("audit");
+    let digest = format!("sha256:{}", "0".repeat(64));
+    let calls: [(&[&str], &[&str]); 4] = [
+        (&["status"], &names),
+        (
+            &["authorize", "--lineage", "job-1", "--action", "run", "--subject", &digest],
+            &["scheduler", "gateway"],
+        ),
+        (&["contain", "quarantine", "job-1", "--key", &audit], &["submitter"]),
+        (&["member", "list"], &["auditor", "operator"]),
+    ];
+    for (args, permitted) in calls {
+        for by in ["certificate", "token"] {
+            for (name, caller) in clients {
+                let output = dev.assent_as(&credentials(ca, caller, by), args);
+                let refused = printed(&output).contains("caller_not_permitted");
+                assert_eq!(
+                    refused,
+                    !permitted.contains(&name.as_str()),
+                    "{name} by {by}: {args:?} {output:?}"
+                );
+            }
+            let output = dev.assent_as(&credentials(ca, &json["developer"], by), args);
+            assert!(!printed(&output).contains("caller_not_permitted"), "{args:?}: {output:?}");
+            assert!(matches!(output.status.code(), Some(0 | 10 | 11)), "{args:?}: {output:?}");
+        }
+    }
+    let nothing = dev.assent_as(&credentials(ca, &Value::Null, "nothing"), &["member", "list"]);
+    assert!(!nothing.status.success() && printed(&nothing).contains("caller_not_permitted"), "{nothing:?}");
+    assert_eq!(dev.assent(&["member", "list"]).status.code(), Some(64), "an https endpoint needs its CA");
+    let address = json["nodes"][0]["client"].as_str().unwrap();
+    let mut plain = std::net::TcpStream::connect(address).unwrap();
+    plain.set_read_timeout(Some(PATIENCE)).unwrap();
+    plain.write_all(b"GET /livez HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    // A connection that is broken is no answer either.
+    let _ = plain.read_to_end(&mut answer);
+    assert!(!String::from_utf8_lossy(&answer).contains("HTTP/1.1"), "{answer:?}");
+    dev.stop();
+}
+
+/// It fails if a start without `--tls` serves plain HTTP where TLS was, or if it makes what is there anew.
+#[test]
+fn tls_stays_with_its_directory_until_it_is_turned_off() {
+    let tmp = tempfile::tempdir().unwrap();
+    let directory = tmp.path().join("dev");
+    let base = base_port(22_000);
+    let first = Dev::start(&directory, base, &["--tls"]);
+    let before = first.json();
+    assert!(first.said().contains("the nodes speak TLS"), "{}", first.said());
+    let exports = fs::read_to_string(directory.with_extension("out")).unwrap();
+    for (variable, value) in credentials(&before["ca"], &before["developer"], "certificate") {
+        assert!(exports.contains(&format!("export {variable}='{value}'\n")), "{exports}");
+    }
+    let held = |json: &Value| {
+        let paths = ["cert", "key", "token"]
+            .map(|file| json["clients"]["operator"][file].as_str().unwrap().to_owned());
+        paths.map(|path| fs::read(path).unwrap())
+    };
+    let files = held(&before);
+    first.stop();
+
+    let again = Dev::start(&directory, base, &[]);
+    let after = again.json();
+    for same in ["endpoints", "ca", "clients", "developer"] {
+        assert_eq!(before[same], after[same]);
+    }
+    assert_eq!(held(&after), files);
+    succeeded(&again.assent_as(&credentials(&after["ca"], &after["developer"], "token"), &["status"]));
+    again.stop();
+
+    let plain = Dev::start(&directory, base, &["--tls=false"]);
+    let json = plain.json();
+    assert_eq!(json["endpoints"][0], format!("http://127.0.0.1:{base}"));
+    assert!(json["ca"].is_null() && json["clients"].is_null() && json["developer"].is_null(), "{json}");
+    assert!(plain.said().contains("serve plain HTTP on loopback"), "{}", plain.said());
+    succeeded(&plain.assent(&["status"]));
+    plain.stop();
 }
 
 #[test]

@@ -388,9 +388,11 @@ fn a_key_that_is_made_and_a_clock_that_is_confirmed_are_said_to_be_so_if_a_full_
                 said.contains("do not run the command again") && !said.contains("run it again"),
                 "{said}"
             );
+            if args[0] == "key" {
+                assert!(assent(dir, &["key", "show", "new.pem"]).status.success());
+            }
         }
     }
-    assert!(assent(dir, &["key", "show", "new.pem"]).status.success());
 }
 
 #[test]

@@ -14,6 +14,8 @@ use crate::transport::{Answer, Ask, Failure, Transport};
 #[derive(Clone, Debug)]
 pub struct Client {
     shared: Arc<Shared>,
+    /// The same with the admin listeners as its endpoints, if it has any.
+    admin: Option<Arc<Shared>>,
 }
 
 #[derive(Debug)]
@@ -37,7 +39,21 @@ impl Client {
             None => None,
         };
         let transport = Transport::new(config.connect_timeout, config.response_bytes_max, credentials);
-        Ok(Client { shared: Arc::new(Shared { config, endpoints, transport }) })
+        let admin = if config.admin.is_empty() {
+            None
+        } else {
+            let config = ClientConfig { endpoints: config.admin.clone(), ..config.clone() };
+            let endpoints = config.endpoints()?;
+            Some(Arc::new(Shared { config, endpoints, transport: transport.clone() }))
+        };
+        Ok(Client { shared: Arc::new(Shared { config, endpoints, transport }), admin })
+    }
+
+    /// The client for the calls of admin listeners: its endpoints are those listeners or, if none is configured, the same
+    /// endpoints.
+    pub(crate) fn at_admin(&self) -> Client {
+        let shared = self.admin.as_ref().unwrap_or(&self.shared);
+        Client { shared: Arc::clone(shared), admin: self.admin.clone() }
     }
 
     /// What it was made with.

@@ -19,6 +19,10 @@ pub struct ClientConfig {
     /// The nodes' client addresses, such as `https://node-1:7400`, or `http://127.0.0.1:7400` for nodes without TLS: 1
     /// to 64. Any voter answers any call.
     pub endpoints: Vec<String>,
+    /// The addresses of the nodes' admin listeners, where the calls answer that list and change the members, move the
+    /// leader and confirm a clock: at most 64. Default: none, and then these calls go to `endpoints`, where nodes with plain
+    /// HTTP and without an admin listener answer them.
+    pub admin: Vec<String>,
     /// How long a call may take with all its attempts. Default 10 s.
     pub deadline: Duration,
     /// Which endpoint is asked first. Default: a random one.
@@ -48,6 +52,7 @@ impl ClientConfig {
     pub fn new(endpoints: impl IntoIterator<Item = impl Into<String>>, trust: Trust) -> Self {
         ClientConfig {
             endpoints: endpoints.into_iter().map(Into::into).collect(),
+            admin: Vec::new(),
             deadline: Duration::from_secs(10),
             first_endpoint: FirstEndpoint::Random,
             attempt_timeout: Duration::from_secs(3),
@@ -90,6 +95,19 @@ pub(crate) fn endpoint(tls: Option<&ClientTls>, text: &str) -> Result<Endpoint, 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_of_an_admin_listener_is_checked_like_an_endpoint() {
+        let with_admin = |admin: Vec<String>| {
+            crate::client::Client::new(ClientConfig {
+                admin,
+                ..ClientConfig::new(["127.0.0.1:1"], Trust::NoAllow)
+            })
+        };
+        assert!(with_admin(vec!["127.0.0.1:2".to_owned()]).is_ok());
+        assert!(with_admin(vec!["127.0.0.1".to_owned()]).is_err());
+        assert!(with_admin(vec!["127.0.0.1:2".to_owned(); 65]).is_err());
+    }
 
     #[test]
     fn a_client_needs_an_endpoint() {

@@ -1,5 +1,6 @@
 //! Lists and changes the cluster's members. Every change may be repeated: a change that is already made stays as it
-//! is. While another change is under way (`membership_busy`), the client repeats a change until the call's deadline.
+//! is. While another change is under way (`membership_busy`), the client repeats a change until the call's deadline. The
+//! calls go to the admin listeners, if the configuration names any ([`ClientConfig::admin`](crate::ClientConfig::admin)).
 
 use assent_api::{Call, ClockBody, ConfirmClock, MemberAddresses, MembersBody, NewMember, transfer_body};
 use assent_proof::Seconds;
@@ -70,10 +71,10 @@ impl Client {
     /// with the clock, or the clock is behind registry time.
     pub async fn confirm_clock(&self, time: Seconds) -> Result<ClockBody, ClientError> {
         let ask = Ask::post(Call::Clock, "/v1/clock/confirm", ConfirmClock { time }.to_vec());
-        self.ask(&ask, json).await
+        self.at_admin().ask(&ask, json).await
     }
 
     async fn change(&self, ask: Ask) -> Result<MembersBody, ClientError> {
-        self.ask(&ask, json).await
+        self.at_admin().ask(&ask, json).await
     }
 }

@@ -137,3 +137,40 @@ async fn nothing_at_a_path_and_a_code_of_another_call_do_not_say_that_something_
         }
     }
 }
+
+/// It fails if a call of members goes to the endpoints, or a read to the admin listeners.
+#[tokio::test]
+async fn the_calls_of_operators_go_to_the_admin_listeners_and_everything_else_to_the_endpoints() {
+    let members = || {
+        let body = assent_api::MembersBody {
+            node_id: 1,
+            leader: None,
+            changing: false,
+            next_id: 4,
+            members: vec![],
+        };
+        Do::Answer(200, serde_json::to_vec(&body).unwrap())
+    };
+    let endpoint = Server::start(vec![problem(Code::EvidenceMissing, 404)]).await;
+    let admin = Server::start(vec![members(), members(), members()]).await;
+    let config = ClientConfig {
+        admin: vec![admin.endpoint.clone()],
+        ..ClientConfig::new([&endpoint.endpoint], Trust::NoAllow)
+    };
+    let client = Client::new(config).unwrap();
+    client.members().await.unwrap();
+    client.remove_member(2).await.unwrap();
+    client.transfer_leader(None).await.unwrap();
+    assert_eq!(client.envelope(&id(&envelope(1))).await.unwrap(), None);
+    let paths = |server: &Server| -> Vec<String> {
+        server.seen.lock().unwrap().iter().map(|(path, _)| path.clone()).collect()
+    };
+    assert_eq!(paths(&admin), ["/v1/cluster/members", "/v1/cluster/members/2", "/v1/cluster/leader"]);
+    assert_eq!(endpoint.requests(), 1);
+
+    // Without any, the endpoints are asked.
+    let only = Server::start(vec![members()]).await;
+    let client = Client::new(ClientConfig::new([&only.endpoint], Trust::NoAllow)).unwrap();
+    client.members().await.unwrap();
+    assert_eq!(only.requests(), 1);
+}

@@ -24,7 +24,7 @@ const HTTP: [&[u8]; 2] = [b"h2", b"http/1.1"];
 )]
 pub struct TlsError(#[from] rustls::Error);
 
-/// The accepting side between nodes. A client must show a certificate that [`Authorities::check`] finds right and whose
+/// The accepting side between nodes, and on an admin listener that other machines reach. A client must show a certificate that [`Authorities::check`] finds right and whose
 /// id `admit` lets in. `alpn` is the protocol that is spoken inside. A client that names another one is refused, and one
 /// that names none is not: read the connection's protocol before anything else.
 ///

@@ -1,4 +1,4 @@
-//! `cert`: a small certificate authority, for operators who have none.
+//! `cert`: a small certificate authority, for operators who have none, and bearer tokens.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,8 @@ use crate::certificates::{Files, serial_in, serial_named, time, word};
 use crate::exit::{CliError, Exit};
 use crate::output::Output;
 use crate::table::{self, Column};
-use crate::{certificates, edge, files};
+use crate::tokens::DigestFile;
+use crate::{certificates, edge, files, tokens};
 
 const EXAMPLE: &str = "\
 Example:
@@ -24,9 +25,11 @@ Example:
   assent cert renew node-1/cert.pem --dir ca --out node-1
   assent cert revoke node-1/cert.pem --dir ca
   assent cert crl --dir ca
-  assent cert list --dir ca";
+  assent cert list --dir ca
+  assent cert token --out ci.token --hash-out ci.tokens";
 
-/// Run a small certificate authority: make it, and issue, renew, revoke and list certificates of nodes and callers.
+/// Run a small certificate authority: make it, and issue, renew, revoke and list certificates of nodes and callers. Make
+/// bearer tokens.
 ///
 /// The authority is a folder. A person who can read its private key `ca.key` can pose as every node and caller: keep the
 /// folder on a machine that runs no node, with a copy.
@@ -46,6 +49,7 @@ enum CertCommand {
     Revoke(Revoke),
     Crl(Crl),
     List(List),
+    Token(Token),
 }
 
 /// The folder of an authority.
@@ -165,6 +169,26 @@ struct List {
     authority: Authority,
 }
 
+/// Make a bearer token for a caller that has no certificate: 256 random bits, in a file that only its owner may read.
+///
+/// The command prints the token's SHA-256 and never the token. A node knows the token once a file that `tokens` of an
+/// entry of `callers` names has that line.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Example:
+  assent cert token --out ci.token --hash-out ci.tokens
+  assent status --endpoint https://node-1:7400 --ca ca.pem --token-file ci.token
+
+Give `ci.tokens` to every node, and `ci.token` to the caller alone. To rotate a token, make a new one with the same `--hash-out`, and remove the line of the old one once the caller has the new one.")]
+struct Token {
+    /// The file for the token. A file that is there is never overwritten
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// The file of digests for the nodes, which gets a line with the token's digest. It is made if it is missing
+    #[arg(long, value_name = "FILE")]
+    hash_out: Option<PathBuf>,
+}
+
 const COLUMNS: [Column; 5] = [
     Column::left("serial", 32),
     Column::left("use", 6),
@@ -182,6 +206,7 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
         CertCommand::Revoke(args) => revoke(&args, output),
         CertCommand::Crl(args) => crl(&args, output),
         CertCommand::List(args) => list(&args, output),
+        CertCommand::Token(args) => token(&args, output),
     }
 }
 
@@ -313,6 +338,29 @@ fn list(args: &List, output: Output) -> Result<Exit, CliError> {
         let rows = ca.certificates().iter().map(|one| row(one, now_ms));
         [table::heads(&COLUMNS)].into_iter().chain(rows).collect::<Vec<_>>().join("\n")
     })?;
+    Ok(Exit::Ok)
+}
+
+fn token(args: &Token, output: Output) -> Result<Exit, CliError> {
+    let paths = [Some(&args.out), args.hash_out.as_ref()];
+    if paths.into_iter().flatten().any(|path| files::is_stdio(path)) {
+        return Err(CliError::usage("`cert token` writes files, and nothing to stdout but the digest"));
+    }
+    // Before the token is made, so that none is made in vain.
+    let digests = args.hash_out.as_deref().map(DigestFile::open).transpose()?;
+    let digest = tokens::create(&args.out)?;
+    if let Some(digests) = digests {
+        digests.add(&digest).map_err(|error| {
+            let token = args.out.display();
+            let remedy = format!("the token is in `{token}`: add the line `{digest}` to the file yourself");
+            CliError { remedy, ..error }
+        })?;
+    }
+    let value = json!({
+        "sha256": digest.to_string(), "token": args.out.display().to_string(),
+        "hashes": args.hash_out.as_ref().map(|path| path.display().to_string()),
+    });
+    output.result(&value, || digest.to_string())?;
     Ok(Exit::Ok)
 }
 

@@ -6,7 +6,7 @@ use assent_proof::Seconds;
 use clap::{Args as ClapArgs, Subcommand};
 use tokio::task::JoinSet;
 
-use crate::connect::Endpoints;
+use crate::connect::{AdminEndpoints, Endpoints};
 use crate::exit::{CliError, Exit};
 use crate::output::Output;
 
@@ -40,8 +40,9 @@ enum ClockCommand {
 /// clocks counts as stale. If the clocks are wrong and were set back, what had expired is allowed again.
 ///
 /// The first node that can take the confirmation takes it, and the other nodes follow that node. No node follows
-/// another one back: if the clocks were set back, name each node in turn as the only endpoint. The confirmation holds
-/// until that node's clock leaps again or the node stops.
+/// another one back: if the clocks were set back, name each node in turn as the only one, by its admin listener
+/// (`--admin`) or, if it has none, by its endpoint. The confirmation holds until that node's clock leaps again or the
+/// node stops.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = EXAMPLE)]
 struct Confirm {
@@ -49,7 +50,7 @@ struct Confirm {
     #[arg(long, value_name = "YYYY-MM-DDTHH:MM:SSZ")]
     time: Seconds,
     #[command(flatten)]
-    endpoints: Endpoints,
+    admin: AdminEndpoints,
 }
 
 /// What one endpoint answered.
@@ -60,7 +61,7 @@ struct Row {
 
 pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     if let Some(ClockCommand::Confirm(confirm)) = args.command {
-        let clock = confirm.endpoints.client()?.confirm_clock(confirm.time).await?;
+        let clock = confirm.admin.client()?.confirm_clock(confirm.time).await?;
         let text =
             || format!("confirmed: the clock that shows {} is trusted\n{}", confirm.time, told(&clock));
         let done = format!("the clock that shows {} is trusted", confirm.time);

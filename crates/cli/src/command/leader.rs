@@ -3,7 +3,7 @@
 use assent_api::parse_node_id;
 use clap::{Args as ClapArgs, Subcommand};
 
-use crate::connect::Endpoints;
+use crate::connect::AdminEndpoints;
 use crate::exit::{CliError, Exit};
 use crate::members::{SHOWN_BY_LIST, table};
 use crate::output::Output;
@@ -34,12 +34,12 @@ struct Transfer {
     #[arg(long, value_name = "ID", value_parser = parse_node_id)]
     to: Option<u64>,
     #[command(flatten)]
-    endpoints: Endpoints,
+    admin: AdminEndpoints,
 }
 
 pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     let LeaderCommand::Transfer(args) = args.command;
-    let members = args.endpoints.client_for_changes()?.transfer_leader(args.to).await?;
+    let members = args.admin.client_for_changes()?.transfer_leader(args.to).await?;
     output.done(&members, || table(&members), "the leader is changed as asked", SHOWN_BY_LIST)?;
     Ok(Exit::Ok)
 }

@@ -9,7 +9,7 @@ use assent_client::Client;
 use clap::{Args as ClapArgs, Subcommand};
 
 use super::replace;
-use crate::connect::Endpoints;
+use crate::connect::AdminEndpoints;
 use crate::exit::{CliError, Exit};
 use crate::members::{SHOWN_BY_LIST, introduce, promote, table};
 use crate::output::Output;
@@ -50,7 +50,7 @@ enum MemberCommand {
 #[command(after_help = "Example:\n  assent member list --output json")]
 struct List {
     #[command(flatten)]
-    endpoints: Endpoints,
+    admin: AdminEndpoints,
 }
 
 /// Add a waiting node as a learner. A learner receives the log, and neither votes nor answers until it is promoted.
@@ -68,7 +68,7 @@ struct Add {
     #[arg(long, value_name = "S", default_value_t = 3600)]
     within: u64,
     #[command(flatten)]
-    endpoints: Endpoints,
+    admin: AdminEndpoints,
 }
 
 /// Name a member by its node id.
@@ -79,7 +79,7 @@ struct One {
     #[arg(value_parser = parse_node_id)]
     id: u64,
     #[command(flatten)]
-    endpoints: Endpoints,
+    admin: AdminEndpoints,
 }
 
 /// Change the addresses of a member. Its node id, disk and key stay as they are.
@@ -102,7 +102,7 @@ struct Update {
     #[arg(long, value_name = "HOST:PORT")]
     client_addr: Option<String>,
     #[command(flatten)]
-    endpoints: Endpoints,
+    admin: AdminEndpoints,
 }
 
 /// Reads a member's address from the command line.
@@ -116,27 +116,27 @@ fn address(option: &str, text: &str) -> Result<MemberAddress, CliError> {
 pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     let members = match args.command {
         MemberCommand::List(args) => {
-            let members = args.endpoints.client()?.members().await?;
+            let members = args.admin.client()?.members().await?;
             output.result(&members, || table(&members))?;
             return Ok(Exit::Ok);
         }
         MemberCommand::Add(args) => {
-            let client = args.endpoints.client_for_changes()?;
-            let new = introduce(&args.endpoints, &args.node).await?;
+            let client = args.admin.client_for_changes()?;
+            let new = introduce(&args.admin, &args.node).await?;
             let members = add(&client, &new, output).await?;
             match args.promote {
                 true => promote(&client, new.id, Duration::from_secs(args.within), output).await?,
                 false => members,
             }
         }
-        MemberCommand::Promote(args) => args.endpoints.client_for_changes()?.promote_member(args.id).await?,
-        MemberCommand::Remove(args) => args.endpoints.client_for_changes()?.remove_member(args.id).await?,
+        MemberCommand::Promote(args) => args.admin.client_for_changes()?.promote_member(args.id).await?,
+        MemberCommand::Remove(args) => args.admin.client_for_changes()?.remove_member(args.id).await?,
         MemberCommand::Update(args) => {
             let to = MemberAddresses {
                 peer: args.peer_addr.map(|text| address("--peer-addr", &text)).transpose()?,
                 client: args.client_addr.map(|text| address("--client-addr", &text)).transpose()?,
             };
-            args.endpoints.client_for_changes()?.update_member(args.id, &to).await?
+            args.admin.client_for_changes()?.update_member(args.id, &to).await?
         }
         MemberCommand::Replace(args) => return replace::run(args, output).await,
     };

@@ -123,7 +123,7 @@ async fn data_directory(config: &Config) -> Result<Environment, CliError> {
 fn cap_connections(config: &mut Config) -> Result<(), CliError> {
     let remedy = "raise the hard limit of open files: `LimitNOFILE=` under systemd, `ulimit -Hn` in a shell";
     let wanted = config.limits.connections;
-    let file_budget = reserve_open_files(wanted)
+    let file_budget = reserve_open_files(wanted, config.other_connections())
         .map_err(|error| CliError::new("too_few_files", error.to_string(), remedy))?;
     if file_budget.connections < wanted {
         tracing::warn!(

@@ -10,7 +10,7 @@ use assent_proof::{Claims, DomainName, PublicKey, RevocationReason, Role, Second
 use clap::Args as ClapArgs;
 
 use crate::args::OriginArg;
-use crate::connect::Endpoints;
+use crate::connect::AdminEndpoints;
 use crate::exit::{CliError, Exit};
 use crate::key_locks::KeyLocks;
 use crate::members::{SHOWN_BY_LIST, introduce, promote, table};
@@ -54,7 +54,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     origin: OriginArg,
     #[command(flatten)]
-    endpoints: Endpoints,
+    admin: AdminEndpoints,
 }
 
 /// A replacement that is under way.
@@ -66,8 +66,8 @@ struct Replacement {
 }
 
 pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
-    let client = args.endpoints.client_for_changes()?;
-    let new = introduce(&args.endpoints, &args.node).await?;
+    let client = args.admin.client_for_changes()?;
+    let new = introduce(&args.admin, &args.node).await?;
     if new.id == args.old {
         let detail = format!("`{}` says that it is node {} itself", args.node, args.old);
         let remedy = "give the new node an id that was never used, in its configuration";

@@ -76,7 +76,7 @@ impl DemoCluster {
 
     fn start() -> Result<Self, CliError> {
         let directory = tempfile::Builder::new().prefix("assent-demo-").tempdir()?;
-        let layout = Layout::open(directory.path(), Some(NODES), Some(free_base_port()?))?;
+        let layout = Layout::open(directory.path(), Some(NODES), Some(free_base_port()?), Some(false))?;
         let trusted = keys::read_trusted(&[layout.node_keys()])?;
         let domain = layout.dev.domain.parse().map_err(|_| CliError::usage("the domain is no name"))?;
         let lineage = "job-1".parse().map_err(|_| CliError::usage("the lineage is no name"))?;

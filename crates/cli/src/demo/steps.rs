@@ -27,7 +27,8 @@ pub(crate) async fn run(
     report: &mut Report,
     started: Instant,
 ) -> Result<(), CliError> {
-    report.say("Assent: may this execute, now? Three real nodes on this machine, one story.\n \n")?;
+    report.say("Assent: may this execute, now? Three real nodes on this machine, one story.")?;
+    report.say("They speak plain HTTP on loopback; `assent dev --tls` has certificates and callers.\n \n")?;
     let all = cluster.ids();
     let leader = form(cluster, report, &all, started).await?;
     let (governance, attestation) = (cluster.key("governance")?, cluster.key("attestation")?);

@@ -92,7 +92,7 @@ impl Chaos {
     /// Begins the next fault, unless a minority is already disturbed. In that case it is tried again at the next look.
     async fn begin(&mut self, nodes: &mut Nodes, output: Output) -> Result<(), CliError> {
         let total = nodes.layout().dev.nodes.len();
-        let ready = nodes.ready_now().await;
+        let ready = nodes.ready_now().await?;
         if total.saturating_sub(ready.len()) >= total.saturating_sub(1) / 2 {
             return Ok(());
         }

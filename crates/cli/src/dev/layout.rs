@@ -1,16 +1,18 @@
 //! The files in a development cluster's directory, and `dev.json`, which lists them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use assent_cluster::access::{CallerConfig, JwtIssuerConfig};
 use assent_cluster::config::{Config, PeerConfig, VoterConfig};
 use assent_proof::{DomainName, EvidenceKind, VerifiedEnvelope};
 use assent_registry::GenesisFile;
 
 use super::genesis::{self, Founding};
+use super::tls::{CallerFiles, TlsFolder};
 use crate::exit::CliError;
 use crate::{edge, files, keys};
 
@@ -21,7 +23,7 @@ pub(crate) struct DevJson {
     pub(crate) origin: String,
     /// Its domain.
     pub(crate) domain: String,
-    /// `http://host:port` of every node.
+    /// `http://host:port` of every node, or `https://host:port` with TLS.
     pub(crate) endpoints: Vec<String>,
     /// The nodes, by number.
     pub(crate) nodes: Vec<NodeEntry>,
@@ -29,6 +31,15 @@ pub(crate) struct DevJson {
     pub(crate) keys: BTreeMap<String, PathBuf>,
     /// The nodes' public keys, which callers trust: a PEM file with all of them.
     pub(crate) node_keys: PathBuf,
+    /// With TLS, the certificate of the authority that issued the nodes' certificates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) ca: Option<PathBuf>,
+    /// With TLS, a caller for each role, by the name of the role.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) clients: Option<BTreeMap<String, CallerFiles>>,
+    /// With TLS, the caller that has every role of these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) developer: Option<CallerFiles>,
 }
 
 /// One node in `dev.json`.
@@ -52,6 +63,8 @@ pub(crate) struct Layout {
     directory: PathBuf,
     /// What `dev.json` says.
     pub(crate) dev: DevJson,
+    /// The certificates and tokens, if the nodes have TLS.
+    tls: Option<TlsFolder>,
 }
 
 /// The domain that a development cluster starts with.
@@ -66,14 +79,19 @@ const NODES: u16 = 3;
 /// The first client port of a new cluster, if nobody says.
 const BASE_PORT: u16 = 7400;
 
+/// How nodes without TLS serve, in one line for people.
+const PLAIN_DOOR: &str = "the nodes serve plain HTTP on loopback, where every program on this machine may do everything; \
+                          `assent dev --tls` makes certificates and callers";
+
 impl Layout {
     /// The directory's cluster: the one that is there, or a new one of `nodes` nodes.
     ///
-    /// What is not given is as it was when the directory was made, or 3 nodes from port 7400 on.
+    /// What is not given is as it was when the directory was used last, or 3 nodes from port 7400 on without TLS.
     pub(crate) fn open(
         directory: &Path,
         nodes: Option<u16>,
         base_port: Option<u16>,
+        tls: Option<bool>,
     ) -> Result<Self, CliError> {
         let directory =
             std::path::absolute(directory).map_err(|error| CliError::file("find", directory, &error))?;
@@ -81,10 +99,13 @@ impl Layout {
         let found = if genesis.exists() { Some(founded(&genesis)?) } else { None };
         let there = found.as_ref().and_then(|(_, there)| u16::try_from(*there).ok());
         let nodes = nodes.or(there).unwrap_or(NODES);
-        let before = Config::load(&directory.join("node-1.toml"))
-            .ok()
-            .and_then(|config| config.client_listen.rsplit_once(':').and_then(|(_, port)| port.parse().ok()));
-        let base_port = base_port.or(before).unwrap_or(BASE_PORT);
+        // If the file is there and cannot be used, `write_configs` says so.
+        let before = Config::load(&directory.join("node-1.toml")).ok();
+        let port_before =
+            before.as_ref().and_then(|config| config.client_listen.rsplit_once(':')?.1.parse().ok());
+        let base_port = base_port.or(port_before).unwrap_or(BASE_PORT);
+        let had_tls = before.is_some_and(|config| config.client_tls.is_some());
+        let tls = tls.unwrap_or(had_tls).then(|| TlsFolder::of(&directory));
         let origin = match &found {
             Some((_, there)) if *there != usize::from(nodes) => {
                 let detail =
@@ -95,10 +116,12 @@ impl Layout {
             Some((origin, _)) => origin.clone(),
             None => format!("dev.local/{}", hex::encode(edge::random::<4>()?)),
         };
-        let layout = Self { dev: dev_of(&directory, origin, nodes, base_port)?, directory };
+        let dev = dev_of(&directory, origin, (nodes, base_port), tls.as_ref())?;
+        let layout = Self { dev, directory, tls };
         if found.is_none() {
             layout.create()?;
         }
+        layout.renew_certificates()?;
         layout.write_configs()?;
         Ok(layout)
     }
@@ -125,6 +148,15 @@ impl Layout {
         files::replace(&self.genesis_file(), &genesis::make(&self.founding())?)
     }
 
+    /// Makes the certificates and tokens that are missing, and issues those certificates anew that end soon. Running
+    /// nodes read them by themselves. Without TLS there are none.
+    pub(crate) fn renew_certificates(&self) -> Result<(), CliError> {
+        let Some(tls) = &self.tls else { return Ok(()) };
+        let cluster_id = genesis_in(&self.genesis_file())?.cluster_id().0;
+        let nodes: Vec<u64> = self.dev.nodes.iter().map(|node| node.id).collect();
+        tls.renew(cluster_id, &nodes, edge::now().0)
+    }
+
     /// What the genesis file is made of.
     fn founding(&self) -> Founding {
         Founding {
@@ -148,13 +180,7 @@ impl Layout {
             let invalid = |error: assent_cluster::config::ConfigError| {
                 CliError::new("config_invalid", error.to_string(), "correct or remove the file")
             };
-            let new = Config::new(
-                node.id,
-                node.data.clone(),
-                self.genesis_file(),
-                self.node_key(node.id),
-                voters.clone(),
-            );
+            let new = self.new_config(node, &voters);
             // What somebody changed in it stays; paths and addresses follow the directory and the command line,
             // so that a copy of the directory is a cluster of its own.
             let config = if path.exists() {
@@ -162,13 +188,47 @@ impl Layout {
                 // On other ports than before, no node is where the membership says: each is told where the others are.
                 let here = voters.iter().map(|voter| PeerConfig { id: voter.id, peer: voter.peer.clone() });
                 let peers = if found.voters == voters { found.peers } else { here.collect() };
-                Config { raft: found.raft, deadlines: found.deadlines, limits: found.limits, peers, ..new }
+                let Config { raft, deadlines, limits, callers, jwt_issuers, public_read, .. } = found;
+                let kept = Config { raft, deadlines, limits, peers, ..new };
+                self.with_kept_callers(kept, callers, jwt_issuers, public_read)
             } else {
                 new
             };
             files::replace(&path, config.to_toml().map_err(invalid)?.as_bytes())?;
         }
         Ok(())
+    }
+
+    fn new_config(&self, node: &NodeEntry, voters: &[VoterConfig]) -> Config {
+        let (id, data, key) = (node.id, node.data.clone(), self.node_key(node.id));
+        let new = Config::new(id, data, self.genesis_file(), key, voters.to_vec());
+        match &self.tls {
+            None => new,
+            Some(tls) => Config {
+                plain_http: false,
+                peer_tls: Some(tls.peer_tls(id)),
+                client_tls: Some(tls.client_tls(id)),
+                callers: tls.callers(),
+                ..new
+            },
+        }
+    }
+
+    /// With TLS, the configuration with what somebody has added for callers. The entries of this cluster's own callers
+    /// are as they are always: an entry of somebody else has another name. Without TLS a node refuses any such rule.
+    fn with_kept_callers(
+        &self,
+        mut config: Config,
+        found: Vec<CallerConfig>,
+        jwt_issuers: Vec<JwtIssuerConfig>,
+        public_read: bool,
+    ) -> Config {
+        if self.tls.is_none() {
+            return config;
+        }
+        let own: BTreeSet<String> = config.callers.iter().map(|caller| caller.name.clone()).collect();
+        config.callers.extend(found.into_iter().filter(|caller| !own.contains(&caller.name)));
+        Config { jwt_issuers, public_read, ..config }
     }
 
     /// Writes `dev.json` anew; a reader sees the old one or the new one.
@@ -209,12 +269,27 @@ impl Layout {
             format!("export ASSENT_DOMAIN={}", self.dev.domain),
             format!("export ASSENT_NODE_KEYS={}", quoted(&self.node_keys())),
         ];
+        if let (Some(ca), Some(developer)) = (&self.dev.ca, &self.dev.developer) {
+            lines.push(format!("export ASSENT_CA={}", quoted(ca)));
+            lines.push(format!("export ASSENT_CERT={}", quoted(&developer.cert)));
+            lines.push(format!("export ASSENT_CERT_KEY={}", quoted(&developer.key)));
+        }
         for role in KEYS {
             if let Some(path) = self.dev.keys.get(role) {
                 lines.push(format!("export ASSENT_KEY_{}={}", role.to_uppercase(), quoted(path)));
             }
         }
         lines.join("\n")
+    }
+
+    /// How the nodes serve, in one line for people.
+    pub(crate) fn door(&self) -> &'static str {
+        match &self.tls {
+            None => PLAIN_DOOR,
+            Some(_) => {
+                "the nodes speak TLS with each other and with callers; the lines below make your shell the caller                  `developer`, who has every role; dev.json has a caller for each role"
+            }
+        }
     }
 
     /// The genesis file.
@@ -250,8 +325,7 @@ impl Layout {
 
 /// The origin and the number of nodes that a genesis file founded.
 fn founded(path: &Path) -> Result<(String, usize), CliError> {
-    let genesis =
-        GenesisFile::parse(&files::read(path)?).map_err(|refusal| CliError::from(refusal).in_file(path))?;
+    let genesis = genesis_in(path)?;
     let is_node = |envelope: &&VerifiedEnvelope| {
         let statement = envelope.statement();
         statement.kind == EvidenceKind::AuthorityGrant && statement.domain == DomainName::root()
@@ -259,11 +333,20 @@ fn founded(path: &Path) -> Result<(String, usize), CliError> {
     Ok((genesis.origin().to_owned(), genesis.envelopes().iter().filter(is_node).count()))
 }
 
+fn genesis_in(path: &Path) -> Result<GenesisFile, CliError> {
+    GenesisFile::parse(&files::read(path)?).map_err(|refusal| CliError::from(refusal).in_file(path))
+}
+
 fn quoted(path: &Path) -> String {
     format!("'{}'", path.display().to_string().replace('\'', "'\\''"))
 }
 
-fn dev_of(directory: &Path, origin: String, nodes: u16, base: u16) -> Result<DevJson, CliError> {
+fn dev_of(
+    directory: &Path,
+    origin: String,
+    (nodes, base): (u16, u16),
+    tls: Option<&TlsFolder>,
+) -> Result<DevJson, CliError> {
     let port = |offset: u16| {
         base.checked_add(offset).ok_or_else(|| CliError::usage(format!("base port {base} leaves no room")))
     };
@@ -279,12 +362,16 @@ fn dev_of(directory: &Path, origin: String, nodes: u16, base: u16) -> Result<Dev
         });
     }
     let key = |role: &str| (role.to_owned(), directory.join(format!("keys/{role}.pem")));
+    let scheme = if tls.is_some() { "https" } else { "http" };
     Ok(DevJson {
         origin,
         domain: DOMAIN.to_owned(),
-        endpoints: entries.iter().map(|node| format!("http://{}", node.client)).collect(),
+        endpoints: entries.iter().map(|node| format!("{scheme}://{}", node.client)).collect(),
         nodes: entries,
         keys: KEYS.iter().map(|role| key(role)).collect(),
         node_keys: directory.join("node-keys.pem"),
+        ca: tls.map(TlsFolder::ca),
+        clients: tls.map(TlsFolder::clients),
+        developer: tls.map(TlsFolder::developer),
     })
 }

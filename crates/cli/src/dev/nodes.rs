@@ -4,6 +4,7 @@ use std::fs::OpenOptions;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use assent_client::{Client, ClientConfig, ClientTls, Trust};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::process::{Child, Command};
@@ -14,6 +15,8 @@ use crate::exit::CliError;
 
 /// A node that was told to stop is given so long.
 const STOPS_WITHIN: Duration = Duration::from_secs(8);
+/// A node that is ready says so within this time.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 /// How often processes are looked after.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -72,14 +75,25 @@ impl Nodes {
     }
 
     /// The nodes that serve reads through a quorum right now.
-    pub(crate) async fn ready_now(&self) -> Vec<u64> {
+    pub(crate) async fn ready_now(&self) -> Result<Vec<u64>, CliError> {
+        let prober = self.prober()?;
         let mut ready = Vec::new();
-        for node in &self.layout.dev.nodes {
-            if is_ready(&node.client).await {
+        for (node, endpoint) in self.layout.dev.nodes.iter().zip(&self.layout.dev.endpoints) {
+            if prober.ready_at(endpoint).await {
                 ready.push(node.id);
             }
         }
-        ready
+        Ok(ready)
+    }
+
+    /// A client that asks single nodes whether they are ready. It needs no credential for that.
+    fn prober(&self) -> Result<Client, CliError> {
+        let dev = &self.layout.dev;
+        let mut config = ClientConfig::new(&dev.endpoints, Trust::NoAllow);
+        config.attempt_timeout = ANSWERS_WITHIN;
+        config.deadline = ANSWERS_WITHIN;
+        config.tls = dev.ca.clone().map(|ca| ClientTls { ca: Some(ca), ..ClientTls::default() });
+        Ok(Client::new(config)?)
     }
 
     /// Ends every node's process at once.
@@ -113,6 +127,7 @@ impl Nodes {
         within: Duration,
         mut progress: impl FnMut(usize, usize),
     ) -> Result<(), CliError> {
+        let prober = self.prober()?;
         let until = Instant::now() + within;
         let total = self.layout.dev.nodes.len();
         let mut told = None;
@@ -124,9 +139,9 @@ impl Nodes {
             }
             self.untold = ended;
             let mut ready = 0;
-            for node in &self.layout.dev.nodes {
+            for (node, endpoint) in self.layout.dev.nodes.iter().zip(&self.layout.dev.endpoints) {
                 let killed = self.untold.iter().any(|(id, _)| *id == node.id);
-                if killed || is_ready(&node.client).await {
+                if killed || prober.ready_at(endpoint).await {
                     ready += 1;
                 }
             }
@@ -208,17 +223,4 @@ impl Nodes {
         let last = lines.get(lines.len().saturating_sub(3)..).unwrap_or_default();
         if last.is_empty() { String::new() } else { format!(":\n{}", last.join("\n")) }
     }
-}
-
-async fn is_ready(client: &str) -> bool {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let asked = async {
-        let mut stream = tokio::net::TcpStream::connect(client).await.ok()?;
-        let request = format!("GET /readyz HTTP/1.1\r\nHost: {client}\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.ok()?;
-        let mut head = [0; 12];
-        stream.read_exact(&mut head).await.ok()?;
-        Some(head == *b"HTTP/1.1 200")
-    };
-    timeout(Duration::from_secs(2), asked).await.ok().flatten().unwrap_or(false)
 }

@@ -1,0 +1,196 @@
+//! The listeners of a node: the client port and, if the configuration has them, the admin listener and the health
+//! listener. This module owns what each of them serves, to whom, and how many connections it has.
+//!
+//! All of them are bound before one is served, so a node that cannot have one serves nothing.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::caller::Counts;
+use super::connection::Terms;
+use super::front::BeyondLimit;
+use super::health;
+use super::routes::{ApiPort, router};
+use super::server::{Beyond, Listening, Rules, listen};
+use super::socket::ClientTimeouts;
+use crate::client_tls::{ClientTls, Demand};
+use crate::config::Config;
+use crate::env::{Listener, PROBE_CONNECTIONS};
+use crate::usecase::Service;
+
+/// How long a client has to leave after the last answer on its connection.
+const LINGER: Duration = Duration::from_secs(1);
+/// How long a probe may take to send its request's head. It is short, because there are few places for probes.
+const PROBE_HEAD_WITHIN: Duration = Duration::from_secs(2);
+/// How long a probe may take to leave after its answer.
+const PROBE_LINGER: Duration = Duration::from_millis(250);
+/// How long a stopping node lets probes under way continue.
+const PROBES_END_WITHIN: Duration = Duration::from_millis(500);
+
+/// A listener, by what it is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ListenerKind {
+    /// The client port.
+    Clients,
+    /// The admin listener.
+    Admin,
+    /// The health listener.
+    Health,
+}
+
+/// A listener that cannot be opened.
+#[derive(Debug)]
+pub(crate) struct NotListening {
+    pub(crate) kind: ListenerKind,
+    /// The address in the configuration.
+    pub(crate) addr: String,
+    pub(crate) problem: String,
+}
+
+/// The listeners that are being served.
+pub(crate) struct Serving {
+    clients: Listening,
+    admin: Option<Listening>,
+    health: Option<Listening>,
+}
+
+/// Opens the listeners of the configuration, and serves them until they are told to stop.
+///
+/// # Errors
+/// The first listener that cannot be opened. Then none is served.
+pub(crate) async fn serve(service: &Service, tls: Option<Arc<ClientTls>>) -> Result<Serving, NotListening> {
+    let config = service.config();
+    let clients = bind(service, ListenerKind::Clients, &config.client_listen).await?;
+    let admin = match &config.admin_listen {
+        Some(addr) => Some(bind(service, ListenerKind::Admin, addr).await?),
+        None => None,
+    };
+    let health = match &config.health_listen {
+        Some(addr) => Some(bind(service, ListenerKind::Health, addr).await?),
+        None => None,
+    };
+    if config.client_tls.is_some() && config.admin_listen.is_none() {
+        tracing::warn!(
+            "this node has no admin listener, so nobody can change the members or the leader, or confirm the clock, through \
+             it: set `admin_listen`"
+        );
+    }
+    let serving = Serving {
+        clients: listen(clients, client_rules(service, tls.clone()), service),
+        admin: admin.map(|admin| listen(admin, admin_rules(service, tls), service)),
+        health: health.map(|health| listen(health, health_rules(service), service)),
+    };
+    Ok(serving)
+}
+
+async fn bind(
+    service: &Service,
+    kind: ListenerKind,
+    addr: &str,
+) -> Result<(Box<dyn Listener>, SocketAddr), NotListening> {
+    let not_listening =
+        |error: std::io::Error| NotListening { kind, addr: addr.to_owned(), problem: error.to_string() };
+    let listener = service.parts().env.net.listen(addr.to_owned()).await.map_err(not_listening)?;
+    let local_addr = listener.local_addr().map_err(not_listening)?;
+    Ok((listener, local_addr))
+}
+
+fn timeouts(config: &Config) -> ClientTimeouts {
+    ClientTimeouts {
+        head: Duration::from_millis(config.deadlines.http_head_ms),
+        idle: Duration::from_millis(config.deadlines.http_idle_ms),
+        write: Duration::from_millis(config.deadlines.http_write_ms),
+    }
+}
+
+/// The terms of a connection for probes.
+fn probe_terms(timeouts: ClientTimeouts, beyond: Option<BeyondLimit>) -> Terms {
+    Terms {
+        timeouts: ClientTimeouts { head: timeouts.head.min(PROBE_HEAD_WITHIN), ..timeouts },
+        linger: PROBE_LINGER,
+        one_request: true,
+        beyond,
+    }
+}
+
+fn client_rules(service: &Service, tls: Option<Arc<ClientTls>>) -> Rules {
+    let config = service.config();
+    let (timeouts, places) = (timeouts(config), config.limits.connections);
+    Rules {
+        task: "accept clients",
+        router: router(service.clone(), ApiPort::of_clients(config)),
+        tls: tls.map(|tls| (tls, Demand::Client)),
+        counts: Counts::Any,
+        places,
+        per_address: config.limits.connections_per_address,
+        handshakes: config.limits.handshakes_per_address,
+        terms: Terms { timeouts, linger: LINGER, one_request: false, beyond: None },
+        beyond: Beyond::Probes(PROBE_CONNECTIONS, probe_terms(timeouts, Some(BeyondLimit::All(places)))),
+    }
+}
+
+fn admin_rules(service: &Service, tls: Option<Arc<ClientTls>>) -> Rules {
+    let config = service.config();
+    // The configuration lets other machines reach it only with TLS. Without TLS it is loopback, and every caller is local.
+    let (demand, counts) = if config.admin_is_loopback() {
+        (Demand::Admin, Counts::Any)
+    } else {
+        (Demand::AdminCertificate, Counts::OperatorsCertificate)
+    };
+    Rules {
+        task: "accept operators",
+        router: router(service.clone(), ApiPort::Admin),
+        tls: tls.map(|tls| (tls, demand)),
+        counts,
+        places: config.limits.admin_connections,
+        // Few reach this listener, and it has few places.
+        per_address: config.limits.admin_connections,
+        handshakes: config.limits.handshakes_per_address,
+        terms: Terms { timeouts: timeouts(config), linger: LINGER, one_request: false, beyond: None },
+        beyond: Beyond::Operators("limits.admin_connections"),
+    }
+}
+
+fn health_rules(service: &Service) -> Rules {
+    Rules {
+        task: "accept probes",
+        router: health::router(service.clone()),
+        tls: None,
+        counts: Counts::Nothing,
+        places: PROBE_CONNECTIONS,
+        per_address: PROBE_CONNECTIONS,
+        handshakes: 1,
+        terms: probe_terms(timeouts(service.config()), None),
+        beyond: Beyond::Closed,
+    }
+}
+
+impl Serving {
+    /// The address at which clients reach the node.
+    pub(crate) fn client_addr(&self) -> SocketAddr {
+        self.clients.local_addr()
+    }
+
+    /// The address at which operators reach the node, if it has an admin listener.
+    pub(crate) fn admin_addr(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(Listening::local_addr)
+    }
+
+    /// The address at which probes reach the node, if it has a health listener.
+    pub(crate) fn health_addr(&self) -> Option<SocketAddr> {
+        self.health.as_ref().map(Listening::local_addr)
+    }
+
+    /// Ends the service of clients and operators: it accepts no more connections, ends streams, and lets requests under
+    /// way end. After `within` it ends them too. Probes are answered until then, and are told that the node is not ready.
+    pub(crate) async fn shutdown(&self, within: Duration) {
+        match &self.admin {
+            Some(admin) => _ = tokio::join!(self.clients.shutdown(within), admin.shutdown(within)),
+            None => self.clients.shutdown(within).await,
+        }
+        if let Some(health) = &self.health {
+            health.shutdown(within.min(PROBES_END_WITHIN)).await;
+        }
+    }
+}
