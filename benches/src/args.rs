@@ -1,7 +1,7 @@
 //! The command line.
 
 use assent_client::{BearerToken, CertificateFiles, ClientError, ClientTls, TokenSource};
-use clap::{Parser, ValueEnum};
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use std::convert::Infallible;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,14 +13,43 @@ Examples:
   cargo run --release -p assent-benches -- --only authorize --clients 64 --seconds 30
   cargo run --release -p assent-benches -- --only beside --clients 32
       one caller of single authorizes, alone and then beside 32 connections that post batches of 1000
+  cargo run --release -p assent-benches -- --tls --clients 64,256
+      the same authorizes against a cluster without TLS and one with it, in turn, and the ratio
+  cargo run --release -p assent-benches -- flood
+      a well-behaved scheduler and revocations while another caller floods one endpoint after the other
+  cargo run --release -p assent-benches -- idle
+      authorizes while 10000 connections from a thousand addresses do nothing
   cargo run --release -p assent-benches -- --dev-json ./dev-data/dev.json --output json > load.json
       a cluster that `assent dev` runs already; it gains many lineages
 ";
 
+const FLOOD_EXAMPLES: &str = "\
+Examples:
+  cargo build --release && cargo run --release -p assent-benches -- flood
+      every endpoint, about two minutes
+  cargo run --release -p assent-benches -- flood --only authorize-batches,permits --seconds 30 --output json
+";
+
+const IDLE_EXAMPLES: &str = "\
+Examples:
+  cargo build --release && cargo run --release -p assent-benches -- idle
+      10000 connections with TLS; this program and the node that holds them need 10000 open files each
+  cargo run --release -p assent-benches -- idle --connections 20000 --per-address 50 --plain
+";
+
 /// Measures authorize and submit on a real cluster.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "cluster-load", version, about, after_help = EXAMPLES)]
+#[command(
+    name = "cluster-load",
+    version,
+    about,
+    after_help = EXAMPLES,
+    args_conflicts_with_subcommands = true
+)]
 pub(crate) struct Args {
+    /// A measurement of another kind.
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
     /// Numbers of clients, run one after the other; each client has one connection and one request in flight.
     #[arg(long, value_delimiter = ',', default_values_t = [1, 64, 256])]
     pub(crate) clients: Vec<usize>,
@@ -43,19 +72,14 @@ pub(crate) struct Args {
     /// valid. Default: 4000 for one client, 16000 for more.
     #[arg(long)]
     pub(crate) sign_rate: Option<usize>,
-    /// Nodes of the cluster that is started.
-    #[arg(long, default_value_t = 3)]
-    pub(crate) nodes: u16,
-    /// Where the started cluster keeps its data, which is removed afterwards. Use a real disk, not a tmpfs. Default: a
-    /// new directory beside the program.
-    #[arg(long)]
-    pub(crate) data: Option<PathBuf>,
+    /// Run authorize against two clusters in turn, one without TLS and one with it, and print the ratio of their rates.
+    #[arg(long, conflicts_with_all = ["dev_json", "only"])]
+    pub(crate) tls: bool,
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
     /// Attach to the cluster of this `dev.json` instead of starting one.
     #[arg(long, conflicts_with_all = ["nodes", "data", "assent"])]
     pub(crate) dev_json: Option<PathBuf>,
-    /// The `assent` program. Default: the one beside this program.
-    #[arg(long)]
-    pub(crate) assent: Option<PathBuf>,
     /// The certificate of the CA that issued the certificates of the nodes of `--dev-json` (PEM). Every `https` endpoint
     /// needs it. If no credential is given at all, `dev.json` has the CA and the caller `developer`.
     #[arg(long, env = "ASSENT_CA")]
@@ -77,6 +101,132 @@ pub(crate) struct Args {
     pub(crate) output: OutputFormat,
 }
 
+/// The cluster that is started.
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct PlaceArgs {
+    /// Nodes of the cluster that is started.
+    #[arg(long, default_value_t = 3)]
+    pub(crate) nodes: u16,
+    /// Where the started cluster keeps its data, which is removed afterwards. Use a real disk, not a tmpfs. Default: a
+    /// new directory beside the program.
+    #[arg(long)]
+    pub(crate) data: Option<PathBuf>,
+    /// The `assent` program. Default: the one beside this program.
+    #[arg(long)]
+    pub(crate) assent: Option<PathBuf>,
+}
+
+/// The measurements that have arguments of their own.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Measures what a well-behaved scheduler and revocations notice of another caller's flood.
+    ///
+    /// It starts a cluster with TLS. For each endpoint, a scheduler asks on one connection, first while nothing else
+    /// happens and then while another caller sends to that endpoint on many connections without a pause. During the
+    /// flood a revocation is submitted on each node.
+    Flood(FloodArgs),
+    /// Measures authorizes while very many connections are idle.
+    ///
+    /// It starts a cluster whose caps are high enough, makes the connections to its first node from many loopback
+    /// addresses, one request on each, and leaves them open. Then it asks every node for decisions.
+    Idle(IdleArgs),
+}
+
+/// The arguments of `flood`.
+#[derive(Clone, Debug, ClapArgs)]
+#[command(after_help = FLOOD_EXAMPLES)]
+pub(crate) struct FloodArgs {
+    /// Connections of the caller that floods.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub(crate) connections: u16,
+    /// Which endpoints are flooded, one after the other.
+    #[arg(long, value_delimiter = ',', value_enum, default_values_t = FloodKind::ALL)]
+    pub(crate) only: Vec<FloodKind>,
+    /// How long each part measures, in seconds.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub(crate) seconds: u64,
+    /// How long each part warms up before that, in seconds.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(0..=60))]
+    pub(crate) warm_up: u64,
+    /// How many lineages that allow are asked about.
+    #[arg(long, default_value_t = 1000)]
+    pub(crate) lineages: usize,
+    /// How many different bodies of each kind are made beforehand for each connection. They are sent again if they do
+    /// not suffice. Batches of forged envelopes are made for one connection in eight.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(crate) bodies: u16,
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+    /// How to print the results.
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
+    pub(crate) output: OutputFormat,
+}
+
+/// What a flood is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FloodKind {
+    /// `POST /v1/authorize:batch` with 1000 requests each.
+    AuthorizeBatches,
+    /// `POST /v1/envelopes:batch` with as many forged envelopes as fit, each of which costs 96 signature checks.
+    SignatureBatches,
+    /// `POST /v1/envelopes` with one forged envelope.
+    InvalidEnvelopes,
+    /// `POST /v1/permits`.
+    Permits,
+}
+
+impl FloodKind {
+    /// Every kind, in the order in which they are run.
+    pub(crate) const ALL: [FloodKind; 4] = [
+        FloodKind::AuthorizeBatches,
+        FloodKind::SignatureBatches,
+        FloodKind::InvalidEnvelopes,
+        FloodKind::Permits,
+    ];
+
+    /// The kind's name in the results.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            FloodKind::AuthorizeBatches => "authorize-batches",
+            FloodKind::SignatureBatches => "signature-batches",
+            FloodKind::InvalidEnvelopes => "invalid-envelopes",
+            FloodKind::Permits => "permits",
+        }
+    }
+}
+
+/// The arguments of `idle`.
+#[derive(Clone, Debug, ClapArgs)]
+#[command(after_help = IDLE_EXAMPLES)]
+pub(crate) struct IdleArgs {
+    /// Idle connections.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) connections: u32,
+    /// How many of them come from the same loopback address.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) per_address: u32,
+    /// Use plain HTTP. Otherwise the connections have TLS.
+    #[arg(long)]
+    pub(crate) plain: bool,
+    /// Clients that ask for decisions, each on one connection, spread evenly over the nodes.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub(crate) clients: u16,
+    /// How long each part measures, in seconds.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub(crate) seconds: u64,
+    /// How long each part warms up before that, in seconds.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(0..=60))]
+    pub(crate) warm_up: u64,
+    /// How many lineages that allow are asked about.
+    #[arg(long, default_value_t = 1000)]
+    pub(crate) lineages: usize,
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+    /// How to print the results.
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
+    pub(crate) output: OutputFormat,
+}
+
 impl Args {
     /// How long each run measures.
     pub(crate) fn duration(&self) -> Duration {
@@ -84,7 +234,7 @@ impl Args {
     }
 
     /// What the clients show to the nodes, and how they know them.
-    pub(crate) fn tls(&self) -> Result<Option<ClientTls>, ClientError> {
+    pub(crate) fn credentials(&self) -> Result<Option<ClientTls>, ClientError> {
         let certificate = self.cert.clone().zip(self.cert_key.clone());
         let certificate = certificate.map(|(cert, key)| CertificateFiles { cert, key });
         let token = match (&self.token_file, &self.token) {
@@ -155,5 +305,18 @@ mod tests {
         assert!(Args::command().render_long_help().to_string().contains("Examples:"));
         let args = Args::parse_from(["cluster-load", "--only", "authorize,submit", "--clients", "1,2"]);
         assert_eq!((args.only, args.clients), (vec![Scenario::Authorize, Scenario::Submit], vec![1, 2]));
+    }
+
+    #[test]
+    fn each_measurement_of_another_kind_has_examples_and_takes_no_arguments_of_the_load() {
+        for name in ["flood", "idle"] {
+            let mut command = Args::command();
+            let help = command.find_subcommand_mut(name).unwrap().render_long_help().to_string();
+            assert!(help.contains("Examples:"), "{help}");
+            assert!(Args::try_parse_from(["cluster-load", "--only", "submit", name]).is_err());
+        }
+        let args = Args::parse_from(["cluster-load", "flood", "--only", "permits"]);
+        assert!(matches!(args.command, Some(Command::Flood(flood)) if flood.only == [FloodKind::Permits]));
+        assert!(Args::try_parse_from(["cluster-load", "--tls", "--dev-json", "dev.json"]).is_err());
     }
 }

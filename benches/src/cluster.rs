@@ -1,10 +1,11 @@
-//! The cluster under load: node processes that `assent dev` runs, which this program starts or attaches to.
+//! The cluster under load: by default node processes that `assent dev` runs, which this program starts or attaches to.
 
 use assent_client::{CertificateFiles, Client, ClientConfig, ClientError, ClientTls, Trust, TrustedKeys};
 use assent_proof::{DomainName, Role, SigningKey};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::Deserialize;
+use std::any::Any;
 use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -15,16 +16,17 @@ use tokio::time::{Instant, sleep};
 
 use crate::Failure;
 use crate::args::Args;
+use crate::processes;
 
 /// How long a cluster may take until every node is ready.
-const START_TIMEOUT: Duration = Duration::from_secs(60);
+pub(crate) const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How many times the program checks whether a cluster has stopped, and the time between two checks: 15 s in all.
 const STOP_POLLS_MAX: u32 = 300;
 const STOP_POLL: Duration = Duration::from_millis(50);
 
-/// `assent dev` serves peers on ports this far above its client ports.
-const PEER_PORTS: u16 = 100;
+/// Nodes serve peers on ports this far above their client ports, as `assent dev` does.
+pub(crate) const PEER_PORTS: u16 = 100;
 
 /// The fields of `dev.json` that this program needs.
 #[derive(Clone, Debug, Deserialize)]
@@ -92,8 +94,8 @@ pub(crate) struct Cluster {
     pub(crate) attestation: SigningKey,
     /// The keys that the nodes sign decisions with.
     pub(crate) node_keys: TrustedKeys,
-    /// Held so that the cluster is stopped when this is dropped.
-    _started: Option<Started>,
+    /// Held so that the cluster is stopped when this is dropped; none for a cluster that ran already.
+    pub(crate) _processes: Option<Box<dyn Any + Send>>,
 }
 
 /// A cluster that this program started. Dropping it stops it, whatever went wrong before.
@@ -133,7 +135,7 @@ fn read(dev_json: &Path) -> Option<DevFile> {
 impl Cluster {
     /// Starts or attaches to a cluster, and returns it when every node is ready.
     pub(crate) async fn start_or_attach(args: &Args) -> Result<Cluster, Failure> {
-        let given = args.tls()?;
+        let given = args.credentials()?;
         match &args.dev_json {
             Some(path) => Cluster::attach(path, given, None).await,
             None => {
@@ -161,7 +163,7 @@ impl Cluster {
             endpoints: dev.endpoints,
             tls,
             pids: dev.nodes.iter().map(|node| node.pid).collect(),
-            _started: started,
+            _processes: started.map(|started| Box::new(started) as Box<dyn Any + Send>),
         })
     }
 
@@ -175,21 +177,14 @@ impl Cluster {
 }
 
 fn start(args: &Args) -> Result<Started, Failure> {
-    let program = std::env::current_exe()?;
-    let beside = program.parent().ok_or("this program has no directory")?;
-    let assent = args.assent.clone().unwrap_or_else(|| beside.join("assent"));
-    if !assent.is_file() {
-        return Err(format!("`{}` is missing: cargo build --release -p assent-cli", assent.display()).into());
-    }
-    let parent = args.data.clone().unwrap_or_else(|| beside.to_owned());
-    fs::create_dir_all(&parent)?;
-    let data = tempfile::Builder::new().prefix("cluster-load-").tempdir_in(&parent)?;
+    let assent = processes::assent(args.place.assent.as_deref())?;
+    let data = processes::data_directory(args.place.data.as_deref())?;
     let dir = data.path().join("dev");
     let log = File::create(data.path().join("dev.log"))?;
-    let port = free_ports(args.nodes)?;
-    eprintln!("starting {} nodes on ports from {port}, data in `{}`", args.nodes, dir.display());
+    let port = free_ports(args.place.nodes)?;
+    eprintln!("starting {} nodes on ports from {port}, data in `{}`", args.place.nodes, dir.display());
     let dev = Command::new(&assent)
-        .args(["dev", "--nodes", &args.nodes.to_string(), "--base-port", &port.to_string(), "--data"])
+        .args(["dev", "--nodes", &args.place.nodes.to_string(), "--base-port", &port.to_string(), "--data"])
         .arg(&dir)
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
@@ -200,7 +195,7 @@ fn start(args: &Args) -> Result<Started, Failure> {
 
 /// Finds the first of enough consecutive free ports for clients, whose peer ports, 100 above, are free too. If another
 /// program takes one before the nodes do, the nodes report it.
-fn free_ports(nodes: u16) -> Result<u16, Failure> {
+pub(crate) fn free_ports(nodes: u16) -> Result<u16, Failure> {
     let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
     (17_400..30_000)
         .step_by(200)
@@ -234,7 +229,8 @@ async fn ready(
     }
 }
 
-async fn all_ready(endpoints: &[String], tls: &Option<ClientTls>) -> bool {
+/// Whether every node serves reads through a quorum.
+pub(crate) async fn all_ready(endpoints: &[String], tls: &Option<ClientTls>) -> bool {
     let Ok(client) = reader(endpoints, tls) else { return false };
     for endpoint in endpoints {
         if !client.ready_at(endpoint).await {

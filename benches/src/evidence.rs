@@ -3,7 +3,8 @@
 use assent_fixtures::claims::{self, Authorization};
 use assent_fixtures::{Chain, Draft};
 use assent_proof::{
-    AttestationStatus, AuthorizeRequest, Claims, DomainName, LineageName, Seconds, SigningKey,
+    AttestationStatus, AuthorizeRequest, Claims, DomainName, Envelope, EnvelopeSignature, LineageName,
+    PublicKey, Seconds, SigningKey,
 };
 use bytes::Bytes;
 
@@ -18,6 +19,9 @@ const LEEWAY_SECONDS: i64 = 60;
 
 /// How long an authorization lasts, in seconds.
 const VALIDITY_SECONDS: i64 = 6 * 3600;
+
+/// The seed of a key that no authority has.
+const STRANGER: [u8; 32] = [0x5e; 32];
 
 /// Where the evidence belongs, and when it was issued.
 #[derive(Clone, Debug)]
@@ -74,6 +78,28 @@ pub(crate) fn allowing(
     let authorized = place.first(&lineage, &authorization(place.now)).sign(&[governance]);
     let attested = place.first(&lineage, &attestation()).sign(&[attester]);
     Ok(([authorized.into(), attested.into()], place.of(&lineage).request(ACTION)))
+}
+
+/// A revocation of this key by the domain's governance, which changes nothing that was said before.
+pub(crate) fn revocation(place: &Place, authority: PublicKey, governance: &SigningKey) -> Bytes {
+    let in_domain = assent_fixtures::Place::new(&place.origin, place.domain.clone(), place.now);
+    in_domain.draft(&claims::revocation(authority, None)).sign(&[governance]).into()
+}
+
+/// An envelope in the name of these issuers, in which every one of so many signatures is somebody else's. The issuers
+/// are known, so a node must check signatures to refuse it.
+pub(crate) fn forged(
+    place: &Place,
+    n: usize,
+    issuers: &[&SigningKey],
+    signatures: usize,
+) -> Result<Bytes, Failure> {
+    let lineage = place.lineage(&format!("forged-{n}"))?;
+    let signed = place.first(&lineage, &attestation()).sign(issuers);
+    let mut envelope = Envelope::parse(&signed)?;
+    let sig = SigningKey::from_seed(STRANGER).sign(&envelope.pae()).to_vec();
+    envelope.signatures = vec![EnvelopeSignature { keyid: None, sig }; signatures];
+    Ok(envelope.to_vec().into())
 }
 
 /// What one client submits, in order: attestations of one lineage after another, with `chain` statements in each.
@@ -146,6 +172,25 @@ mod tests {
             assert_eq!((statement.subject, statement.sequence), (request.subject, Some(0)));
             Claims::parse(Rules::NEWEST, statement.kind, &statement.claims).unwrap();
         }
+    }
+
+    #[test]
+    fn a_forged_envelope_is_well_formed_and_has_no_signature_of_its_issuers() {
+        let bytes = forged(&place(), 7, &[&key(1), &key(2)], 48).unwrap();
+        let envelope = Envelope::parse(&bytes).unwrap();
+        assert_eq!(envelope.signatures.len(), 48);
+        assert!(verify(&bytes, &place().origin, Rules::NEWEST).is_err());
+        assert_ne!(bytes, forged(&place(), 8, &[&key(1), &key(2)], 48).unwrap());
+    }
+
+    #[test]
+    fn a_revocation_is_signed_by_governance_and_names_the_key() {
+        let bytes = revocation(&place(), key(9).public(), &key(3));
+        let envelope = verify(&bytes, &place().origin, Rules::NEWEST).unwrap();
+        assert_eq!(envelope.statement().issuers, [key(3).public()]);
+        let claims =
+            Claims::parse(Rules::NEWEST, envelope.statement().kind, &envelope.statement().claims).unwrap();
+        assert!(matches!(claims, Claims::Revocation { authority, .. } if authority == key(9).public()));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What the figures were measured on, and what the processes used.
 
+use assent_proof::Millis;
 use serde::Serialize;
 use std::fs;
 
@@ -55,6 +56,40 @@ fn ticks(pid: i32) -> Option<f64> {
     Some(user + system)
 }
 
+/// The memory of a process, in KiB. A process that has ended has none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Memory {
+    /// What it has in memory now.
+    pub(crate) resident_kib: u64,
+    /// The most that it had since [`forget_peak`], or since its start if the system forgets no peak.
+    pub(crate) peak_kib: u64,
+}
+
+/// The memory of a process.
+pub(crate) fn memory(pid: i32) -> Memory {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let kib = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+    };
+    Memory { resident_kib: kib("VmRSS:"), peak_kib: kib("VmHWM:") }
+}
+
+/// Makes the present memory of these processes their peak, if the system can do that.
+pub(crate) fn forget_peak(pids: &[i32]) {
+    for pid in pids {
+        // By proc(5): `5` resets the peak resident set size to the present size.
+        let _ = fs::write(format!("/proc/{pid}/clear_refs"), "5");
+    }
+}
+
+/// The present time.
+#[expect(clippy::disallowed_methods, reason = "a program against a real cluster lives in real time")]
+pub(crate) fn wall_clock() -> Millis {
+    let elapsed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Millis(i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX))
+}
+
 /// The process id of this program.
 pub(crate) fn own_pid() -> i32 {
     i32::try_from(std::process::id()).unwrap_or(0)
@@ -63,6 +98,13 @@ pub(crate) fn own_pid() -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_memory_of_a_process_is_read_and_a_process_that_is_not_there_has_none() {
+        let own = memory(own_pid());
+        assert!(own.resident_kib > 0 && own.peak_kib >= own.resident_kib, "{own:?}");
+        assert_eq!(memory(-1), Memory::default());
+    }
 
     #[test]
     fn the_machine_and_processor_time_can_be_read() {

@@ -5,7 +5,7 @@ use assent_client::Client;
 use assent_client::load::{
     Call, Judge, LoadConfig, LoadReport, Stop, Work, judge_authorize, judge_ok, judge_submit, run,
 };
-use assent_proof::{AuthorizeRequest, Millis};
+use assent_proof::AuthorizeRequest;
 use bytes::Bytes;
 use serde::Serialize;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::args::{Args, Scenario};
 use crate::beside;
 use crate::cluster::Cluster;
 use crate::evidence::{self, Place};
-use crate::machine::{Machine, cpu_seconds, own_pid};
+use crate::machine::{Machine, cpu_seconds, own_pid, wall_clock};
 
 /// How many envelopes a batch has while the run prepares: fewer than fill a batch's 1 MiB.
 const BATCH: usize = 500;
@@ -75,7 +75,8 @@ pub(crate) async fn run_all(args: &Args, cluster: &Cluster) -> Result<Results, F
         }
     }
     let asks = [Scenario::Authorize, Scenario::Beside].iter().any(|scenario| args.only.contains(scenario));
-    let requests = if asks { prepare_authorize(args, cluster, &client, &place).await? } else { Vec::new() };
+    let requests =
+        if asks { prepare_authorize(args.lineages, cluster, &client, &place).await? } else { Vec::new() };
     if args.only.contains(&Scenario::Authorize) {
         let calls = singles(&requests)?;
         for clients in &args.clients {
@@ -107,7 +108,8 @@ pub(crate) async fn run_all(args: &Args, cluster: &Cluster) -> Result<Results, F
     })
 }
 
-fn place(cluster: &Cluster) -> Place {
+/// Where the evidence of this run belongs.
+pub(crate) fn place(cluster: &Cluster) -> Place {
     let now = wall_clock();
     Place {
         origin: cluster.origin.clone(),
@@ -117,23 +119,17 @@ fn place(cluster: &Cluster) -> Place {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "a program against a real cluster lives in real time")]
-fn wall_clock() -> Millis {
-    let elapsed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    Millis(i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX))
-}
-
 /// Makes lineages that are allowed, and asks about some of them through the checking client. Returns the requests that
 /// are allowed.
-async fn prepare_authorize(
-    args: &Args,
+pub(crate) async fn prepare_authorize(
+    lineages: usize,
     cluster: &Cluster,
     client: &Client,
     place: &Place,
 ) -> Result<Vec<AuthorizeRequest>, Failure> {
-    eprintln!("preparing {} lineages that allow", args.lineages);
+    eprintln!("preparing {lineages} lineages that allow");
     let (mut envelopes, mut requests) = (Vec::new(), Vec::new());
-    for n in 0..args.lineages.max(1) {
+    for n in 0..lineages.max(1) {
         let (signed, request) = evidence::allowing(place, n, &cluster.governance, &cluster.attestation)?;
         envelopes.extend(signed);
         requests.push(request);

@@ -341,16 +341,16 @@ pub struct LimitConfig {
     pub barriers: usize,
     /// The largest number of clients' envelopes between arrival and answer. The node refuses an envelope beyond it as
     /// `overloaded`, without looking at it. Half is for batches, an eighth for calls that only restrict (revocations
-    /// and containments), an eighth for governance, and the rest for single envelopes, so that none takes places from the others. It is at
-    /// least 2000, so that a full batch fits.
+    /// and containments), an eighth for governance statements, and the rest for single envelopes, so that none takes
+    /// places from the others. It is at least 2000, so that a full batch fits.
     ///
     /// Envelopes that peers forward have the same number of places again, shared in the same way. Envelopes whose
     /// issuers this node does not know have the same number again, while they wait for a read barrier.
     pub submit_queue: usize,
     /// The largest number of envelopes in one log entry.
     pub submit_batch: usize,
-    /// The largest size of the envelopes in one log entry, in bytes. An entry of revocations and containments has at
-    /// most 16 KiB, and so has one of governance.
+    /// The largest size of the envelopes in one log entry, in bytes. An entry of revocations and containments, or of
+    /// governance statements, has at most 16 KiB.
     pub submit_batch_bytes: usize,
     /// The largest number of pieces of verification work under way at once. Each piece takes some milliseconds. If
     /// there is more than one place, one of them is not for batches.
@@ -360,11 +360,32 @@ pub struct LimitConfig {
     /// The largest number of streams and long polls of events at once. One more is refused as `overloaded`.
     pub event_streams: usize,
     /// The largest number of this node's log entries under way at once. The number holds separately for restrictions,
-    /// for governance, for single envelopes and for batches.
+    /// for governance statements, for single envelopes and for batches.
     pub proposals: usize,
     /// The longest time after which the node makes the registry durable, in milliseconds. The log holds what was
     /// written since.
     pub registry_flush_ms: u64,
+    /// How many statements of one issuer this node takes each second in the long run. The node refuses a statement
+    /// beyond it as `overloaded`, without a log entry. Revocations and containments are exempt. An issuer's governance
+    /// statements and its other statements are counted apart. A statement is counted once its signatures are
+    /// verified, and is not counted if it is refused or was in the ledger before. At most 1000000; 0 is no bound.
+    pub issuer_rate: u64,
+    /// How many statements an issuer may submit at once after a pause. At least 1 and at most 1000000.
+    pub issuer_burst: u64,
+    /// The most execution evidence that one lineage takes, in statements. The node refuses further execution evidence
+    /// for the lineage as `too_large`. 0 is no bound.
+    pub lineage_statements: u64,
+    /// The size of the envelopes that the registry accepts for one domain in a year, in MiB. The node refuses a
+    /// statement beyond it as `too_large`, except revocations, containments and governance statements, which are not
+    /// counted either. The node counts by weeks from its ledger, and a week counts until 52 weeks after its end. After
+    /// a start the node refuses nothing for this reason until it has counted. Envelopes that are in work at the same
+    /// time can exceed the bound together. 0 is no bound, and then nothing is counted.
+    pub domain_mib_per_year: u64,
+    /// The space on the disk of `data_dir` that the node keeps free for restrictions, in MiB. While less is free, the
+    /// node takes only revocations, containments and governance statements, and refuses everything else as
+    /// `overloaded`, permits too. It takes the others again once an eighth more is free. The node looks every second.
+    /// 0 is no reserve.
+    pub disk_reserve_mib: u64,
 }
 
 impl Default for LimitConfig {
@@ -389,6 +410,11 @@ impl Default for LimitConfig {
             event_streams: 256,
             proposals: 2,
             registry_flush_ms: 5_000,
+            issuer_rate: 500,
+            issuer_burst: 5_000,
+            lineage_statements: 100_000,
+            domain_mib_per_year: 0,
+            disk_reserve_mib: 1_024,
         }
     }
 }
@@ -912,6 +938,16 @@ impl LimitConfig {
         }
         let burst = u64::try_from(self.caller_burst).unwrap_or(u64::MAX);
         at_least("limits.caller_burst", burst, assent_api::MAX_BATCH as u64)?;
+        at_most("limits.issuer_rate", self.issuer_rate, 1_000_000)?;
+        at_least("limits.issuer_burst", self.issuer_burst, 1)?;
+        at_most("limits.issuer_burst", self.issuer_burst, 1_000_000)?;
+        for (field, mib) in [
+            ("limits.domain_mib_per_year", self.domain_mib_per_year),
+            ("limits.disk_reserve_mib", self.disk_reserve_mib),
+        ] {
+            // More than any disk has, and in bytes within 64 bits.
+            at_most(field, mib, 1 << 40)?;
+        }
         // The answers that are decided together must fit, however large they are.
         let answers = u64::try_from(self.answer_kib).unwrap_or(u64::MAX);
         at_least("limits.answer_kib", answers, (SLICE * DECISION_KIB) as u64)?;

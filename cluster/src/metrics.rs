@@ -27,8 +27,8 @@ use crate::peer::PROTOCOL_VERSION;
 use labels::{Counted, Decided, Outcome};
 
 pub(crate) use format::Format;
-pub(crate) use labels::{EnvelopeOutcome, Limited};
-pub(crate) use now::{KeyEnds, Now, TakenPlaces, Waiting};
+pub(crate) use labels::{EnvelopeOutcome, GrowthBound, Limited};
+pub(crate) use now::{DomainYear, KeyEnds, Now, TakenPlaces, Waiting};
 
 /// A node's metrics.
 pub struct Metrics {
@@ -38,6 +38,7 @@ pub struct Metrics {
     submissions: Counted<EnvelopeOutcome>,
     submission_signatures: Counter<u64, AtomicU64>,
     submission_strangers: Counter<u64, AtomicU64>,
+    growth_refusals: Counted<GrowthBound>,
     barriers: Counted<Outcome>,
     authorize_seconds: Histogram,
     submit_seconds: Histogram,
@@ -83,6 +84,7 @@ impl Metrics {
             submissions: Counted::new(),
             submission_signatures: Counter::default(),
             submission_strangers: Counter::default(),
+            growth_refusals: Counted::new(),
             barriers: Counted::new(),
             authorize_seconds: latency(),
             submit_seconds: latency(),
@@ -124,6 +126,11 @@ impl Metrics {
             "submission_strangers",
             "Envelopes with unknown issuers, refused without a check of their signatures",
             m.submission_strangers.clone(),
+        );
+        registry.register(
+            "growth_refusals",
+            "Envelopes refused for a bound on the growth of the registry, by the bound",
+            m.growth_refusals.family(),
         );
         registry.register("barriers", "Read barriers, passed or not", m.barriers.family());
         for (name, help, histogram) in [
@@ -181,6 +188,11 @@ impl Metrics {
         let number = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
         self.submission_signatures.inc_by(number(signatures));
         self.submission_strangers.inc_by(number(strangers));
+    }
+
+    /// Counts an envelope that was refused for a bound on the growth of the registry.
+    pub(crate) fn refused_growth(&self, bound: GrowthBound) {
+        self.growth_refusals.inc(&bound);
     }
 
     /// The largest number of signatures that checks of envelopes may have computed.

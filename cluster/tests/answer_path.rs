@@ -38,6 +38,7 @@ fn one(folder: &Path) -> Config {
     config.voters.truncate(1);
     config.deadlines.authorize_ms = DEADLINE_MS;
     config.limits.registry_flush_ms = 60_000;
+    config.limits.disk_reserve_mib = 0;
     config
 }
 

@@ -93,6 +93,7 @@ async fn with_places_for_one_and(folder: &Path, spoil: impl FnOnce(&mut Config))
     // Half of it is for batches.
     config.limits.submit_queue = 2 * MAX_BATCH;
     config.limits.registry_flush_ms = 60_000;
+    config.limits.disk_reserve_mib = 0;
     config.deadlines.submit_ms = 60_000;
     spoil(&mut config);
     let held = Arc::new(Held::default());

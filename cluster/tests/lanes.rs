@@ -32,6 +32,7 @@ async fn cluster(folder: &Path, change: impl Fn(&mut Config)) -> (Vec<Node>, Arc
         config.deadlines.authorize_ms = 1_000;
         config.limits.barriers = 1;
         config.limits.registry_flush_ms = 60_000;
+        config.limits.disk_reserve_mib = 0;
         change(&mut config);
         let mut env = environment(&config).await;
         if nodes.is_empty() {

@@ -222,6 +222,7 @@ async fn make() -> Made {
     let genesis = genesis_until(far());
     let mut config = alone(folder.path(), &genesis);
     config.limits.registry_flush_ms = 60_000;
+    config.limits.disk_reserve_mib = 0;
     let node = start_confirmed(&config).await;
     ready(&node).await;
     hand_in(&node).await;

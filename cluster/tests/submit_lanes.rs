@@ -33,6 +33,7 @@ async fn cluster(folder: &Path, change: impl Fn(&mut Config)) -> (Vec<Node>, Vec
     let (mut nodes, mut all) = (Vec::new(), Vec::new());
     for mut config in configs(folder) {
         config.limits.registry_flush_ms = 60_000;
+        config.limits.disk_reserve_mib = 0;
         change(&mut config);
         let mut env = environment(&config).await;
         let held = Arc::new(Held::default());
@@ -324,6 +325,57 @@ async fn a_forwarded_quarantine_is_accepted_while_garbage_batches_fill_the_leade
     assert!(accepted(&answer), "{answer:?}");
     for batch in batches {
         batch.await.unwrap();
+    }
+    stop(nodes).await;
+}
+
+/// Fails if a governance statement or a restriction shares its places or its turns with single envelopes, here or on
+/// the leader.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn grants_and_quarantines_are_accepted_here_and_forwarded_while_single_envelopes_fill_their_places() {
+    let folder = tempfile::tempdir().unwrap();
+    let (nodes, held) = cluster(folder.path(), |config| {
+        slow(config);
+        // A quarter of it is for single envelopes.
+        config.limits.submit_queue = 2_000;
+    })
+    .await;
+    let at = leader(&nodes);
+    let grant = granted(&nodes[at], &key(100), Role::Attestation).await;
+    held[at].hold();
+    let service = nodes[at].service().clone();
+    let singles: Vec<JoinHandle<Submitted>> = (0..501)
+        .map(|number| {
+            let (service, envelope) = (service.clone(), authorization_for(&format!("single-{number}")));
+            tokio::spawn(async move { service.submit(Caller::local(), envelope.into()).await })
+        })
+        .collect();
+    eventually("the places for single envelopes are taken", || {
+        singles.iter().any(JoinHandle::is_finished) && held[at].count() > 0
+    })
+    .await;
+    sleep(SETTLED).await;
+    let done = Arc::new(AtomicBool::new(false));
+    let urgent = tokio::spawn({
+        let (here, there, done) = (service.clone(), nodes[(at + 1) % 3].service().clone(), done.clone());
+        async move {
+            let answers = tokio::join!(
+                here.submit(Caller::local(), grant.into()),
+                there.submit(Caller::local(), quarantine("exec-1").into()),
+            );
+            done.store(true, Ordering::SeqCst);
+            answers
+        }
+    });
+    held[at].step_until("both are answered", || done.load(Ordering::SeqCst)).await;
+    let waiting = singles.iter().filter(|single| !single.is_finished()).count();
+    assert!(waiting > 0, "they waited for every single envelope");
+    held[at].let_go();
+    let (granted, quarantined) = urgent.await.unwrap();
+    assert!(accepted(&granted) && accepted(&quarantined), "{granted:?} {quarantined:?}");
+    for single in singles {
+        let answer = single.await.unwrap();
+        assert!(accepted(&answer) || refused(&answer).0 != Code::InternalError, "{answer:?}");
     }
     stop(nodes).await;
 }

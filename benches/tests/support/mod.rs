@@ -244,6 +244,7 @@ fn status(rows: &MemoryRows) -> StatusBody {
         log: LogBody { first: None, last: None, bytes: 0 },
         snapshots: vec![],
         process: None,
+        disk: None,
         version: "0".to_owned(),
         uptime_ms: None,
     }

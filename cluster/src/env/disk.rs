@@ -116,6 +116,13 @@ impl Disk for FileDisk {
         names.sort();
         Ok(names)
     }
+
+    fn free_bytes(&self) -> io::Result<Option<u64>> {
+        let system = nix::sys::statvfs::statvfs(&self.dir).map_err(io::Error::from)?;
+        // What a process without privileges may still take, which is less than what is free.
+        let bytes = u128::from(system.blocks_available()).saturating_mul(u128::from(system.fragment_size()));
+        Ok(Some(u64::try_from(bytes).unwrap_or(u64::MAX)))
+    }
 }
 
 #[cfg(test)]
@@ -162,6 +169,15 @@ mod tests {
         assert_eq!(FileDisk::open(dir.path()).unwrap_err().kind(), io::ErrorKind::ResourceBusy);
         drop(clone);
         FileDisk::open(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn the_system_says_how_much_is_free_and_no_longer_once_the_directory_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = FileDisk::open(&dir.path().join("data")).unwrap();
+        assert!(disk.free_bytes().unwrap().unwrap() > 0);
+        fs::remove_dir_all(dir.path().join("data")).unwrap();
+        assert_eq!(disk.free_bytes().unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
     #[test]

@@ -59,6 +59,7 @@ pub(super) fn node(now: &Now<'_>, lost_lines: u64) -> Registry {
     bounds(&mut registry, now);
     keys(&mut registry, now.key_ends);
     certificates(&mut registry, now.status);
+    growth(&mut registry, now);
     registry
 }
 
@@ -267,6 +268,32 @@ fn certificates(registry: &mut Registry, status: &StatusBody) {
         Unit::Seconds,
         ends,
     );
+}
+
+/// The space on the disk, and the bytes of the largest domain. Each is shown if it is bounded.
+fn growth(registry: &mut Registry, now: &Now<'_>) {
+    if let Some(disk) = &now.status.disk {
+        let reached = u64::from(disk.reserve_reached);
+        let help =
+            "Whether the node takes only restrictions and governance statements, because its disk is full";
+        all(registry, &[("disk_reserve_reached", help, reached)]);
+        for (name, help, bytes) in [
+            ("disk_free", "Space that the node can still take on its disk", disk.free_bytes),
+            ("disk_reserve", "The reserve on the disk, in bytes", disk.reserve_bytes),
+        ] {
+            registry.register_with_unit(name, help, Unit::Bytes, ConstGauge::new(bytes));
+        }
+    }
+    if let Some(year) = &now.domain_year {
+        let help = "Whether the node has counted the envelopes of a year since it was started";
+        all(registry, &[("domain_year_counted", help, u64::from(year.counted))]);
+        for (name, help, bytes) in [
+            ("domain_year", "Envelopes of a year, in the domain with the most", year.used),
+            ("domain_year_max", "The limit of the envelopes of a year in one domain", year.most),
+        ] {
+            registry.register_with_unit(name, help, Unit::Bytes, ConstGauge::new(bytes));
+        }
+    }
 }
 
 /// What the process takes of its machine, under the names that every Prometheus client uses. If the system does not

@@ -150,6 +150,36 @@ impl Known for Limited {
     }
 }
 
+/// A bound on the growth of the registry, for which a statement was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum GrowthBound {
+    /// The statements of an issuer in a time.
+    IssuerRate,
+    /// The execution evidence of a lineage.
+    LineageStatements,
+    /// The bytes of a domain in a year.
+    DomainBytes,
+    /// The reserve on the disk.
+    DiskReserve,
+}
+
+impl Known for GrowthBound {
+    const NAME: &'static str = "bound";
+
+    fn all() -> Vec<Self> {
+        vec![Self::IssuerRate, Self::LineageStatements, Self::DomainBytes, Self::DiskReserve]
+    }
+
+    fn word(&self) -> &'static str {
+        match self {
+            GrowthBound::IssuerRate => "issuer_rate",
+            GrowthBound::LineageStatements => "lineage_statements",
+            GrowthBound::DomainBytes => "domain_bytes",
+            GrowthBound::DiskReserve => "disk_reserve",
+        }
+    }
+}
+
 /// How a read barrier ended.
 #[derive(Debug)]
 pub(super) enum Outcome {

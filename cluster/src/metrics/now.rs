@@ -23,6 +23,19 @@ pub(crate) struct Now<'a> {
     pub(crate) waiting: Waiting,
     /// When keys end.
     pub(crate) key_ends: &'a KeyEnds,
+    /// How much of its year the largest domain has used, if that is bounded.
+    pub(crate) domain_year: Option<DomainYear>,
+}
+
+/// How much of its year the largest domain has used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DomainYear {
+    /// What it has used, in bytes, as far as the node has counted.
+    pub(crate) used: u64,
+    /// What a domain may use, in bytes.
+    pub(crate) most: u64,
+    /// Whether the node has counted the whole year since it was started.
+    pub(crate) counted: bool,
 }
 
 /// The calls between arrival and answer.

@@ -24,7 +24,8 @@ use crate::client_tls::ClientTls;
 use crate::handler::PeerHandler;
 use crate::recover::follow_epoch;
 use crate::usecase::{
-    KEEP_LOG_WAITS, RAISE_WAITS, Service, flush_registry, form, keep_log, raise_rules, supervise_clock,
+    COUNT_WAITS, KEEP_LOG_WAITS, RAISE_WAITS, Service, count_domains, flush_registry, form, keep_log,
+    raise_rules, supervise_clock, watch_disk,
 };
 
 /// Starts all watches. If a ticking watch does not beat its heartbeat within its time, it counts as stopped.
@@ -55,6 +56,14 @@ pub(super) fn start_watches(
         tasks.ticking("raise the rules", raises, |heartbeat| raise_rules(of(), heartbeat)),
         tasks.lasting("follow the epoch", follow_epoch(of(), recovery)),
     ];
+    if service.keeps_disk_reserve() {
+        let looks = late_after(COUNT_WAITS);
+        watches.push(tasks.ticking("watch the disk", looks, |heartbeat| watch_disk(of(), heartbeat)));
+    }
+    if service.bounds_domains() {
+        let counts = late_after(COUNT_WAITS);
+        watches.push(tasks.ticking("count the domains", counts, |heartbeat| count_domains(of(), heartbeat)));
+    }
     if parts.access.has_files() {
         let reloads = late_after(RELOAD_EVERY);
         watches

@@ -1,5 +1,5 @@
 //! What this node checks of envelopes before they are proposed: whether the sender may submit them, whether the
-//! registry knows their issuers, and whether their signatures are good.
+//! registry knows their issuers, whether it may grow by them (`growth.rs`), and whether their signatures are good.
 //!
 //! One signature costs as much as hundreds of look-ups. So the node refuses an envelope whose issuers the registry
 //! does not know, without checking its signatures. This keeps out only keys that were never granted. Public keys are
@@ -11,6 +11,7 @@
 //! places of its urgency. The node works in pieces of a few milliseconds, each in its turn. Between two pieces, more
 //! urgent work goes first.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::sync::Arc;
@@ -19,11 +20,13 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use assent_proof::{
-    Code, EvidenceKind, History, ParsedEnvelope, PublicKey, Refusal, Rules, RulesVersion, VerifiedEnvelope,
+    Code, EvidenceId, EvidenceKind, History, ParsedEnvelope, PublicKey, Refusal, Rules, RulesVersion,
+    Statement, VerifiedEnvelope,
 };
-use assent_registry::{Checked, RowError, View, admits, query, refuses_unknown_issuers};
+use assent_registry::{Checked, RowError, Rows, View, admits, query, refuses_unknown_issuers};
 
 use super::barrier::BarrierError;
+use super::growth::{Charge, Growth, Judged, TooMuch};
 use super::service::Inner;
 use super::shed::Shed;
 use super::urgency::HeldPlaces;
@@ -110,11 +113,27 @@ struct Findings {
     newcomers: BTreeMap<PublicKey, usize>,
     /// The largest number of signatures that may have been computed.
     signatures: usize,
+    /// What the issuers of envelopes were charged, by the place of the envelope.
+    charges: BTreeMap<usize, Charge>,
+}
+
+/// What was found about the envelopes of one call.
+pub(super) struct Looked {
+    /// Why each envelope is not proposed, or none if it may be proposed.
+    pub(super) unfit: Vec<Option<Unfit>>,
+    /// What the issuers of envelopes were charged, by the place of the envelope. If an envelope does not enter the
+    /// ledger, they get it back.
+    pub(super) charges: BTreeMap<usize, Charge>,
 }
 
 impl Findings {
     fn of(envelopes: usize) -> Self {
-        Self { all: vec![Finding::Open; envelopes], newcomers: BTreeMap::new(), signatures: 0 }
+        Self {
+            all: vec![Finding::Open; envelopes],
+            newcomers: BTreeMap::new(),
+            signatures: 0,
+            charges: BTreeMap::new(),
+        }
     }
 
     fn has_unknown_issuers(&self) -> bool {
@@ -162,14 +181,13 @@ impl Findings {
         }
     }
 
-    /// Why each envelope is not proposed, or none if it may be proposed.
-    fn unfit(self) -> Vec<Option<Unfit>> {
+    fn looked(self) -> Looked {
         let why = |finding| match finding {
             Finding::Fit => None,
             Finding::Unfit(why) | Finding::UnknownIssuer(why) => Some(why),
             Finding::Open => Some(Shed::Lost.into()),
         };
-        self.all.into_iter().map(why).collect()
+        Looked { unfit: self.all.into_iter().map(why).collect(), charges: self.charges }
     }
 }
 
@@ -192,7 +210,7 @@ impl Service {
         held_places: &mut HeldPlaces<'_>,
         envelopes: &[Bytes],
         until: Instant,
-    ) -> Vec<Option<Unfit>> {
+    ) -> Looked {
         let given: Arc<[Bytes]> = envelopes.into();
         let how = How { sender, refuses_unknown_issuers: true, until };
         let mut findings = self.look(how, held_places, &given, Findings::of(given.len())).await;
@@ -202,7 +220,7 @@ impl Service {
         let unknown_issuers =
             findings.all.iter().filter(|finding| matches!(finding, Finding::UnknownIssuer(_))).count();
         self.parts().metrics.looked_at(findings.signatures, unknown_issuers);
-        findings.unfit()
+        findings.looked()
     }
 
     /// Passes a read barrier, and looks again at envelopes by unknown issuers. Any client can make a call wait for a
@@ -295,7 +313,8 @@ impl Inner {
         };
         let (view, history) = (View::new(&rows), query::history(&rows).ok().flatten());
         let known = RulesVersion(self.parts.rules_known());
-        let at = Here { parts: &self.parts, view: &view, history, known };
+        let (parts, growth) = (&self.parts, &self.growth);
+        let at = Here { parts, growth, rows: &rows, view: &view, history, known };
         let mut spent: usize = 0;
         while spent < SIGNATURES_A_TURN
             && let Some(place) = findings.next_open()
@@ -315,6 +334,8 @@ impl Inner {
 /// The state that envelopes are compared with.
 struct Here<'a> {
     parts: &'a Parts,
+    growth: &'a Growth,
+    rows: &'a dyn Rows,
     view: &'a View<'a>,
     history: Option<History>,
     /// The newest rules that this build knows.
@@ -327,6 +348,8 @@ enum Withheld {
     Sender(Refusal),
     /// It names issuers that this node's registry does not know.
     UnknownIssuer(Refusal),
+    /// The registry may not grow by it.
+    TooMuch(TooMuch),
     /// The registry cannot be read.
     Unread(RowError),
 }
@@ -334,51 +357,108 @@ enum Withheld {
 impl Here<'_> {
     /// Looks at one envelope. Returns how many signatures that may have cost.
     fn look_at(&self, how: How, place: usize, envelope: &[u8], findings: &mut Findings) -> usize {
+        // Whether its issuers are charged, once that was judged.
+        let charges = Cell::new(None);
         let newcomer = |key: &PublicKey| findings.newcomers.get(key).is_some_and(|at| *at < place);
         let held = |parsed: &ParsedEnvelope<'_>| {
             if let Some(refusal) = how.sender.refuses(parsed.statement().kind) {
                 return Some(Withheld::Sender(refusal));
             }
-            if !how.refuses_unknown_issuers {
-                return None;
+            if how.refuses_unknown_issuers {
+                match refuses_unknown_issuers(self.view, parsed, newcomer) {
+                    Ok(Some(refusal)) => return Some(Withheld::UnknownIssuer(refusal)),
+                    Ok(None) => {}
+                    Err(error) => return Some(Withheld::Unread(error)),
+                }
             }
-            match refuses_unknown_issuers(self.view, parsed, newcomer) {
-                Ok(refusal) => refusal.map(Withheld::UnknownIssuer),
-                Err(error) => Some(Withheld::Unread(error)),
+            match self.charges(how.sender, parsed.statement(), parsed.id()) {
+                Ok(found) => {
+                    charges.set(Some(found));
+                    None
+                }
+                Err(withheld) => Some(withheld),
             }
         };
         let looked = admitted(&self.parts.verifier, self.known, envelope, &held);
         let (finding, signatures) = match looked {
             Precheck::Checked { checked: Checked::Verified(envelope), signatures } => {
-                (self.verified(how.sender, place, &envelope, findings), signatures)
+                (self.verified(how.sender, place, &envelope, charges.get(), findings), signatures)
             }
             Precheck::Checked { checked: Checked::Refused(refusal), signatures } => {
                 (Finding::Unfit(refusal.into()), signatures)
             }
-            Precheck::Held(Withheld::Sender(refusal)) => (Finding::Unfit(refusal.into()), 0),
-            Precheck::Held(Withheld::UnknownIssuer(refusal)) => {
-                (Finding::UnknownIssuer(Unfit { refusal, history: self.history }), 0)
-            }
-            Precheck::Held(Withheld::Unread(error)) => {
-                let problem = self.parts.unread(&error);
-                tracing::warn!(%problem, "an envelope was not looked at: the registry cannot be read");
-                (Finding::Unfit(Shed::Lost.into()), 0)
-            }
+            Precheck::Held(withheld) => (self.withheld(withheld), 0),
         };
         findings.found(place, finding);
         signatures
     }
 
-    /// Whether the signatures are good, by a check now or before.
+    /// Whether the issuers of a statement are charged for it. They are charged by the node that takes it from a
+    /// client, and no second time by the leader.
+    ///
+    /// # Errors
+    /// Why it is not proposed.
+    fn charges(&self, sender: Sender, statement: &Statement, id: EvidenceId) -> Result<bool, Withheld> {
+        let charged_here = match sender {
+            Sender::Client => true,
+            // A permit is this node's own statement, and its places bound how many there are.
+            Sender::Node | Sender::Peer => false,
+        };
+        let is_known = || query::receipt(self.rows, &id).map(|receipt| receipt.is_some());
+        match self.growth.judge(self.rows, statement, charged_here, is_known) {
+            Ok(Judged::Chargeable) => Ok(true),
+            Ok(Judged::Free) => Ok(false),
+            Ok(Judged::TooMuch(too_much)) => Err(Withheld::TooMuch(too_much)),
+            Err(error) => Err(Withheld::Unread(error)),
+        }
+    }
+
+    /// What is found about an envelope whose signatures do not matter.
+    fn withheld(&self, withheld: Withheld) -> Finding {
+        match withheld {
+            Withheld::Sender(refusal) => Finding::Unfit(refusal.into()),
+            Withheld::UnknownIssuer(refusal) => {
+                Finding::UnknownIssuer(Unfit { refusal, history: self.history })
+            }
+            Withheld::TooMuch(TooMuch { bound, refusal }) => {
+                self.parts.metrics.refused_growth(bound);
+                Finding::Unfit(Unfit { refusal, history: self.history })
+            }
+            Withheld::Unread(error) => {
+                let problem = self.parts.unread(&error);
+                tracing::warn!(%problem, "an envelope was not looked at: the registry cannot be read");
+                Finding::Unfit(Shed::Lost.into())
+            }
+        }
+    }
+
+    /// What is found about an envelope whose signatures are good, by a check now or before. If they were checked
+    /// before, `charges` is not known yet.
     fn verified(
         &self,
         sender: Sender,
         place: usize,
         envelope: &VerifiedEnvelope,
+        charges: Option<bool>,
         findings: &mut Findings,
     ) -> Finding {
-        if let Some(refusal) = sender.refuses(envelope.statement().kind) {
+        let statement = envelope.statement();
+        if let Some(refusal) = sender.refuses(statement.kind) {
             return Finding::Unfit(refusal.into());
+        }
+        let charges = charges.map_or_else(|| self.charges(sender, statement, envelope.id()), Ok);
+        // Only now, because everybody can write a statement in the name of a key, and only its holder can sign it.
+        let charged = match charges {
+            Ok(true) => self.growth.charge(statement).map(Some).map_err(Withheld::TooMuch),
+            Ok(false) => Ok(None),
+            Err(withheld) => Err(withheld),
+        };
+        match charged {
+            Ok(Some(charge)) => {
+                findings.charges.insert(place, charge);
+            }
+            Ok(None) => {}
+            Err(withheld) => return self.withheld(withheld),
         }
         for key in admits(envelope) {
             findings.newcomers.entry(key).or_insert(place);
@@ -491,7 +571,7 @@ mod tests {
         assert_eq!(findings.next_open(), Some(0));
         findings.close(&late());
         let codes: Vec<Option<Code>> =
-            findings.unfit().into_iter().map(|unfit| unfit.map(|unfit| unfit.refusal.code)).collect();
+            findings.looked().unfit.into_iter().map(|unfit| unfit.map(|unfit| unfit.refusal.code)).collect();
         assert_eq!(codes, [Some(Code::DeadlineExceeded), None, Some(Code::DeadlineExceeded)]);
     }
 
@@ -503,7 +583,7 @@ mod tests {
         findings.found(2, Finding::Unfit(late().into()));
         findings.close_all(&Shed::Overloaded("full".to_owned()).refusal());
         let codes: Vec<Option<Code>> =
-            findings.unfit().into_iter().map(|unfit| unfit.map(|unfit| unfit.refusal.code)).collect();
+            findings.looked().unfit.into_iter().map(|unfit| unfit.map(|unfit| unfit.refusal.code)).collect();
         let (full, late) = (Some(Code::Overloaded), Some(Code::DeadlineExceeded));
         assert_eq!(codes, [full, full, late, full]);
     }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use assent_proof::Refusal;
 use assent_registry::{Group, Outcome, Outcomes};
 
-use super::check::{Sender, Unfit};
+use super::check::{Looked, Sender, Unfit};
 use super::shed::Shed;
 use super::urgency::{HeldPlaces, READ_AT_ONCE, Urgency};
 use super::{Service, within};
@@ -34,7 +34,9 @@ impl Service {
             HeldPlaces::take(&self.inner.peers_places, &Account::Common, urgency, envelopes.len())
                 .map_err(|_| SubmitError::Overloaded)?;
         let until = within(parts.config.deadlines.submit_ms);
-        let unfit = self.check(Sender::Peer, &mut held_places, &envelopes, until).await;
+        // The node that took them from clients has charged their issuers.
+        let Looked { unfit, charges: _ } =
+            self.check(Sender::Peer, &mut held_places, &envelopes, until).await;
         let judged_in = unfit.iter().flatten().find_map(|unfit| unfit.history);
         let (good, answers) = split_refused(groups, unfit);
         let Outcomes { groups: proposed, history } = match good.is_empty() {

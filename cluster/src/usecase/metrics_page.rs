@@ -17,6 +17,7 @@ impl Service {
             panics: parts.tasks.panics(),
             waiting: self.waiting(),
             key_ends: &key_ends,
+            domain_year: self.inner.growth.domains.shown(),
         };
         parts.metrics.page(&now, format)
     }

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::answer_budget::AnswerBudget;
 use super::events::Feeds;
+use super::growth::Growth;
 use super::joined::Joined;
 use super::key_ends::Walks;
 use super::lane::Lane;
@@ -66,6 +67,8 @@ pub(crate) struct Inner {
     pub(super) places: Places,
     /// The places for what peers forward.
     pub(super) peers_places: Places,
+    /// The bounds on the growth of the registry.
+    pub(super) growth: Growth,
     /// The turns of verification, one for each piece that is running.
     pub(super) turns: Turns,
     /// One place for each KiB of request bodies that is held.

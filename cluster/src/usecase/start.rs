@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::answer_budget::AnswerBudget;
 use super::digest::DIGESTS_AT_ONCE;
 use super::events::Feeds;
+use super::growth::Growth;
 use super::key_ends::Walks;
 use super::lane::Lane;
 use super::propose::propose_batches;
@@ -47,6 +48,7 @@ impl Service {
             submissions,
             places: Places::for_clients(&limits).counted(&count),
             peers_places: Places::for_peers(&limits),
+            growth: Growth::new(&limits),
             turns: Turns::new(limits.verifications, limits.submit_queue),
             body_room: pool(limits.body_kib),
             feeds: Feeds::new(pool(limits.event_streams)),
@@ -60,7 +62,7 @@ impl Service {
         for (urgency, received) in submitted {
             let name = match urgency {
                 Urgency::Restriction => "proposals of restrictions",
-                Urgency::Governance => "proposals of governance",
+                Urgency::Governance => "proposals of governance statements",
                 Urgency::Single => "proposals",
                 Urgency::Batch => "proposals of batches",
             };

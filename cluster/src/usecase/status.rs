@@ -61,6 +61,7 @@ impl Service {
             },
             snapshots: parts.storage.transfers.all().into_iter().map(snapshot_body).collect(),
             process: self.process(),
+            disk: self.disk_body(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_ms: u64::try_from(self.inner.started.elapsed().as_millis()).ok(),
         }

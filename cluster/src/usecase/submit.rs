@@ -5,6 +5,7 @@
 //! places first (`urgency.rs`), and a large batch does so before it is read (`batch.rs`). A call without places is
 //! shed before anything is done for it. A batch that is shed has one problem for all of its envelopes.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,7 +16,8 @@ use assent_api::{BatchMode, Call, Problem};
 use assent_proof::{Code, Refusal};
 use assent_registry::Group;
 
-use super::check::{Sender, Unfit};
+use super::check::{Looked, Sender, Unfit};
+use super::growth::Charge;
 use super::pending::{Failure, Pending, SubmissionOutcome};
 use super::shed::Shed;
 use super::submitted::{Submitted, answer, failed, refused};
@@ -91,7 +93,7 @@ impl Service {
         };
         let results = match held_places {
             Ok(mut held_places) => {
-                let unfit = self.check(sender, &mut held_places, &envelopes, until).await;
+                let Looked { unfit, charges } = self.check(sender, &mut held_places, &envelopes, until).await;
                 let results = match (mode, unfit.iter().any(Option::is_some)) {
                     (BatchMode::All, true) => all_refused(&unfit),
                     _ => {
@@ -99,6 +101,7 @@ impl Service {
                         self.propose_checked(mode, urgency, places, envelopes, unfit, until).await
                     }
                 };
+                self.give_back(&charges, &results);
                 unless_shed(results)
             }
             Err(full) => Err(Shed::Overloaded(full).problem(Call::Submission)),
@@ -109,6 +112,16 @@ impl Service {
         }
         self.parts().metrics.submit_took(started.elapsed());
         results
+    }
+
+    /// Gives back what the issuers were charged for envelopes that did not enter the ledger. If the caller leaves before
+    /// this, its envelopes may still enter, so the issuers get nothing back.
+    fn give_back(&self, charges: &BTreeMap<usize, Charge>, results: &[Submitted]) {
+        for (place, charge) in charges {
+            if !results.get(*place).is_some_and(may_have_grown) {
+                self.inner.growth.refund(charge);
+            }
+        }
     }
 
     /// Proposes the envelopes that passed the check, and puts the answers in the given order.
@@ -237,6 +250,17 @@ fn unless_shed(results: Vec<Submitted>) -> Result<Vec<Submitted>, Box<Problem>> 
         _ => None,
     };
     shed.map_or(Ok(results), Err)
+}
+
+/// Whether the ledger has grown by this envelope, or may have.
+fn may_have_grown(result: &Submitted) -> bool {
+    match result {
+        Submitted::Accepted { fresh, .. } => *fresh,
+        // The second statement for a slot is refused, and kept as a proof.
+        Submitted::Refused(problem) => problem.receipt.is_some(),
+        Submitted::NotTaken(_) => false,
+        Submitted::Unknown(_) => true,
+    }
 }
 
 /// It may have been proposed, and no more is known.

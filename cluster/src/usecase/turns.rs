@@ -2,8 +2,9 @@
 //!
 //! A node runs a few pieces of verification at a time (`limits.verifications`). Each piece takes milliseconds and
 //! needs a turn. A call that waits for a turn waits in the queue of its urgency. In a queue, callers take turns, and the
-//! calls of each keep their order. A free turn goes to the most urgent queue. If a queue was passed over [`PASSED_OVER_MAX`] times in a row, it is served next, so that
-//! batches advance however many single envelopes come. Batches can take all turns except one, unless there is only
+//! calls of each keep their order. A free turn goes to the most urgent queue. If a queue was passed over
+//! [`PASSED_OVER_MAX`] times in a row, it is served next, so that batches advance however many more urgent envelopes
+//! come. Batches can take all turns except one, unless there is only
 //! one. Reading a large body is the longest piece, and urgent work need not wait for it.
 
 use std::sync::{Arc, Mutex};

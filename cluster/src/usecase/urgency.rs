@@ -1,9 +1,9 @@
 //! How urgent a submission is, and the places for each urgency.
 //!
-//! Restrictions, statements of governance, single envelopes and batches have places, turns of verification and log
-//! entries of their own, both on the node that a client calls and on the leader. So none of them waits behind another kind. A call takes its
-//! places before anything is done for it. A call without places is shed, and costs neither a look at the registry nor
-//! a signature.
+//! Restrictions, governance statements, single envelopes and batches have places, turns of verification and log
+//! entries of their own, both on the node that a client calls and on the leader. So none of them waits behind another
+//! kind. A call takes its places before anything is done for it. A call without places is shed, and costs neither a
+//! look at the registry nor a signature.
 
 use bytes::Bytes;
 
@@ -28,9 +28,10 @@ const SIGNATURES_MAX: usize = 32;
 pub(super) enum Urgency {
     /// They only restrict: revocations and containments.
     Restriction,
-    /// They change how a domain or the registry is governed, or only restrict. Whoever must lock out a thief needs them.
+    /// They only restrict or govern, and at least one of them governs: it changes root, domains, grants, policies,
+    /// reconciliations or releases.
     Governance,
-    /// One envelope of at most [`READ_AT_ONCE`] bytes.
+    /// One other envelope of at most [`READ_AT_ONCE`] bytes.
     Single,
     /// All other calls.
     Batch,
@@ -55,7 +56,7 @@ impl Urgency {
     fn of_what(self) -> &'static str {
         match self {
             Urgency::Restriction => "envelopes that only restrict",
-            Urgency::Governance => "envelopes of governance",
+            Urgency::Governance => "envelopes that govern",
             Urgency::Single => "single envelopes",
             Urgency::Batch => "envelopes of batches",
         }
@@ -68,12 +69,12 @@ impl Urgency {
             [one] if one.len() > READ_AT_ONCE => Urgency::Batch,
             [one] => match read(one) {
                 Some(Read { costly: true, .. }) => Urgency::Batch,
-                Some(Read { about: About::Restriction, .. }) => Urgency::Restriction,
-                Some(Read { about: About::Governance, .. }) => Urgency::Governance,
+                Some(Read { does: Does::Restricts, .. }) => Urgency::Restriction,
+                Some(Read { does: Does::Governs, .. }) => Urgency::Governance,
                 // Bytes that are not an envelope are refused at once.
-                Some(Read { about: About::Other, .. }) | None => Urgency::Single,
+                Some(Read { does: Does::Other, .. }) | None => Urgency::Single,
             },
-            several => together(several),
+            several => only_restrict_or_govern(several).unwrap_or(Urgency::Batch),
         }
     }
 
@@ -91,8 +92,9 @@ impl Urgency {
         least_urgent.unwrap_or(Urgency::Batch)
     }
 
-    /// The largest size of the envelopes in one log entry, in bytes. It is small for restrictions and for governance, so
-    /// that the leader can read them at once: it must read what is forwarded to it before it knows how urgent it is.
+    /// The largest size of the envelopes in one log entry, in bytes. It is small for restrictions and governance
+    /// statements, so that the leader can read them at once: it must read what is forwarded to it before it knows how
+    /// urgent it is.
     pub(super) fn entry_bytes_max(self, limits: &LimitConfig) -> usize {
         match self {
             Urgency::Restriction | Urgency::Governance => limits.submit_batch_bytes.min(READ_AT_ONCE),
@@ -103,31 +105,31 @@ impl Urgency {
 
 /// What of an envelope determines how urgent it is.
 struct Read {
-    about: About,
+    /// What its statement does.
+    does: Does,
     /// Whether its signatures may cost as much as a batch.
     costly: bool,
 }
 
-/// What a statement is about.
+/// What a statement does, as far as its urgency depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum About {
+enum Does {
     /// It only restricts.
-    Restriction,
-    /// It changes who governs what, and how.
-    Governance,
-    /// It is evidence.
+    Restricts,
+    /// It governs.
+    Governs,
+    /// Anything else.
     Other,
 }
 
-impl About {
+impl Does {
     fn of(kind: EvidenceKind) -> Self {
         if kind.is_restriction() {
-            About::Restriction
-        } else if kind.takes_slot() && !kind.is_execution() {
-            // The slots of `_governance`.
-            About::Governance
+            Does::Restricts
+        } else if kind.is_governance() {
+            Does::Governs
         } else {
-            About::Other
+            Does::Other
         }
     }
 }
@@ -137,26 +139,26 @@ fn read(envelope: &[u8]) -> Option<Read> {
     let envelope = Envelope::parse(envelope).ok()?;
     let statement = Statement::parse(&envelope.payload).ok()?;
     let signatures = statement.issuers.len().saturating_mul(envelope.signatures.len());
-    Some(Read { about: About::of(statement.kind), costly: signatures > SIGNATURES_MAX })
+    Some(Read { does: Does::of(statement.kind), costly: signatures > SIGNATURES_MAX })
 }
 
-/// The urgency of several envelopes of one call, as far as it can be told in a moment: that of the least urgent one, if
-/// each of them restricts or governs.
-fn together(envelopes: &[Bytes]) -> Urgency {
-    let (mut bytes, mut least_urgent) = (0usize, None);
+/// How urgent these envelopes are if all of them restrict or govern, as far as that can be told in a moment. `None` for
+/// all others, and if there are none.
+fn only_restrict_or_govern(envelopes: &[Bytes]) -> Option<Urgency> {
+    let (mut bytes, mut least_urgent): (usize, Option<Urgency>) = (0, None);
     for envelope in envelopes {
         bytes = bytes.saturating_add(envelope.len());
-        let read = if bytes > READ_AT_ONCE { None } else { read(envelope) };
-        let urgency = match read {
-            Some(Read { about: About::Restriction, costly: false }) => Urgency::Restriction,
-            Some(Read { about: About::Governance, costly: false }) => Urgency::Governance,
-            Some(Read { about: About::Other, .. } | Read { costly: true, .. }) | None => {
-                return Urgency::Batch;
-            }
+        if bytes > READ_AT_ONCE {
+            return None;
+        }
+        let urgency = match read(envelope)? {
+            Read { costly: true, .. } | Read { does: Does::Other, .. } => return None,
+            Read { does: Does::Restricts, .. } => Urgency::Restriction,
+            Read { does: Does::Governs, .. } => Urgency::Governance,
         };
         least_urgent = least_urgent.max(Some(urgency));
     }
-    least_urgent.unwrap_or(Urgency::Batch)
+    least_urgent
 }
 
 /// One value for each urgency.
@@ -359,7 +361,7 @@ impl<'a> HeldPlaces<'a> {
 #[cfg(test)]
 mod tests {
     use assent_api::MAX_BATCH;
-    use assent_proof::{Claims, Containment, LineageName, Sha256, SigningKey, sign_statement};
+    use assent_proof::{Claims, Containment, EvidenceId, LineageName, Sha256, SigningKey, sign_statement};
 
     use super::*;
 
@@ -396,13 +398,17 @@ mod tests {
         envelope(&Claims::RuntimeIntegrity { measured: "m".to_owned() }, &[1])
     }
 
+    fn release(signers: &[u8]) -> Bytes {
+        envelope(&Claims::Release { containment: EvidenceId([7; 32]) }, signers)
+    }
+
     fn revocation(signers: &[u8]) -> Bytes {
         let reason = assent_proof::RevocationReason::KeyCompromise;
         envelope(&Claims::Revocation { authority: key(9).public(), reason, invalid_since: None }, signers)
     }
 
     #[test]
-    fn what_only_restricts_is_most_urgent_then_a_single_envelope_then_all_else() {
+    fn what_only_restricts_is_most_urgent_then_what_governs_then_a_single_envelope_then_all_else() {
         assert_eq!(Urgency::of(&[quarantine()]), Urgency::Restriction);
         assert_eq!(Urgency::of(&[quarantine(), revocation(&[1, 2, 3])]), Urgency::Restriction);
         assert_eq!(Urgency::of(&[evidence()]), Urgency::Single);
@@ -410,6 +416,22 @@ mod tests {
         assert_eq!(Urgency::of(&[quarantine(), evidence()]), Urgency::Batch);
         assert_eq!(Urgency::of(&vec![quarantine(); 1_000]), Urgency::Batch, "too much to read in a moment");
         assert_eq!(Urgency::of(&[]), Urgency::Batch);
+        assert!(Urgency::ALL.is_sorted());
+    }
+
+    #[test]
+    fn what_governs_has_an_urgency_of_its_own_alone_with_others_of_its_kind_and_with_restrictions() {
+        assert_eq!(Urgency::of(&[release(&[1])]), Urgency::Governance);
+        assert_eq!(Urgency::of(&[release(&[1]), release(&[2])]), Urgency::Governance);
+        assert_eq!(Urgency::of(&[quarantine(), release(&[1]), quarantine()]), Urgency::Governance);
+        assert_eq!(Urgency::of(&[release(&[1]), evidence()]), Urgency::Batch);
+        assert_eq!(Urgency::of(&[evidence(), release(&[1])]), Urgency::Batch);
+        assert_eq!(Urgency::of(&vec![release(&[1]); 1_000]), Urgency::Batch, "too much to read in a moment");
+        assert_eq!(
+            Urgency::of(&[release(&[1, 2, 3, 4, 5, 6])]),
+            Urgency::Batch,
+            "its signatures cost as much"
+        );
     }
 
     #[test]
@@ -426,6 +448,8 @@ mod tests {
         assert_eq!(of(&[group(&[evidence()]), group(&[evidence()])]), Urgency::Single);
         assert_eq!(of(&[group(&[evidence()]), group(&[evidence(), quarantine()])]), Urgency::Batch);
         assert_eq!(of(&[group(&[quarantine()]), group(&[evidence()])]), Urgency::Single);
+        assert_eq!(of(&[group(&[quarantine()]), group(&[release(&[1])])]), Urgency::Governance);
+        assert_eq!(of(&[group(&[release(&[1])]), group(&[evidence()])]), Urgency::Single);
         let many = vec![group(&[quarantine()]); 64];
         let bytes: usize = many.iter().flat_map(|group| &group.envelopes).map(Bytes::len).sum();
         assert!(bytes > READ_AT_ONCE, "more than a single call of restrictions may have");
@@ -445,9 +469,10 @@ mod tests {
     }
 
     #[test]
-    fn what_a_follower_puts_together_of_restrictions_the_leader_reads_at_once() {
+    fn what_a_follower_puts_together_of_restrictions_or_governance_statements_the_leader_reads_at_once() {
         let limits = LimitConfig::default();
         assert!(Urgency::Restriction.entry_bytes_max(&limits) <= READ_AT_ONCE);
+        assert!(Urgency::Governance.entry_bytes_max(&limits) <= READ_AT_ONCE);
         let small = LimitConfig { submit_batch_bytes: 1_024, ..limits };
         assert_eq!(Urgency::Restriction.entry_bytes_max(&small), 1_024);
         assert_eq!(Urgency::Single.entry_bytes_max(&small), 1_024);
@@ -512,6 +537,7 @@ mod tests {
             places.take(&Account::Common, Urgency::Single, 1).is_ok()
                 && places.take(&Account::Common, Urgency::Restriction, 1).is_ok()
         );
+        assert!(places.take(&Account::Common, Urgency::Governance, 1).is_ok());
         assert_eq!(places.taken(Urgency::Batch), MAX_BATCH);
         drop(held);
         assert_eq!(places.taken(Urgency::Batch), 0);

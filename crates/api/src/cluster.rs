@@ -75,6 +75,9 @@ pub struct StatusBody {
     /// The connections and files that the node's process has open; absent if they are not counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub process: Option<ProcessBody>,
+    /// The space on the node's disk; absent if the node keeps no reserve, or if the disk does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<DiskBody>,
     /// The program's version.
     pub version: String,
     /// How long the node has run, in milliseconds.
@@ -169,6 +172,18 @@ pub struct ProcessBody {
     pub open_files: Option<u64>,
     /// The most open files: the soft limit `RLIMIT_NOFILE`.
     pub open_files_max: u64,
+}
+
+/// The space on a node's disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DiskBody {
+    /// The space that the node can still take, in bytes, when it last looked.
+    pub free_bytes: u64,
+    /// The reserve, in bytes: `limits.disk_reserve_mib`.
+    pub reserve_bytes: u64,
+    /// Whether the node takes only restrictions and governance statements, because so little is free.
+    pub reserve_reached: bool,
 }
 
 /// The direction in which a snapshot is sent.
@@ -350,6 +365,7 @@ mod tests {
                 open_files: Some(30),
                 open_files_max: 5000,
             }),
+            disk: Some(DiskBody { free_bytes: 9000, reserve_bytes: 8000, reserve_reached: false }),
             version: "0.1.0".to_owned(),
             uptime_ms: Some(5000),
         };
@@ -370,6 +386,7 @@ mod tests {
                 r#""log":{"first":1,"last":40,"bytes":9},"#,
                 r#""snapshots":[{"direction":"sending","peer":4,"rows":1,"rowsTotal":2,"bytes":3,"resumed":0,"ageMs":5}],"#,
                 r#""process":{"connections":7,"connectionsMax":4096,"openFiles":30,"openFilesMax":5000},"#,
+                r#""disk":{"freeBytes":9000,"reserveBytes":8000,"reserveReached":false},"#,
                 r#""version":"0.1.0","uptimeMs":5000}"#
             )
         );

@@ -33,8 +33,8 @@ pub use assent_proof::{AuthorityStatus, LineageStatus};
 pub use address::{AddressError, MemberAddress, address_key, is_address, same_address};
 pub use clock::{ClockConfirmed, ClockStanding, ConfirmClock, MAX_CLOCK_BYTES};
 pub use cluster::{
-    AppliedBody, ClockBody, ClockReading, DigestBody, LogBody, NodeRole, PeerBody, ProcessBody, RemovedBody,
-    SelfBody, SilencedBody, SnapshotBody, SnapshotDirection, StatusBody,
+    AppliedBody, ClockBody, ClockReading, DigestBody, DiskBody, LogBody, NodeRole, PeerBody, ProcessBody,
+    RemovedBody, SelfBody, SilencedBody, SnapshotBody, SnapshotDirection, StatusBody,
 };
 pub use decision::{
     DecisionBody, JudgedByBody, ReasonBody, Verdict, authorize_batch_body, parse_authorize_batch,

@@ -76,9 +76,13 @@ impl Dev {
         let dev = self.json();
         let endpoints: Vec<&str> =
             dev["endpoints"].as_array().unwrap().iter().map(|e| e.as_str().unwrap()).collect();
+        let nodes = dev["nodes"].as_array().unwrap();
+        let admin: Vec<String> =
+            nodes.iter().filter_map(|node| Some(format!("https://{}", node["admin"].as_str()?))).collect();
         Command::new(env!("CARGO_BIN_EXE_assent"))
             .args(args)
             .env("ASSENT_ENDPOINTS", endpoints.join(","))
+            .env("ASSENT_ADMIN", admin.join(","))
             .env("ASSENT_ORIGIN", dev["origin"].as_str().unwrap())
             .env("ASSENT_DOMAIN", dev["domain"].as_str().unwrap())
             .env("ASSENT_NODE_KEYS", dev["node_keys"].as_str().unwrap())
@@ -270,7 +274,7 @@ fn with_tls_each_caller_may_do_what_its_role_may_by_its_certificate_and_by_its_t
             &["scheduler", "gateway"],
         ),
         (&["contain", "quarantine", "job-1", "--key", &audit], &["submitter"]),
-        (&["member", "list"], &["auditor", "operator"]),
+        (&["member", "list"], &["operator"]),
     ];
     for (args, permitted) in calls {
         for by in ["certificate", "token"] {

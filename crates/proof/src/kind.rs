@@ -58,8 +58,8 @@ impl EvidenceKind {
         text.strip_prefix(PREDICATE_TYPE_PREFIX)?.parse().ok()
     }
 
-    /// Which slot a statement of this kind takes. `is_execution`, `is_restriction` and `takes_slot` follow
-    /// from it.
+    /// Which slot a statement of this kind takes. `is_execution`, `is_governance`, `is_restriction` and
+    /// `takes_slot` follow from it.
     fn takes(self) -> Takes {
         use EvidenceKind::*;
         match self {
@@ -84,6 +84,15 @@ impl EvidenceKind {
         match self.takes() {
             Takes::IssuersSlot => true,
             Takes::SharedSlot | Takes::NoSlotAndRestricts | Takes::NoSlot => false,
+        }
+    }
+
+    /// Whether a statement of this kind governs: it takes the next slot of the chain that all of
+    /// `_governance` shares.
+    pub fn is_governance(self) -> bool {
+        match self.takes() {
+            Takes::SharedSlot => true,
+            Takes::IssuersSlot | Takes::NoSlotAndRestricts | Takes::NoSlot => false,
         }
     }
 

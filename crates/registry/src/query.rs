@@ -8,6 +8,7 @@ mod domains;
 mod ends;
 mod events;
 mod history;
+mod leaf_sizes;
 mod ledger;
 pub(crate) mod lineages;
 mod summary;
@@ -17,6 +18,9 @@ pub use domains::{DomainEntry, domains, policy};
 pub use ends::{KeyEndsPage, key_ends};
 pub use events::{Event, EventFilter, EventPage, Restricts, events};
 pub use history::{Located, history, locate};
+pub use leaf_sizes::{LeafSize, leaf_sizes};
 pub use ledger::{envelope, leaf, receipt};
-pub use lineages::{IssuerChain, LineageConflict, LineageEntry, LineagePage, governance_slot, lineage};
+pub use lineages::{
+    IssuerChain, LineageConflict, LineageEntry, LineagePage, governance_slot, lineage, lineage_statements,
+};
 pub use summary::{Summary, registry_time, revision, summary};

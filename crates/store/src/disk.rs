@@ -21,6 +21,12 @@ pub trait Disk: Send + Sync + 'static {
 
     /// The names of all files.
     fn list(&self) -> io::Result<Vec<String>>;
+
+    /// How many bytes this process can still write to the disk, by what the system says now; `None` if the disk does
+    /// not tell. No decision of the registry depends on it.
+    fn free_bytes(&self) -> io::Result<Option<u64>> {
+        Ok(None)
+    }
 }
 
 /// An open file as redb takes it. Its owner can take it away from redb: the file is then closed, whatever redb

@@ -53,6 +53,10 @@ pub(crate) struct NodeEntry {
     pub(crate) client: String,
     /// Where peers reach it, `host:port`.
     pub(crate) peer: String,
+    /// With TLS, where operators change the members and the leader, `host:port`. Without it, that is where clients
+    /// reach it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) admin: Option<String>,
     /// Its data directory.
     pub(crate) data: PathBuf,
 }
@@ -201,13 +205,16 @@ impl Layout {
 
     fn new_config(&self, node: &NodeEntry, voters: &[VoterConfig]) -> Config {
         let (id, data, key) = (node.id, node.data.clone(), self.node_key(node.id));
-        let new = Config::new(id, data, self.genesis_file(), key, voters.to_vec());
+        let mut new = Config::new(id, data, self.genesis_file(), key, voters.to_vec());
+        // People measure development clusters, and often with one key.
+        new.limits.issuer_rate = 0;
         match &self.tls {
             None => new,
             Some(tls) => Config {
                 plain_http: false,
                 peer_tls: Some(tls.peer_tls(id)),
                 client_tls: Some(tls.client_tls(id)),
+                admin_listen: node.admin.clone(),
                 callers: tls.callers(),
                 ..new
             },
@@ -251,7 +258,8 @@ impl Layout {
 
     /// Refuses ports that something else has.
     pub(crate) fn check_ports(&self) -> Result<(), CliError> {
-        for address in self.dev.nodes.iter().flat_map(|node| [&node.client, &node.peer]) {
+        let addresses = |node: &'_ NodeEntry| [Some(node.client.clone()), Some(node.peer.clone()), node.admin.clone()];
+        for address in self.dev.nodes.iter().flat_map(addresses).flatten() {
             if let Err(error) = TcpListener::bind(address.as_str()) {
                 let detail = format!("cannot listen on {address}: {error}");
                 return Err(CliError::new("port_in_use", detail, "choose another `--base-port`"));
@@ -273,6 +281,8 @@ impl Layout {
             lines.push(format!("export ASSENT_CA={}", quoted(ca)));
             lines.push(format!("export ASSENT_CERT={}", quoted(&developer.cert)));
             lines.push(format!("export ASSENT_CERT_KEY={}", quoted(&developer.key)));
+            let admin = self.dev.nodes.iter().filter_map(|node| Some(format!("https://{}", node.admin.as_ref()?)));
+            lines.push(format!("export ASSENT_ADMIN={}", admin.collect::<Vec<String>>().join(",")));
         }
         for role in KEYS {
             if let Some(path) = self.dev.keys.get(role) {
@@ -358,6 +368,7 @@ fn dev_of(
             pid: 0,
             client: format!("127.0.0.1:{}", port(place)?),
             peer: format!("127.0.0.1:{}", port(place.saturating_add(100))?),
+            admin: tls.map(|_| port(place.saturating_add(200))).transpose()?.map(|port| format!("127.0.0.1:{port}")),
             data: directory.join(format!("data-{id}")),
         });
     }

@@ -192,6 +192,8 @@ fn kinds_and_roles_read_back_and_nothing_else_does() {
     assert_eq!(EvidenceKind::ALL.len(), 18);
     assert_eq!(EvidenceKind::ALL.iter().filter(|kind| kind.is_execution()).count(), 7);
     assert_eq!(EvidenceKind::ALL.iter().filter(|kind| kind.is_restriction()).count(), 2);
+    let governs = EvidenceKind::ALL.iter().filter(|kind| kind.is_governance());
+    assert_eq!(governs.count(), 7, "root, recovery, domain, grant, policy, reconciliation and release");
     for kind in EvidenceKind::ALL {
         assert_eq!(EvidenceKind::from_predicate_type(&kind.predicate_type()), Some(*kind));
         assert_eq!(EvidenceKind::from_predicate_type(kind.as_str()), None);

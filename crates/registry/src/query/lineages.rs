@@ -125,6 +125,17 @@ pub fn governance_slot(rows: &dyn Rows, domain: &DomainName) -> Result<(u64, Opt
     Ok(lineage.map_or((0, None), |row| (row.next_sequence, row.head)))
 }
 
+/// How many statements of execution evidence a lineage has: the sum over its issuers' chains. The second statement for
+/// a slot is not counted, nor are restrictions and permits, which take no slot.
+pub fn lineage_statements(
+    rows: &dyn Rows,
+    domain: &DomainName,
+    lineage: &LineageName,
+) -> Result<u64, RowError> {
+    let chains = View::new(rows).chains(domain, lineage)?;
+    Ok(chains.iter().fold(0, |sum: u64, (_, chain)| sum.saturating_add(chain.next_sequence)))
+}
+
 fn issuers(
     view: &View<'_>,
     domain: &DomainName,
