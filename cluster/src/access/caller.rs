@@ -16,6 +16,16 @@ pub struct Caller {
     who: Who,
     roles: RoleSet,
     domains: Domains,
+    pace: OwnPace,
+}
+
+/// How many requests a caller may make, where the configuration says so for this caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct OwnPace {
+    /// In a second.
+    pub(crate) rate: Option<u64>,
+    /// At once.
+    pub(crate) burst: Option<u64>,
 }
 
 /// Which party a caller is.
@@ -122,8 +132,15 @@ pub struct Denial {
     pub(crate) detail: String,
 }
 
-static LOCAL: Caller = Caller { who: Who::Local, roles: RoleSet::ALL, domains: Domains::All };
-static NODE: Caller = Caller { who: Who::Node, roles: RoleSet::ALL, domains: Domains::All };
+static LOCAL: Caller =
+    Caller { who: Who::Local, roles: RoleSet::ALL, domains: Domains::All, pace: OwnPace::NONE };
+static NODE: Caller =
+    Caller { who: Who::Node, roles: RoleSet::ALL, domains: Domains::All, pace: OwnPace::NONE };
+
+impl OwnPace {
+    /// That of all callers.
+    const NONE: Self = Self { rate: None, burst: None };
+}
 
 impl Caller {
     /// A program on this machine, on a port that serves plain HTTP to loopback. It may do everything.
@@ -138,12 +155,22 @@ impl Caller {
 
     /// A caller from the table.
     pub(crate) fn named(name: Arc<str>, by: Credential, roles: RoleSet, domains: Domains) -> Self {
-        Self { who: Who::Named { name, by }, roles, domains }
+        Self { who: Who::Named { name, by }, roles, domains, pace: OwnPace::NONE }
+    }
+
+    /// The caller with a pace of its own.
+    pub(super) fn paced(self, pace: OwnPace) -> Self {
+        Self { pace, ..self }
     }
 
     /// A caller that has shown nothing, or nothing good. It has no role.
     pub(crate) fn unknown(why: Unknown) -> Self {
-        Self { who: Who::Unknown(why), roles: RoleSet::NONE, domains: Domains::Only(Arc::default()) }
+        Self {
+            who: Who::Unknown(why),
+            roles: RoleSet::NONE,
+            domains: Domains::Only(Arc::default()),
+            pace: OwnPace::NONE,
+        }
     }
 
     /// A caller that has shown nothing, on a node with `public_read`. Of the domains it sees only the system's own,
@@ -153,6 +180,7 @@ impl Caller {
             who: Who::Unknown(Unknown::NothingShown),
             roles: RoleSet::NONE.with(Role::Public),
             domains: Domains::Only(Arc::new(BTreeSet::from([DomainName::root()]))),
+            pace: OwnPace::NONE,
         }
     }
 
@@ -164,6 +192,11 @@ impl Caller {
     /// Its roles.
     pub fn roles(&self) -> RoleSet {
         self.roles
+    }
+
+    /// How many requests it may make, where the table says so.
+    pub(crate) fn pace(&self) -> OwnPace {
+        self.pace
     }
 
     /// The domains in which it may act.
