@@ -151,7 +151,8 @@ mod tests {
         let gate = Gate::new(1, 1);
         let held = gate.pass(&Account::Common, soon()).await.unwrap();
         assert!(gate.pass(&named("left"), soon()).await.is_none());
-        let (next, ()) = tokio::join!(gate.pass(&named("next"), soon()), async { drop(held) });
+        let name = named("next");
+        let (next, ()) = tokio::join!(gate.pass(&name, soon()), async { drop(held) });
         assert!(next.is_some());
     }
 }

@@ -148,6 +148,7 @@ impl Share {
     }
 
     /// The number of places.
+    #[cfg(test)]
     pub(crate) fn places(&self) -> usize {
         self.places
     }
