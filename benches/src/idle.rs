@@ -84,6 +84,7 @@ pub(crate) async fn run(args: &IdleArgs) -> Result<IdleResults, Failure> {
     let wanted = usize::try_from(args.connections)?.saturating_add(CONNECTIONS_BESIDE);
     let tune = |config: &mut Config| {
         config.limits.connections = config.limits.connections.max(wanted);
+        config.limits.connections_per_address = config.limits.connections;
         config.deadlines.http_idle_ms = KEPT_MS;
     };
     let setup = Setup { place: &args.place, is_tls: !args.plain, spare_keys: 0, tune: &tune };

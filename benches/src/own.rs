@@ -194,6 +194,8 @@ impl Certificates {
                 roles: caller.roles(),
                 domains: None,
                 jwt: None,
+                rate: None,
+                burst: None,
             });
         }
         Ok(())

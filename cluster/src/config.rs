@@ -302,12 +302,31 @@ pub struct LimitConfig {
     /// request each. On these it answers only `GET /livez`, `/readyz` and `/metrics`, and refuses every other request
     /// as `overloaded`. It closes any further connection at once.
     pub connections: usize,
+    /// The largest number of client connections at once from one address. The addresses of IPv6 whose first 64 bits are
+    /// equal count as one. Beyond it, 4 connections of all such addresses together are treated like those beyond
+    /// `connections`, and any further one is closed at once. Raise it if many clients call from one address, as
+    /// behind a proxy.
+    pub connections_per_address: usize,
+    /// The largest number of TLS handshakes at once from one address. Others from there wait, at most for
+    /// `deadlines.http_head_ms`.
+    pub handshakes_per_address: usize,
+    /// The largest number of requests of one caller at once. A request beyond it is refused as `overloaded`. With
+    /// `plain_http`, and for callers without a name, each source address counts as a caller. Probes do not count.
+    pub caller_requests: usize,
+    /// The largest number of requests of one caller in a second, for as long as it likes. Each request of a batch and
+    /// each envelope counts. A request beyond it is refused as `overloaded`. An entry of `callers` can have a `rate`
+    /// of its own.
+    pub caller_rate: usize,
+    /// The largest number of requests of one caller at once, after it has made none for long enough. It is at least
+    /// 1000, so that a full batch fits. An entry of `callers` can have a `burst` of its own.
+    pub caller_burst: usize,
     /// The largest number of connections to the admin listener at once. The node closes any further one. They take no
     /// places from clients, and clients take none from operators.
     pub admin_connections: usize,
     /// The largest number of authorize requests between arrival and answer. A request beyond it is denied as
     /// `overloaded`. One half is for calls of more than one request and the other half for single requests, so that
-    /// neither takes places from the other. It is at least 2000, so that a full batch fits.
+    /// neither takes places from the other. It is at least 2000, so that a full batch fits. One caller of `callers`
+    /// may hold as many places as are then free; the same is true of every other number of places and of memory here.
     ///
     /// Of batches with a large body, the node reads and decides as many at a time as would fit into their half if
     /// each were full. Other such batches wait for up to a quarter of `deadlines.authorize_ms`.
@@ -377,6 +396,11 @@ impl Default for LimitConfig {
     fn default() -> Self {
         Self {
             connections: 4_096,
+            connections_per_address: 512,
+            handshakes_per_address: 32,
+            caller_requests: 1_024,
+            caller_rate: 50_000,
+            caller_burst: 100_000,
             admin_connections: 64,
             authorize_queue: 8_192,
             authorize_batch: 1_024,
@@ -890,6 +914,11 @@ impl LimitConfig {
     fn validate(&self) -> Result<(), ConfigError> {
         for (field, value) in [
             ("limits.connections", self.connections),
+            ("limits.connections_per_address", self.connections_per_address),
+            ("limits.handshakes_per_address", self.handshakes_per_address),
+            ("limits.caller_requests", self.caller_requests),
+            ("limits.caller_rate", self.caller_rate),
+            ("limits.caller_burst", self.caller_burst),
             ("limits.admin_connections", self.admin_connections),
             ("limits.authorize_queue", self.authorize_queue),
             ("limits.authorize_batch", self.authorize_batch),
@@ -914,6 +943,8 @@ impl LimitConfig {
             let least = (assent_api::MAX_BATCH as u64).saturating_mul(2);
             at_least(field, u64::try_from(value).unwrap_or(u64::MAX), least)?;
         }
+        let burst = u64::try_from(self.caller_burst).unwrap_or(u64::MAX);
+        at_least("limits.caller_burst", burst, assent_api::MAX_BATCH as u64)?;
         at_most("limits.issuer_rate", self.issuer_rate, 1_000_000)?;
         at_least("limits.issuer_burst", self.issuer_burst, 1)?;
         at_most("limits.issuer_burst", self.issuer_burst, 1_000_000)?;

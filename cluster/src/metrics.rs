@@ -29,7 +29,7 @@ use crate::peer::PROTOCOL_VERSION;
 use labels::{Counted, Decided, Outcome};
 
 pub(crate) use format::Format;
-pub(crate) use labels::{EnvelopeOutcome, GrowthBound};
+pub(crate) use labels::{EnvelopeOutcome, GrowthBound, Limited};
 pub(crate) use now::{DomainYear, KeyEnds, Now, TakenPlaces, Waiting};
 
 /// A node's metrics.
@@ -48,6 +48,7 @@ pub struct Metrics {
     commit_seconds: Histogram,
     connections: Gauge,
     refused_connections: Counter<u64, AtomicU64>,
+    limited: Counted<Limited>,
     refused_admin_connections: Counter<u64, AtomicU64>,
     refused_callers: Counted<RefusedCaller>,
     audit_lost: Counter<u64, AtomicU64>,
@@ -95,6 +96,7 @@ impl Metrics {
             commit_seconds: latency(),
             connections: Gauge::default(),
             refused_connections: Counter::default(),
+            limited: Counted::new(),
             refused_admin_connections: Counter::default(),
             refused_callers: Counted::new(),
             audit_lost: Counter::default(),
@@ -150,6 +152,11 @@ impl Metrics {
             "refused_connections",
             "Client connections beyond the limit that were closed, and requests on them that were refused",
             m.refused_connections.clone(),
+        );
+        registry.register(
+            "limited",
+            "Connections, handshakes and requests that a limit of one caller or address refused or delayed",
+            m.limited.family(),
         );
         registry.register(
             "refused_admin_connections",
@@ -252,6 +259,11 @@ impl Metrics {
 
     pub(crate) fn connection_refused(&self) {
         self.refused_connections.inc();
+    }
+
+    /// Counts what a limit of one caller or address kept out.
+    pub(crate) fn limited(&self, limit: &Limited) {
+        self.limited.inc(limit);
     }
 
     pub(crate) fn admin_connection_refused(&self) {

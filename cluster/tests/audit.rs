@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use assent_api::{MAX_BATCH, authorize_batch_body};
 use assent_client::{BearerToken, CertificateFiles, Client, ClientConfig, ClientTls, TokenSource, Trust};
 use assent_cluster::access::{CallerConfig, Role, Token};
 use assent_cluster::audit::{AuditClass, AuditConfig};
@@ -28,10 +29,12 @@ use assent_proof::Code;
 use assent_tls::ca::{Ca, CertificateRequest};
 use assent_tls::{NodeName, SpiffeId, TrustDomain};
 use serde_json::Value;
+use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
 use cluster_support::edge::{Edge, start_behind};
 use cluster_support::http::{ask, status as status_of};
+use cluster_support::raw::{exchange, post, problem};
 use cluster_support::*;
 use peer_support::{SOON, asked, member_of};
 
@@ -77,6 +80,8 @@ fn with_token(folder: &Path, name: &str, seed: u8, role: Role) -> (Token, Caller
         jwt: None,
         roles: vec![role],
         domains: None,
+        rate: None,
+        burst: None,
     };
     (token, config)
 }
@@ -115,6 +120,8 @@ fn serve_tls(config: &mut Config, folder: &Path, callers: &[CallerConfig]) -> Do
         jwt: None,
         roles: vec![Role::Operator],
         domains: None,
+        rate: None,
+        burst: None,
     };
     config.callers = [&[operator], callers].concat();
     Door { ca, ops, secrets }
@@ -195,6 +202,8 @@ async fn the_trail_has_each_call_with_its_caller_and_never_a_credential() {
     assert!(who.contains(&(&Value::Null, &"nothing_shown".into())), "{who:?}");
     for line in refused {
         assert_eq!(line["codes"], serde_json::json!(["caller_not_permitted"]), "{line}");
+        let why = line["who"]["why"].as_str().unwrap_or("role");
+        assert_eq!(line["reason"], why, "{line}");
     }
 
     let text = fs::read_to_string(&trail).unwrap();
@@ -209,6 +218,66 @@ async fn the_trail_has_each_call_with_its_caller_and_never_a_credential() {
     for secret in never.iter().map(String::as_str).chain(["assent_", "Bearer", "PRIVATE KEY"]) {
         assert!(!text.contains(secret), "the trail has `{secret}`");
     }
+}
+
+/// Fails if a request beyond a limit is left out of the trail and of the counts, is there as one that was answered, or does
+/// not say which limit.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_beyond_a_limit_of_its_caller_or_address_is_in_the_trail_as_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut trail = None;
+    let node = alone(folder.path(), |config| {
+        (config.limits.caller_rate, config.limits.caller_burst) = (1, MAX_BATCH);
+        config.limits.connections_per_address = 3;
+        trail = Some(audited(config, folder.path()));
+    })
+    .await;
+    let (address, close) = (node.client_addr(), "connection: close\r\n");
+    let batch = post("/v1/authorize:batch", close, &authorize_batch_body(&vec![request(); MAX_BATCH]));
+    let first = exchange(address, &batch).await;
+    assert!(first.starts_with("HTTP/1.1 200"), "{}", &first[..first.len().min(600)]);
+    let (head, beyond) = problem(&exchange(address, &batch).await);
+    assert!(beyond.detail.contains("limits.caller_rate"), "{head} {}", beyond.detail);
+    // One of a few is beyond the rate of one a second.
+    let single = post("/v1/authorize", close, &request().to_json().to_vec());
+    let mut is_beyond = false;
+    for _ in 0..50 {
+        is_beyond = is_beyond || exchange(address, &single).await.starts_with("HTTP/1.1 503");
+    }
+    assert!(is_beyond, "no request is beyond the rate");
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        held.push(TcpStream::connect(address).await.unwrap());
+    }
+    let status = b"GET /v1/cluster/status HTTP/1.1\r\nhost: node\r\nconnection: close\r\n\r\n";
+    let (head, beyond) = problem(&exchange(address, status).await);
+    assert!(beyond.detail.contains("limits.connections_per_address"), "{head} {}", beyond.detail);
+    let counted = node.service().status(Caller::local()).refused_callers;
+    let reasons: Vec<&str> = counted.keys().map(String::as_str).collect();
+    assert_eq!(reasons, ["caller_rate", "connections_per_address"]);
+    drop(held);
+    node.shutdown().await;
+
+    let written = lines(&trail.unwrap());
+    let refused = of(&written, AuditClass::Refused);
+    for (route, reason, decision) in [
+        ("/v1/authorize:batch", "caller_rate", "refused"),
+        ("/v1/authorize", "caller_rate", "deny"),
+        ("connection", "connections_per_address", "refused"),
+    ] {
+        let line = refused.iter().find(|line| line["what"]["route"] == route);
+        let line = line.unwrap_or_else(|| panic!("no line of {route}: {refused:?}"));
+        assert_eq!((&line["reason"], &line["decision"]), (&reason.into(), &decision.into()), "{line}");
+        assert_eq!(
+            (&line["status"], &line["codes"]),
+            (&503.into(), &serde_json::json!(["overloaded"])),
+            "{line}"
+        );
+        assert!(line["from"].as_str().unwrap().starts_with("127.0.0.1:"), "{line}");
+    }
+    let batches = of(&written, AuditClass::Decision);
+    let batch = batches.iter().find(|line| line["what"]["route"] == "/v1/authorize:batch").unwrap();
+    assert_eq!((&batch["status"], &batch["reason"]), (&200.into(), &Value::Null), "{batch}");
 }
 
 fn leader_of(nodes: &[Node]) -> u64 {

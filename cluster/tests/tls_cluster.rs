@@ -33,6 +33,9 @@ fn secured(folder: &Path, ca: &TestCa) -> Vec<Config> {
     let mut configs = configs(folder);
     let (cluster, crl) = (cluster_id(&configs), ca.revoke(&[], 86_400));
     for config in &mut configs {
+        // A machine that other tests use too may take a while, which is not what is tried here.
+        config.deadlines.authorize_ms = 1_000;
+        config.deadlines.submit_ms = 10_000;
         let id = config.node_id;
         let mut tls = ca.issue(&format!("peer-{id}"), &Says::node(cluster, id).serial(id));
         tls.crl = Some(crl.clone());

@@ -16,8 +16,18 @@ pub struct Caller {
     who: Who,
     roles: RoleSet,
     domains: Domains,
+    pace: OwnPace,
     /// The id of the request that it makes, for the audit trail. It says nothing of what the caller may do.
     request: Option<Arc<str>>,
+}
+
+/// How many requests a caller may make, where the configuration says so for this caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct OwnPace {
+    /// In a second.
+    pub(crate) rate: Option<u64>,
+    /// At once.
+    pub(crate) burst: Option<u64>,
 }
 
 /// Which party a caller is.
@@ -135,8 +145,20 @@ pub struct Denial {
     pub(crate) detail: String,
 }
 
-static LOCAL: Caller = Caller { who: Who::Local, roles: RoleSet::ALL, domains: Domains::All, request: None };
-static NODE: Caller = Caller { who: Who::Node, roles: RoleSet::ALL, domains: Domains::All, request: None };
+static LOCAL: Caller = Caller {
+    who: Who::Local,
+    roles: RoleSet::ALL,
+    domains: Domains::All,
+    pace: OwnPace::NONE,
+    request: None,
+};
+static NODE: Caller =
+    Caller { who: Who::Node, roles: RoleSet::ALL, domains: Domains::All, pace: OwnPace::NONE, request: None };
+
+impl OwnPace {
+    /// That of all callers.
+    const NONE: Self = Self { rate: None, burst: None };
+}
 
 impl Caller {
     /// A program on this machine, on a port that serves plain HTTP to loopback. It may do everything.
@@ -151,7 +173,12 @@ impl Caller {
 
     /// A caller from the table.
     pub(crate) fn named(name: Arc<str>, by: Credential, roles: RoleSet, domains: Domains) -> Self {
-        Self { who: Who::Named { name, by }, roles, domains, request: None }
+        Self { who: Who::Named { name, by }, roles, domains, pace: OwnPace::NONE, request: None }
+    }
+
+    /// The caller with a pace of its own.
+    pub(super) fn paced(self, pace: OwnPace) -> Self {
+        Self { pace, ..self }
     }
 
     /// A caller that has shown nothing, or nothing good. It has no role.
@@ -160,6 +187,7 @@ impl Caller {
             who: Who::Unknown(why),
             roles: RoleSet::NONE,
             domains: Domains::Only(Arc::default()),
+            pace: OwnPace::NONE,
             request: None,
         }
     }
@@ -171,6 +199,7 @@ impl Caller {
             who: Who::Unknown(Unknown::NothingShown),
             roles: RoleSet::NONE.with(Role::Public),
             domains: Domains::Only(Arc::new(BTreeSet::from([DomainName::root()]))),
+            pace: OwnPace::NONE,
             request: None,
         }
     }
@@ -194,6 +223,11 @@ impl Caller {
     /// Its roles.
     pub fn roles(&self) -> RoleSet {
         self.roles
+    }
+
+    /// How many requests it may make, where the table says so.
+    pub(crate) fn pace(&self) -> OwnPace {
+        self.pace
     }
 
     /// The domains in which it may act.

@@ -4,6 +4,7 @@
 //! shown into a [`Caller`], whose roles and domains come from the table alone. It opens no socket and reads no clock.
 //! Which roles may make which call is in `http/routes.rs`.
 
+mod account;
 mod caller;
 mod jwt;
 mod refused;
@@ -26,6 +27,8 @@ use jwt::{Issuer, Issuers, JWKS_BYTES, KeySet, check_issuers};
 use setting::read_file;
 use table::{Grant, Table};
 
+pub(crate) use account::{Account, Source};
+pub(crate) use caller::OwnPace;
 pub use caller::{Caller, Credential, Denial, Domains, Unknown, Who};
 pub use jwt::{JwtAlgorithm, JwtIdentity, JwtIssuerConfig, JwtRefusal};
 pub use refused::RefusedCaller;

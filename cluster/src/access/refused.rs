@@ -15,13 +15,27 @@ pub enum RefusedCaller {
     Domain,
     /// It has the role, and what it handed in is for no caller to hand in.
     Kind,
+    /// It has `limits.caller_requests` requests under way.
+    Requests,
+    /// It has made as many requests as `limits.caller_rate` and `limits.caller_burst` let it, or its own `rate` and
+    /// `burst`.
+    Rate,
+    /// Its address has `limits.connections_per_address` connections.
+    Connections,
 }
 
 impl RefusedCaller {
     /// Every reason.
     pub fn all() -> impl Iterator<Item = Self> {
-        let others =
-            [RefusedCaller::Handshake, RefusedCaller::Role, RefusedCaller::Domain, RefusedCaller::Kind];
+        let others = [
+            RefusedCaller::Handshake,
+            RefusedCaller::Role,
+            RefusedCaller::Domain,
+            RefusedCaller::Kind,
+            RefusedCaller::Requests,
+            RefusedCaller::Rate,
+            RefusedCaller::Connections,
+        ];
         Unknown::all().map(RefusedCaller::Unknown).chain(others)
     }
 
@@ -42,6 +56,18 @@ impl RefusedCaller {
         }
     }
 
+    /// Whether it asks for too much, and would be answered if it asked for less.
+    pub(crate) fn is_of_limit(self) -> bool {
+        match self {
+            RefusedCaller::Requests | RefusedCaller::Rate | RefusedCaller::Connections => true,
+            RefusedCaller::Unknown(_)
+            | RefusedCaller::Handshake
+            | RefusedCaller::Role
+            | RefusedCaller::Domain
+            | RefusedCaller::Kind => false,
+        }
+    }
+
     /// The stable word for the audit trail and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -50,6 +76,9 @@ impl RefusedCaller {
             RefusedCaller::Role => "role",
             RefusedCaller::Domain => "domain",
             RefusedCaller::Kind => "kind",
+            RefusedCaller::Requests => "caller_requests",
+            RefusedCaller::Rate => "caller_rate",
+            RefusedCaller::Connections => "connections_per_address",
         }
     }
 }
@@ -65,6 +94,6 @@ mod tests {
     fn each_reason_has_a_word_of_its_own() {
         let words: BTreeSet<&str> = RefusedCaller::all().map(RefusedCaller::as_str).collect();
         assert_eq!(words.len(), RefusedCaller::all().count());
-        assert_eq!(words.len(), 4 + 4 + 15);
+        assert_eq!(words.len(), 4 + 7 + 15);
     }
 }

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use assent_api::MAX_BATCH;
 use assent_proof::DomainName;
 use assent_tls::SpiffeId;
 use serde::{Deserialize, Serialize};
 
-use super::caller::{Caller, Credential, Domains};
+use super::caller::{Caller, Credential, Domains, OwnPace};
 use super::jwt::{JwtIdentity, JwtIssuerConfig};
 use super::role::{Role, RoleSet};
 use super::setting::SettingError;
@@ -19,13 +20,15 @@ const CALLERS_MAX: usize = 1024;
 const DOMAINS_MAX: usize = 64;
 /// The largest length of a name, in bytes.
 const NAME_BYTES_MAX: usize = 64;
+/// The largest `rate` and `burst`.
+const PACE_MAX: u64 = 1 << 24;
 
 /// One caller: exactly one of `certificate`, `tokens` and `jwt`, and what whoever shows it may do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CallerConfig {
     /// The caller's name in the audit trail and metrics: from 1 to 64 of `a-z`, `0-9`, `.`, `_` and `-`. Two entries
-    /// may have the same name only if they have the same roles and domains, such as a caller that has both a
+    /// may have the same name only if they have the same roles, domains, rate and burst, such as a caller that has both a
     /// certificate and a token.
     pub name: String,
     /// The SPIFFE id in its certificate, exactly: `spiffe://<trust domain>/<path>`.
@@ -41,6 +44,13 @@ pub struct CallerConfig {
     /// `_root`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub domains: Option<Vec<DomainName>>,
+    /// The number of requests that it may make in a second, in place of `limits.caller_rate`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<u64>,
+    /// The number of requests that it may make at once, in place of `limits.caller_burst`. At least 1000, so that a full
+    /// batch fits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub burst: Option<u64>,
     /// The issuer and the subject of its JSON web tokens, exactly. `jwt_issuers` must have the issuer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jwt: Option<JwtIdentity>,
@@ -52,12 +62,13 @@ pub(super) struct Grant {
     pub(super) name: Arc<str>,
     roles: RoleSet,
     domains: Domains,
+    pace: OwnPace,
 }
 
 impl Grant {
     /// The caller who has shown this.
     pub(super) fn to_caller(&self, by: Credential) -> Caller {
-        Caller::named(self.name.clone(), by, self.roles, self.domains.clone())
+        Caller::named(self.name.clone(), by, self.roles, self.domains.clone()).paced(self.pace)
     }
 }
 
@@ -97,7 +108,10 @@ impl Table {
             let grant = Arc::new(caller.grant().map_err(|(field, problem)| at(field, &problem))?);
             let same = names.entry(grant.name.clone()).or_insert_with(|| grant.clone());
             if *same != grant {
-                return Err(at("name", "is the name of another entry with other roles or domains"));
+                return Err(at(
+                    "name",
+                    "is the name of another entry with other roles, domains, rate or burst",
+                ));
             }
             let twice = |field: &str| at(field, "is the identity of another entry too: each is given once");
             match (&caller.certificate, &caller.tokens, &caller.jwt) {
@@ -162,7 +176,15 @@ impl CallerConfig {
             }
             Some(domains) => Domains::Only(Arc::new(domains.iter().cloned().collect())),
         };
-        Ok(Grant { name: self.name.as_str().into(), roles, domains })
+        for (field, value, least) in [("rate", self.rate, 1), ("burst", self.burst, MAX_BATCH as u64)] {
+            if let Some(value) = value
+                && !(least..=PACE_MAX).contains(&value)
+            {
+                return Err((field, format!("is {value}, must be from {least} to {PACE_MAX}")));
+            }
+        }
+        let pace = OwnPace { rate: self.rate, burst: self.burst };
+        Ok(Grant { name: self.name.as_str().into(), roles, domains, pace })
     }
 }
 
@@ -178,6 +200,8 @@ mod tests {
             roles: vec![Role::Scheduler],
             domains: None,
             jwt: None,
+            rate: None,
+            burst: None,
         }
     }
 
@@ -223,6 +247,10 @@ mod tests {
             (|c| c.roles = vec![], "callers[1].roles"),
             (|c| c.roles = vec![Role::Public], "callers[1].roles"),
             (|c| c.roles = vec![Role::Peer, Role::Peer], "callers[1].roles"),
+            (|c| c.rate = Some(0), "callers[1].rate"),
+            (|c| c.rate = Some(PACE_MAX + 1), "callers[1].rate"),
+            // A full batch would never fit.
+            (|c| c.burst = Some(999), "callers[1].burst"),
             (|c| c.domains = Some(vec![]), "callers[1].domains"),
             (
                 |c| c.domains = Some((0..65).map(|n| format!("d{n}").parse().unwrap()).collect()),

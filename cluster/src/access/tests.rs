@@ -16,6 +16,8 @@ fn entry(name: &str, role: Role) -> CallerConfig {
         roles: vec![role],
         domains: None,
         jwt: None,
+        rate: None,
+        burst: None,
     }
 }
 

@@ -15,7 +15,7 @@ pub enum AuditClass {
     Read,
     /// A change of the cluster, or a confirmation of a clock. It cannot be turned off.
     Admin,
-    /// A call that its caller may not make. It cannot be turned off.
+    /// A call that its caller may not make, or may not make now. It cannot be turned off.
     Refused,
 }
 

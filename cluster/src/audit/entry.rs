@@ -6,7 +6,7 @@ use std::sync::Arc;
 use assent_proof::{Code, DomainName, EvidenceId, LineageName};
 
 use super::class::AuditClass;
-use crate::access::{Caller, Who};
+use crate::access::{Caller, RefusedCaller, Who};
 
 /// The most codes that one entry names. A batch may have more.
 const CODES_MAX: usize = 16;
@@ -90,6 +90,8 @@ pub(crate) struct Facts {
     pub(crate) granted: Option<usize>,
     /// One word for what became of it.
     pub(crate) decision: Option<&'static str>,
+    /// Why its caller was refused.
+    pub(crate) refused: Option<RefusedCaller>,
     /// The HTTP status.
     pub(crate) status: Option<u16>,
     pub(crate) codes: Vec<Code>,
@@ -114,6 +116,7 @@ impl Facts {
             count: self.count.or(others.count),
             granted: self.granted.or(others.granted),
             decision: self.decision.or(others.decision),
+            refused: self.refused.or(others.refused),
             status: self.status.or(others.status),
             codes: if self.codes.is_empty() { others.codes } else { self.codes },
             revision: self.revision.or(others.revision),

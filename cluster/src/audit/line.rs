@@ -91,6 +91,9 @@ pub(super) fn line(now: Millis, node: u64, phase: Phase, entry: &Entry, latency:
     if let Some(decision) = facts.decision {
         fields.push(("decision", Json::text(decision)));
     }
+    if let Some(why) = facts.refused {
+        fields.push(("reason", Json::text(why.as_str())));
+    }
     if let Some(status) = facts.status {
         fields.push(("status", int(status)));
     }
@@ -128,6 +131,7 @@ mod tests {
 
     use super::super::class::AuditClass;
     use super::*;
+    use crate::access::RefusedCaller;
 
     /// Fails if a field is left out, is renamed, or takes another place.
     #[test]
@@ -137,6 +141,7 @@ mod tests {
             count: Some(2),
             granted: Some(1),
             decision: Some("deny"),
+            refused: Some(RefusedCaller::Role),
             status: Some(403),
             revision: Some(7),
             ..Facts::default()
@@ -161,7 +166,7 @@ mod tests {
                 r#"{"time":"1970-01-01T00:00:00.000Z","node":1,"request":"1-a-2","class":"decision","phase":"answered","#,
                 r#""who":{"name":"sched","by":"token"},"from":"127.0.0.1:9","#,
                 r#""what":{"method":"POST","route":"/v1/authorize","domain":"prod.eu","count":2,"granted":1},"#,
-                r#""decision":"deny","status":403,"codes":["caller_not_permitted"],"revision":7,"latencyMs":3,"#,
+                r#""decision":"deny","reason":"role","status":403,"codes":["caller_not_permitted"],"revision":7,"latencyMs":3,"#,
                 r#""forwardedFrom":2}"#,
                 "\n"
             )

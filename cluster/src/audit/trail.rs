@@ -31,8 +31,9 @@ const BYTES_MAX: usize = 8 << 20;
 /// As many more for lines of class `admin`, so that other lines never keep an operator out.
 const ADMIN_LINES: usize = 1024;
 const ADMIN_BYTES: usize = 1 << 20;
-/// How many entries of unknown callers are written in a second, over a while. Anyone can be an unknown caller, and
-/// could push everything else out of the files that are kept.
+/// How many entries of unknown callers are written in a second, over a while, and how many of callers that are beyond a
+/// limit. Anyone can be an unknown caller, and could push everything else out of the files that are kept. So could a
+/// caller that goes on asking beyond its limit, which costs it little.
 const UNKNOWN_PER_SECOND: u64 = 50;
 /// How many of them are written at once after a quiet time.
 const UNKNOWN_AT_ONCE: u64 = 500;
@@ -64,6 +65,20 @@ struct On {
     sink: Arc<Mutex<Sink>>,
     trouble: Mutex<LogThrottle>,
     unknown: Mutex<Bucket>,
+    limited: Mutex<Bucket>,
+}
+
+impl On {
+    /// What bounds how many such entries are written in a second.
+    fn bucket(&self, entry: &Entry) -> Option<&Mutex<Bucket>> {
+        if entry.class != AuditClass::Refused {
+            None
+        } else if entry.who.by() == "unknown" {
+            Some(&self.unknown)
+        } else {
+            entry.facts.refused.filter(|why| why.is_of_limit()).map(|_| &self.limited)
+        }
+    }
 }
 
 #[derive(Default)]
@@ -80,13 +95,17 @@ struct Line {
     written: Option<oneshot::Sender<Result<(), String>>>,
 }
 
-/// How many entries of unknown callers may be written now.
+/// How many entries of refused callers of one kind may be written now.
 struct Bucket {
     left: u64,
     filled: Instant,
 }
 
 impl Bucket {
+    fn full() -> Self {
+        Self { left: UNKNOWN_AT_ONCE, filled: Instant::now() }
+    }
+
     fn take(&mut self) -> bool {
         let since = u64::try_from(self.filled.elapsed().as_millis()).unwrap_or(u64::MAX);
         let more = since.saturating_mul(UNKNOWN_PER_SECOND) / 1000;
@@ -134,7 +153,8 @@ impl Trail {
             unsynced: Mutex::default(),
             sink: Arc::new(Mutex::new(sink)),
             trouble: Mutex::default(),
-            unknown: Mutex::new(Bucket { left: UNKNOWN_AT_ONCE, filled: Instant::now() }),
+            unknown: Mutex::new(Bucket::full()),
+            limited: Mutex::new(Bucket::full()),
         });
         Self { node, clock, metrics, ids: OnceLock::new(), requests: AtomicU64::new(0), on }
     }
@@ -163,7 +183,7 @@ impl Trail {
 
     fn record(&self, entry: &Entry, latency: Duration) {
         let Some(on) = self.takes(entry.class) else { return };
-        if entry.class == AuditClass::Refused && entry.who.by() == "unknown" && !lock(&on.unknown).take() {
+        if on.bucket(entry).is_some_and(|bucket| !lock(bucket).take()) {
             let mut queue = lock(&on.queue);
             queue.lost = queue.lost.saturating_add(1);
             return self.metrics.audit_lost(1);

@@ -100,11 +100,14 @@ impl Audited {
         facts.decision.get_or_insert(if status.is_success() { "done" } else { "refused" });
         let refused = if self.denied {
             Some(RefusedCaller::by_role(&self.caller))
+        } else if facts.refused.is_some() {
+            facts.refused
         } else if facts.codes.contains(&Code::CallerNotPermitted) {
             Some(RefusedCaller::by_what_it_asks(&self.caller))
         } else {
             None
         };
+        facts.refused = refused;
         let class = match refused {
             Some(why) => {
                 self.service.parts().metrics.caller_refused(why);
@@ -119,8 +122,23 @@ impl Audited {
 
 /// Notes that there is no TLS connection with a caller. The process's log says why.
 pub(super) fn handshake_refused(service: &Service, remote: &str) {
+    connection_refused(service, remote, RefusedCaller::Handshake, ("TLS", "handshake"), Facts::default());
+}
+
+/// Notes that a request is refused because its address has too many connections. Nobody looks who makes it.
+pub(super) fn beyond_address(service: &Service, remote: &str, status: u16) {
+    let facts = Facts { codes: vec![Code::Overloaded], status: Some(status), ..Facts::default() };
+    connection_refused(service, remote, RefusedCaller::Connections, ("HTTP", "connection"), facts);
+}
+
+fn connection_refused(
+    service: &Service,
+    remote: &str,
+    why: RefusedCaller,
+    (method, route): (&'static str, &'static str),
+    facts: Facts,
+) {
     let parts = service.parts();
-    let why = RefusedCaller::Handshake;
     parts.metrics.caller_refused(why);
     if !parts.trail.is_on() {
         return;
@@ -130,11 +148,11 @@ pub(super) fn handshake_refused(service: &Service, remote: &str) {
         request: parts.trail.new_request(),
         who: Party::unknown(why.as_str()),
         from: Some(Arc::from(remote)),
-        method: "TLS",
-        route: "handshake",
+        method,
+        route,
         forwarded_from: None,
         forwarded_to: None,
-        facts: Facts { decision: Some("refused"), ..Facts::default() },
+        facts: Facts { decision: Some("refused"), refused: Some(why), ..facts },
     });
 }
 

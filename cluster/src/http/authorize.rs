@@ -12,7 +12,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 
-use assent_api::{Call, JSON_CONTENT_TYPE};
+use assent_api::{Call, JSON_CONTENT_TYPE, MAX_BATCH};
 use assent_proof::{AuthorizeRequest, Code, Refusal};
 
 use super::audited::with;
@@ -21,7 +21,11 @@ use super::held::Held;
 use super::judged::Judged;
 use super::reply::{refusal, reply, shed};
 use crate::audit::Facts;
-use crate::usecase::{Answered, NoBatch, Service, Shed};
+use crate::usecase::{Answered, NoBatch, Service};
+
+/// Before a batch is read, its caller is charged for one request for each this many bytes. The smallest request of some
+/// use has about this size.
+const REQUEST_BYTES: usize = 256;
 
 /// One request. A request that could be read is always answered with a decision.
 pub(super) async fn one(
@@ -33,8 +37,8 @@ pub(super) async fn one(
         Ok(request) => request,
         Err(answer) => return answer,
     };
-    if let Some(denial) = &by.denial {
-        return decided(&request, Ok(service.deny_caller(&request, denial)));
+    if let Some(deny) = refused(&service, &by, &request) {
+        return deny;
     }
     let deciding = async {
         let mut decided = service.authorize(&by.caller, vec![request.clone()]).await;
@@ -53,15 +57,25 @@ pub(super) async fn permit(
         Ok(request) => request,
         Err(answer) => return answer,
     };
-    if let Some(denial) = &by.denial {
-        return decided(&request, Ok(service.deny_caller(&request, denial)));
+    if let Some(deny) = refused(&service, &by, &request) {
+        return deny;
     }
     let deciding = async { service.permit(&by.caller, request.clone()).await.map(Some) };
     decided(&request, service.decided_or_denied(&request, deciding).await)
 }
 
+/// The deny for a caller that may not ask, or that has used up a quota. It has no signature, because nothing is
+/// evaluated.
+fn refused(service: &Service, by: &Judged, request: &AuthorizeRequest) -> Option<Response> {
+    if let Some(denial) = &by.denial {
+        return Some(decided(request, Ok(service.deny_caller(request, denial))));
+    }
+    let over = by.quota.as_ref().err()?;
+    Some(with(decided(request, Ok(service.deny_shed(request, over.shed()))), over.facts()))
+}
+
 async fn read(service: &Service, by: &Judged, request: Body) -> Result<AuthorizeRequest, Response> {
-    let body = body::read(service, request, by.body_max).await?;
+    let body = body::read(service, by, request).await?;
     AuthorizeRequest::parse(&body.bytes).map_err(|why| refusal(&why, Call::Authorize))
 }
 
@@ -108,24 +122,38 @@ pub(super) async fn batch(
     request: Body,
 ) -> Response {
     // The room is held until the answer is written.
-    let body = match body::read(&service, request, by.body_max).await {
+    let body = match body::read(&service, &by, request).await {
         Ok(body) => body,
         Err(answer) => return answer,
     };
-    let batch = match service.read_batch(body.bytes.clone()).await {
+    // The caller is charged before the work, by the size of the body, and gets back what was not used.
+    if let Err(over) = by.charge(&service, (body.bytes.len() / REQUEST_BYTES).clamp(1, MAX_BATCH)) {
+        return over.answer(by.class);
+    }
+    let batch = match service.read_batch(&by.caller, body.bytes.clone()).await {
         Ok(batch) => batch,
         Err(NoBatch::Refused(why)) => return refusal(&why, Call::Authorize),
-        Err(NoBatch::Shed(why)) => return shed(&why),
+        Err(NoBatch::Shed(why)) => {
+            by.was_shed();
+            return shed(&why);
+        }
     };
+    if let Err(over) = by.charge(&service, batch.requests()) {
+        by.was_shed();
+        return over.answer(by.class);
+    }
     let decisions = match service.authorize_batch(&by.caller, batch).await {
         Ok(decisions) => decisions,
-        Err(why) => return shed(&why),
+        Err(why) => {
+            by.was_shed();
+            return shed(&why);
+        }
     };
     let facts = of_batch(&decisions);
     let bytes = decisions.iter().map(|decision| decision.body.len()).sum();
-    let Some(room) = service.room_for_batch(bytes) else {
-        let detail = "answers to batches that were not taken yet fill `limits.answer_kib`".to_owned();
-        return shed(&Shed::Overloaded(detail));
+    let room = match service.room_for_batch(&by.caller.account(), bytes) {
+        Ok(room) => room,
+        Err(why) => return shed(&why),
     };
     let mut response = with(reply(200, JSON_CONTENT_TYPE, Bytes::new()), facts);
     let decisions = decisions.into_iter().map(|decision| decision.body);

@@ -6,18 +6,19 @@ use axum::body::{Body, HttpBody};
 use axum::response::Response;
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use assent_proof::Code;
 
+use super::judged::Judged;
 use super::reply::refused_by_http;
+use crate::shares::Share;
 use crate::usecase::Service;
 
 /// A body that was read, and the room that it holds until it is dropped.
 pub(super) struct Read {
     pub(super) bytes: Bytes,
-    _room: Option<OwnedSemaphorePermit>,
+    _room: Option<Share>,
 }
 
 /// Bodies up to this size are bounded only by the number of connections. So slow senders of large batches take
@@ -29,21 +30,21 @@ pub(super) fn announced(body: &Body) -> Option<usize> {
     body.size_hint().exact().map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX))
 }
 
-/// Reads the whole body, which has at most this many bytes, or returns the answer that refuses it. It does not check
+/// Reads the whole body, which has at most as many bytes as the row of the call says, or returns the answer that refuses it. It does not check
 /// the content type, because the parser is strict. If the client announces a larger body, it is refused unread. If a
 /// client waits for `100 Continue`, hyper asks it for the body only once the body is read here.
-pub(super) async fn read(service: &Service, body: Body, most: usize) -> Result<Read, Response> {
-    read_or(service, body, most, |_| ()).await
+pub(super) async fn read(service: &Service, by: &Judged, body: Body) -> Result<Read, Response> {
+    read_or(service, by, body, |_| ()).await
 }
 
 /// Like [`read`]. If there is no room for the body, `no_room` is called with the number of bytes that it may have.
 pub(super) async fn read_or(
     service: &Service,
+    by: &Judged,
     body: Body,
-    most: usize,
     no_room: impl FnOnce(usize),
 ) -> Result<Read, Response> {
-    let announced = announced(&body);
+    let (announced, most) = (announced(&body), by.body_max);
     if announced.is_some_and(|bytes| bytes > most) {
         return Err(too_large(most));
     }
@@ -51,13 +52,17 @@ pub(super) async fn read_or(
     if most > SMALL {
         // The announced number of bytes, or else the largest that is allowed.
         let bytes = announced.unwrap_or(most);
-        room = service.body_room(bytes);
-        if room.is_none() {
-            no_room(bytes);
-            let held = service.config().limits.body_kib;
-            let detail = format!("batches of {held} KiB are held already");
-            return Err(refused_by_http(Code::Overloaded, 503, &detail));
-        }
+        room = match service.body_room(&by.caller, bytes) {
+            Ok(room) => Some(room),
+            Err(why) => {
+                no_room(bytes);
+                let most = service.config().limits.body_kib;
+                let detail = why.told(|| {
+                    format!("there is room for batches of {most} KiB (`limits.body_kib`), and no more fit")
+                });
+                return Err(refused_by_http(Code::Overloaded, 503, &detail));
+            }
+        };
     }
     let within = Duration::from_millis(service.config().deadlines.http_body_ms);
     match timeout(within, Limited::new(body, most).collect()).await {

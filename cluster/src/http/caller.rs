@@ -7,12 +7,16 @@ use http::header::AUTHORIZATION;
 
 use assent_tls::SpiffeId;
 
-use crate::access::{Caller, Role, RoleSet, Shown, Unknown};
+use crate::access::{Account, Caller, Role, RoleSet, Shown, Source, Unknown};
 use crate::usecase::Service;
 
 /// The remote address of a request's connection, for people.
 #[derive(Debug, Clone)]
 pub(super) struct RemoteAddr(pub(super) Arc<str>);
+
+/// The account for which a request is counted. A request without one is not counted.
+#[derive(Debug, Clone)]
+pub(super) struct CountedFor(pub(super) Account);
 
 /// The callers that change the cluster.
 pub(super) const OPERATORS: RoleSet = RoleSet::NONE.with(Role::Operator);
@@ -34,6 +38,8 @@ pub(super) struct Visitor {
     /// It says who a caller is.
     pub(super) service: Service,
     pub(super) remote: Arc<str>,
+    /// Where it calls from.
+    pub(super) source: Source,
     /// The SPIFFE id of the certificate that was shown.
     pub(super) certificate: Option<SpiffeId>,
     pub(super) counts: Counts,

@@ -17,7 +17,7 @@ use assent_api::Problem;
 use assent_proof::Code;
 
 use super::caller::Visitor;
-use super::front::Front;
+use super::front::{BeyondLimit, Front};
 use super::head::{HEAD_BYTES, head_too_large};
 use super::reply;
 use super::socket::{ClientTimeouts, Socket, WatchResult};
@@ -37,8 +37,8 @@ pub(super) struct Terms {
     pub(super) linger: Duration,
     /// Whether the connection is for one request.
     pub(super) one_request: bool,
-    /// For a connection beyond the limit: the limit.
-    pub(super) beyond: Option<usize>,
+    /// For a connection beyond a limit: the limit.
+    pub(super) beyond: Option<BeyondLimit>,
 }
 
 type Http = http1::Connection<TokioIo<Socket>, Front>;

@@ -5,14 +5,19 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 
-use assent_api::{BatchResponse, BatchResult, Call, JSON_CONTENT_TYPE};
+use assent_api::{BatchResponse, BatchResult, Call, JSON_CONTENT_TYPE, MAX_BATCH};
+use assent_proof::Code;
 
 use super::audited::with;
 use super::body;
 use super::judged::Judged;
 use super::reply::{fault, json, problem_body, refusal, reply_in};
 use crate::audit::Facts;
-use crate::usecase::{BatchResults, NoBatch, Service, Submitted};
+use crate::usecase::{BatchResults, NoBatch, Service, Shed, Submitted};
+
+/// Before a batch is read, its caller is charged for one envelope for each this many bytes. The smallest signed envelope
+/// has about this size.
+const ENVELOPE_BYTES: usize = 1024;
 
 /// Up to this many results of a batch are written on the async thread. More would take milliseconds, which would hold
 /// it up.
@@ -24,7 +29,7 @@ pub(super) async fn submit(
     Extension(by): Extension<Judged>,
     request: Body,
 ) -> Response {
-    let envelope = match body::read(&service, request, by.body_max).await {
+    let envelope = match body::read(&service, &by, request).await {
         Ok(body) => body.bytes,
         Err(answer) => return answer,
     };
@@ -73,24 +78,45 @@ pub(super) async fn submit_batch(
     // A larger body is refused for its size.
     let announced = body::announced(&request).filter(|bytes| *bytes <= by.body_max);
     if let Some(bytes) = announced
-        && let Err(why) = service.expects_envelopes(bytes)
+        && let Err(why) = service.expects_envelopes(&by.caller, bytes)
     {
         return problem_body(&why.problem(Call::Submission));
     }
     // The room is held until the answer is written.
-    let no_room = |bytes| service.envelopes_without_room(bytes);
-    let body = match body::read_or(&service, request, by.body_max, no_room).await {
+    let no_room = |bytes| {
+        service.envelopes_unread(bytes, &Shed::Overloaded("there is no room for its body".to_owned()));
+    };
+    let body = match body::read_or(&service, &by, request, no_room).await {
         Ok(body) => body,
         Err(answer) => return answer,
     };
-    let batch = match service.read_envelopes(body.bytes.clone()).await {
+    // The caller is charged before the work, by the size of the body, and gets back what was not used.
+    let bytes = body.bytes.len();
+    if let Err(over) = by.charge(&service, (bytes / ENVELOPE_BYTES).clamp(1, MAX_BATCH)) {
+        service.envelopes_unread(bytes, over.shed());
+        return over.answer(by.class);
+    }
+    let batch = match service.read_envelopes(&by.caller, body.bytes.clone()).await {
         Ok(batch) => batch,
         Err(NoBatch::Refused(why)) => return refusal(&why, Call::Submission),
-        Err(NoBatch::Shed(why)) => return problem_body(&why.problem(Call::Submission)),
+        Err(NoBatch::Shed(why)) => {
+            by.was_shed();
+            return problem_body(&why.problem(Call::Submission));
+        }
     };
+    if let Err(over) = by.charge(&service, batch.envelopes()) {
+        by.was_shed();
+        service.envelopes_unread(bytes, over.shed());
+        return over.answer(by.class);
+    }
     let BatchResults { results, room } = match service.submit_read(&by.caller, batch).await {
         Ok(results) => results,
-        Err(problem) => return problem_body(&problem),
+        Err(problem) => {
+            if problem.code == Code::Overloaded {
+                by.was_shed();
+            }
+            return problem_body(&problem);
+        }
     };
     let facts = of_batch(&results);
     let written = if results.len() <= WRITTEN_AT_ONCE {

@@ -15,17 +15,21 @@ use tokio_util::sync::CancellationToken;
 
 use assent_proof::Code;
 
-use super::caller::{RemoteAddr, Visitor};
+use super::audited::beyond_address;
+use super::caller::{CountedFor, RemoteAddr, Visitor};
 use super::head::{HEAD_BYTES, head_bytes, head_too_large, is_encoded, wrong_host};
 use super::held::{Guard, Held};
 use super::reply::{closing, fault, finished, refused_by_http};
 use super::socket::{RequestGuard, Socket};
-use crate::metrics::Metrics;
+use crate::metrics::{Limited, Metrics};
 use crate::tasks::{Panicked, Tasks};
 
 /// The endpoints that are served beyond the limit of connections. Supervisors request them, so that a busy node does
 /// not look like a dead one.
-const PROBES: [&str; 3] = ["/livez", "/readyz", "/metrics"];
+pub(super) const PROBES: [&str; 3] = ["/livez", "/readyz", "/metrics"];
+
+/// The status of a request beyond a limit of connections.
+const BEYOND_STATUS: u16 = 503;
 
 /// Cancelled once the client has ended its side of the connection; see [`Socket::half_closed`].
 #[derive(Debug, Clone)]
@@ -40,8 +44,32 @@ pub(super) struct Front {
     pub(super) metrics: Arc<Metrics>,
     /// The tasks of the connections, which count panics.
     pub(super) tasks: Tasks,
-    /// For a connection beyond the limit: the limit.
-    pub(super) beyond: Option<usize>,
+    /// For a connection beyond a limit: the limit.
+    pub(super) beyond: Option<BeyondLimit>,
+}
+
+/// The limit beyond which a connection was accepted.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum BeyondLimit {
+    /// `limits.connections`.
+    All(usize),
+    /// `limits.connections_per_address`.
+    Address(usize),
+}
+
+impl BeyondLimit {
+    fn detail(self) -> String {
+        let probes = PROBES.join(", ");
+        match self {
+            BeyondLimit::All(most) => format!(
+                "{most} client connections are open already (`limits.connections`); beyond them only {probes} are answered"
+            ),
+            BeyondLimit::Address(most) => format!(
+                "{most} client connections from this address are open already (`limits.connections_per_address`); beyond \
+                 them only {probes} are answered"
+            ),
+        }
+    }
 }
 
 impl Front {
@@ -54,15 +82,17 @@ impl Front {
         if let Some(detail) = wrong_host(request.version(), request.headers()) {
             return Some(closing(refused_by_http(Code::Malformed, 400, detail)));
         }
-        if let Some(most) = self.beyond
+        if let Some(beyond) = self.beyond
             && !PROBES.contains(&request.uri().path())
         {
-            self.metrics.connection_refused();
-            let probes = PROBES.join(", ");
-            let detail = format!(
-                "{most} client connections are open already (`limits.connections`); beyond them only {probes} are answered"
-            );
-            return Some(closing(refused_by_http(Code::Overloaded, 503, &detail)));
+            match beyond {
+                BeyondLimit::All(_) => self.metrics.connection_refused(),
+                BeyondLimit::Address(_) => {
+                    self.metrics.limited(&Limited::ConnectionsPerAddress);
+                    beyond_address(&self.visitor.service, &self.visitor.remote, BEYOND_STATUS);
+                }
+            }
+            return Some(closing(refused_by_http(Code::Overloaded, BEYOND_STATUS, &beyond.detail())));
         }
         let encoded = !request.body().is_end_stream() && is_encoded(request.headers());
         encoded.then(|| {
@@ -86,6 +116,7 @@ impl Service<Request<Incoming>> for Front {
             return ready(Ok(leaving(refusal, turn))).boxed();
         }
         let caller = self.visitor.identify(request.headers_mut());
+        request.extensions_mut().insert(CountedFor(caller.counted_for(&self.visitor.source)));
         request.extensions_mut().insert(caller);
         request.extensions_mut().insert(RemoteAddr(self.visitor.remote.clone()));
         request.extensions_mut().insert(HalfClosed(self.socket.half_closed()));

@@ -7,12 +7,14 @@ use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use super::addresses::Counted;
 use super::audited::handshake_refused;
 use super::connection::LINGER_BYTES;
 use crate::client_tls::{Accepted, ClientTls, Demand};
 use crate::env::BoxStream;
 use crate::locked::lock;
 use crate::log_throttle::LogThrottle;
+use crate::metrics::Limited;
 use crate::usecase::Service;
 
 /// Makes the handshake, if the port has TLS. `None` if the connection is over: one side refused the other, the handshake
@@ -21,13 +23,24 @@ pub(super) async fn handshake(
     stream: BoxStream,
     tls: Option<(&ClientTls, Demand)>,
     (until, linger): (Instant, Duration),
-    (service, remote): (&Service, &str),
+    (service, remote, counted): (&Service, &str, &Counted),
     trouble: &Mutex<LogThrottle>,
     stop: &CancellationToken,
 ) -> Option<Accepted> {
     let Some((tls, demand)) = tls else { return Some(Accepted { stream, caller: None }) };
+    // One address, however many connections it has, holds few of the turns that all addresses share.
+    let accepting = async {
+        let _turn = match counted.handshake_now() {
+            Some(turn) => Some(turn),
+            None => {
+                service.metrics().limited(&Limited::HandshakesPerAddress);
+                counted.handshake().await
+            }
+        };
+        tls.accept(stream, demand).await
+    };
     let done = tokio::select! {
-        done = timeout_at(until, tls.accept(stream, demand)) => done,
+        done = timeout_at(until, accepting) => done,
         () = stop.cancelled() => return None,
     };
     let (why, stream) = match done {

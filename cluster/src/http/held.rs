@@ -6,7 +6,8 @@ use std::task::{Context, Poll};
 
 use axum::body::HttpBody;
 use hyper::body::{Frame, SizeHint};
-use tokio::sync::OwnedSemaphorePermit;
+
+use crate::shares::Share;
 
 /// What a body holds. It is dropped with the body: once all of the body was taken, or once its receiver is gone.
 pub(super) trait Guard {
@@ -15,7 +16,7 @@ pub(super) trait Guard {
 }
 
 /// Room for the memory of the body.
-impl Guard for OwnedSemaphorePermit {}
+impl Guard for Share {}
 
 /// A body with its guard.
 pub(super) struct Held<B, G> {

@@ -1,27 +1,88 @@
 //! What a route is told about its caller, which was judged by the route's row before.
 
+use std::sync::Arc;
+
 use assent_api::Call;
 use assent_proof::DomainName;
 use axum::response::Response;
 
+use super::audited::with;
 use super::reply::problem_body;
-use crate::access::{Caller, Denial};
-use crate::usecase::not_permitted;
+use crate::access::{Caller, Denial, RefusedCaller};
+use crate::audit::Facts;
+use crate::quotas::{Admitted, QuotaError};
+use crate::usecase::{Service, Shed, not_permitted};
 
 /// A caller and what its route needs of the row. It is in the extensions of each request that reaches a route: a
 /// route without it answers nothing.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Judged {
     pub(super) caller: Caller,
     /// The largest size of the body, in bytes.
     pub(super) body_max: usize,
     /// Why the caller may not make this call. Only routes that answer with a decision see it, and they deny.
     pub(super) denial: Option<Denial>,
+    /// Within which of its caller's quotas the request is. Only routes that answer with a decision see an error, and
+    /// they deny. None if the call is not counted.
+    pub(super) quota: Result<Option<Arc<Admitted>>, OverQuota>,
     /// The kind of the call, for refusals.
     pub(super) class: Call,
 }
 
+/// Why a call is refused whose caller has used up a quota.
+#[derive(Debug, Clone)]
+pub(super) struct OverQuota {
+    shed: Shed,
+    reason: RefusedCaller,
+}
+
+impl From<QuotaError> for OverQuota {
+    fn from(why: QuotaError) -> Self {
+        let reason = match why {
+            QuotaError::Requests { .. } => RefusedCaller::Requests,
+            QuotaError::Rate { .. } => RefusedCaller::Rate,
+        };
+        Self { shed: Shed::Overloaded(why.to_string()), reason }
+    }
+}
+
+impl OverQuota {
+    /// The call is shed: it can be made again later.
+    pub(super) fn shed(&self) -> &Shed {
+        &self.shed
+    }
+
+    /// What the audit trail says of it.
+    pub(super) fn facts(&self) -> Facts {
+        Facts { refused: Some(self.reason), ..Facts::default() }
+    }
+
+    /// The answer to a call of this kind.
+    pub(super) fn answer(&self, call: Call) -> Response {
+        with(problem_body(&self.shed.problem(call)), self.facts())
+    }
+}
+
 impl Judged {
+    /// Charges the caller for as many requests as the call has.
+    ///
+    /// # Errors
+    /// The caller may not make so many now.
+    pub(super) fn charge(&self, service: &Service, requests: usize) -> Result<(), OverQuota> {
+        match &self.quota {
+            Ok(Some(admitted)) => service.charge(admitted, requests).map_err(OverQuota::from),
+            Ok(None) => Ok(()),
+            Err(over) => Err(over.clone()),
+        }
+    }
+
+    /// Gives back what was charged beyond one request, because the call was shed.
+    pub(super) fn was_shed(&self) {
+        if let Ok(Some(admitted)) = &self.quota {
+            admitted.was_shed();
+        }
+    }
+
     /// Whether the caller may act in this domain, or else the answer.
     #[expect(clippy::result_large_err, reason = "the error is the finished answer")]
     pub(super) fn permitted_in(&self, domain: &DomainName) -> Result<(), Response> {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::caller::Counts;
 use super::connection::Terms;
+use super::front::BeyondLimit;
 use super::health;
 use super::routes::{ApiPort, router};
 use super::server::{Beyond, Listening, Rules, listen};
@@ -104,7 +105,7 @@ fn timeouts(config: &Config) -> ClientTimeouts {
 }
 
 /// The terms of a connection for probes.
-fn probe_terms(timeouts: ClientTimeouts, beyond: Option<usize>) -> Terms {
+fn probe_terms(timeouts: ClientTimeouts, beyond: Option<BeyondLimit>) -> Terms {
     Terms {
         timeouts: ClientTimeouts { head: timeouts.head.min(PROBE_HEAD_WITHIN), ..timeouts },
         linger: PROBE_LINGER,
@@ -122,8 +123,10 @@ fn client_rules(service: &Service, tls: Option<Arc<ClientTls>>) -> Rules {
         tls: tls.map(|tls| (tls, Demand::Client)),
         counts: Counts::Any,
         places,
+        per_address: config.limits.connections_per_address,
+        handshakes: config.limits.handshakes_per_address,
         terms: Terms { timeouts, linger: LINGER, one_request: false, beyond: None },
-        beyond: Beyond::Probes(PROBE_CONNECTIONS, probe_terms(timeouts, Some(places))),
+        beyond: Beyond::Probes(PROBE_CONNECTIONS, probe_terms(timeouts, Some(BeyondLimit::All(places)))),
     }
 }
 
@@ -141,6 +144,9 @@ fn admin_rules(service: &Service, tls: Option<Arc<ClientTls>>) -> Rules {
         tls: tls.map(|tls| (tls, demand)),
         counts,
         places: config.limits.admin_connections,
+        // Few reach this listener, and its places bound them.
+        per_address: usize::MAX,
+        handshakes: config.limits.handshakes_per_address,
         terms: Terms { timeouts: timeouts(config), linger: LINGER, one_request: false, beyond: None },
         beyond: Beyond::Operators("limits.admin_connections"),
     }
@@ -153,6 +159,8 @@ fn health_rules(service: &Service) -> Rules {
         tls: None,
         counts: Counts::Nothing,
         places: PROBE_CONNECTIONS,
+        per_address: usize::MAX,
+        handshakes: 1,
         terms: probe_terms(timeouts(service.config()), None),
         beyond: Beyond::Closed,
     }

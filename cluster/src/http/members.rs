@@ -41,7 +41,7 @@ pub(super) async fn add(
     Extension(by): Extension<Judged>,
     request: Body,
 ) -> Response {
-    let bytes = match body::read(&service, request, by.body_max).await {
+    let bytes = match body::read(&service, &by, request).await {
         Ok(body) => body.bytes,
         Err(answer) => return answer,
     };
@@ -77,7 +77,7 @@ pub(super) async fn update(
         Ok(id) => id,
         Err(answer) => return answer,
     };
-    let bytes = match body::read(&service, request, by.body_max).await {
+    let bytes = match body::read(&service, &by, request).await {
         Ok(body) => body.bytes,
         Err(answer) => return answer,
     };
@@ -105,7 +105,7 @@ pub(super) async fn transfer(
     Extension(by): Extension<Judged>,
     request: Body,
 ) -> Response {
-    let bytes = match body::read(&service, request, by.body_max).await {
+    let bytes = match body::read(&service, &by, request).await {
         Ok(body) => body.bytes,
         Err(answer) => return answer,
     };
@@ -124,7 +124,7 @@ pub(super) async fn confirm_clock(
     Extension(by): Extension<Judged>,
     request: Body,
 ) -> Response {
-    let bytes = match body::read(&service, request, by.body_max).await {
+    let bytes = match body::read(&service, &by, request).await {
         Ok(body) => body.bytes,
         Err(answer) => return answer,
     };

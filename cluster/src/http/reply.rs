@@ -6,13 +6,13 @@ use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use http_body_util::Full;
 use serde::Serialize;
-use tokio::sync::OwnedSemaphorePermit;
 
 use assent_api::{Call, JSON_CONTENT_TYPE, PROBLEM_CONTENT_TYPE, Problem};
 use assent_proof::{Code, Refusal};
 
 use super::held::Held;
 use crate::audit::Facts;
+use crate::shares::Share;
 use crate::usecase::{Shed, of_refusal};
 
 /// The value of `Retry-After` in answers that mean "not now", in seconds. Such an answer means that places, a quorum
@@ -30,13 +30,13 @@ pub(super) fn reply(status: u16, content_type: &'static str, body: impl Into<Byt
 /// Like [`reply`], with the room that the answer holds until it is written or its caller is gone. The part that the
 /// body does not need is given back.
 pub(super) fn reply_in(
-    mut room: OwnedSemaphorePermit,
+    mut room: Share,
     status: u16,
     content_type: &'static str,
     body: impl Into<Bytes>,
 ) -> Response {
     let body = body.into();
-    drop(room.split(room.num_permits().saturating_sub(body.len().div_ceil(1024))));
+    room.keep(body.len().div_ceil(1024));
     let mut response = reply(status, content_type, Bytes::new());
     *response.body_mut() = Body::new(Held::new(Full::new(body), room));
     response
@@ -146,12 +146,11 @@ fn is_json(response: &Response) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use assent_api::status_of;
-    use tokio::sync::Semaphore;
 
     use super::*;
+    use crate::access::Account;
+    use crate::shares::Pool;
 
     #[test]
     fn every_429_and_every_503_says_when_to_ask_again_and_nothing_else_does() {
@@ -194,12 +193,12 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_holds_room_for_what_it_is_until_it_is_written() {
-        let room = Arc::new(Semaphore::new(10));
-        let held = room.clone().try_acquire_many_owned(10).unwrap();
+        let room = Pool::new(10);
+        let held = room.take(&Account::Common, 10).unwrap();
         let answer = reply_in(held, 200, JSON_CONTENT_TYPE, vec![b' '; 1025]);
-        assert_eq!(room.available_permits(), 8);
+        assert_eq!(room.free(), 8);
         let body = axum::body::to_bytes(answer.into_body(), 4096).await.unwrap();
-        assert_eq!((body.len(), room.available_permits()), (1025, 10));
+        assert_eq!((body.len(), room.free()), (1025, 10));
     }
 
     #[test]

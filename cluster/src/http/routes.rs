@@ -1,8 +1,11 @@
 //! The table of routes: for each path and method, on which listener it answers, and which callers may make the call.
 //!
 //! The routers are made of this table and of nothing else, so a call without a row does not exist, and a call of another
-//! listener is answered with 404. A caller without one of the roles of a row never reaches the route, except that
-//! authorize and permits answer it with a decision: a deny. On the admin listener every call is for operators only.
+//! listener is answered with 404. A caller without one of the roles of a row, or beyond its quotas, never reaches the
+//! route, except that authorize and permits answer it with a decision: a deny. On the admin listener every call is for
+//! operators only, and none is counted, so that no flood of clients keeps operators out.
+
+use std::sync::Arc;
 
 use assent_api::{Call, MAX_AUTHORIZE_BYTES, MAX_BATCH_BYTES, MAX_CLOCK_BYTES, MAX_MEMBER_BYTES, Problem};
 use assent_proof::{Code, MAX_ENVELOPE_BYTES};
@@ -13,12 +16,14 @@ use axum::response::Response;
 use axum::routing::{MethodRouter, any, delete, get, patch, post};
 
 use super::audited::Audited;
-use super::caller::OPERATORS;
-use super::judged::Judged;
+use super::caller::{CountedFor, OPERATORS};
+use super::front::PROBES;
+use super::judged::{Judged, OverQuota};
 use super::reply::{as_problem, other_method, problem_body, refused_by_http};
 use super::{authorize, envelopes, events, members, read};
 use crate::access::{Caller, Role, RoleSet};
 use crate::config::Config;
+use crate::quotas::Admitted;
 use crate::usecase::{Service, not_audited, not_permitted};
 
 /// One call: a path with a method.
@@ -243,7 +248,7 @@ fn elsewhere(port: ApiPort, has_admin: bool) -> Problem {
 }
 
 /// Lets a request pass to its route if the row permits its caller. On the admin listener, the caller must be an operator,
-/// whatever the row says. Every call except a probe is put into the audit trail, and a change of the cluster that the trail
+/// whatever the row says. A caller that is beyond its quotas is refused too. Every call except a probe is put into the audit trail, and a change of the cluster that the trail
 /// cannot have is refused.
 ///
 /// The connection has put the caller into the extensions. A request without one is that of a caller that has shown
@@ -257,14 +262,24 @@ async fn judge(
 ) -> Response {
     let shown = request.extensions_mut().remove::<Caller>();
     let caller = shown.unwrap_or_else(|| service.identify_nothing());
+    let counted_for = request.extensions_mut().remove::<CountedFor>();
     let denial = match (port, row.open) {
         (ApiPort::Admin, Open::Everyone | Open::Roles(_)) => caller.permitted(OPERATORS).err(),
         (ApiPort::Client | ApiPort::Only, Open::Everyone) => None,
         (ApiPort::Client | ApiPort::Only, Open::Roles(roles)) => caller.permitted(roles).err(),
     };
+    // A caller is charged for what it may not do, too. What supervisors and Prometheus ask is not counted, nor what
+    // operators ask on their own listener.
+    let quota = match port {
+        ApiPort::Client | ApiPort::Only if !PROBES.contains(&row.path) => {
+            admitted(&service, &caller, counted_for)
+        }
+        ApiPort::Client | ApiPort::Only | ApiPort::Admin => Ok(None),
+    };
     // Probes come every second and show nothing, so they are not in the audit trail.
-    if row.open == Open::Everyone && denial.is_none() {
-        request.extensions_mut().insert(Judged { caller, body_max: row.body_max, denial, class: row.class });
+    if row.open == Open::Everyone && denial.is_none() && quota.is_ok() {
+        let judged = Judged { caller, body_max: row.body_max, denial, quota, class: row.class };
+        request.extensions_mut().insert(judged);
         return next.run(request).await;
     }
     let caller = caller.for_request(service.parts().trail.new_request());
@@ -274,10 +289,28 @@ async fn judge(
         tracing::debug!(%caller, method = row.method, path = row.path, why = %denial.detail, "a caller is refused");
         return audited.answered(problem_body(&not_permitted(denial, row.class)));
     }
+    if let Some(over) = quota.as_ref().err().filter(|_| !row.decides) {
+        return audited.answered(over.answer(row.class));
+    }
     if let Err(why) = audited.asked().await {
         return audited.answered(problem_body(&not_audited(&why, row.class)));
     }
-    request.extensions_mut().insert(Judged { caller, body_max: row.body_max, denial, class: row.class });
+    // The request counts as under way until the route has answered.
+    let under_way = quota.clone();
+    let judged = Judged { caller, body_max: row.body_max, denial, quota, class: row.class };
+    request.extensions_mut().insert(judged);
     let answer = next.run(request).await;
+    drop(under_way);
     audited.answered(answer)
+}
+
+/// Counts a request for its caller, or says which quota is used up.
+fn admitted(
+    service: &Service,
+    caller: &Caller,
+    counted_for: Option<CountedFor>,
+) -> Result<Option<Arc<Admitted>>, OverQuota> {
+    let Some(CountedFor(account)) = counted_for else { return Ok(None) };
+    let admitted = service.admit(account, caller.pace());
+    admitted.map(|admitted| Some(Arc::new(admitted))).map_err(OverQuota::from)
 }

@@ -10,19 +10,26 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::addresses::{self, Addresses};
 use super::caller::{Counts, Visitor};
 use super::connection::{self, Terms};
+use super::front::BeyondLimit;
 use super::handshake::handshake;
+use crate::access::Source;
 use crate::client_tls::{Accepted, ClientTls, Demand};
 use crate::env::{BoxStream, Listener};
 use crate::locked::lock;
 use crate::log_throttle::LogThrottle;
-use crate::metrics::Metrics;
+use crate::metrics::{Limited, Metrics};
 use crate::tasks::{Tasks, Why};
 use crate::usecase::Service;
 
 /// The pause after the listener failed to accept, for example for lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// One part in so many of the places beyond the limit is for addresses that have as many connections as one address may
+/// have.
+const ADDRESS_SHARE: usize = 4;
 
 /// How long a request under way may still take on the connection of a caller whose certificate was withdrawn.
 const WITHDRAWN_WITHIN: Duration = Duration::from_secs(30);
@@ -41,6 +48,10 @@ pub(super) struct Rules {
     pub(super) counts: Counts,
     /// The number of connections at once.
     pub(super) places: usize,
+    /// The number of connections at once from one address.
+    pub(super) per_address: usize,
+    /// The number of TLS handshakes at once from one address.
+    pub(super) handshakes: usize,
     pub(super) terms: Terms,
     pub(super) beyond: Beyond,
 }
@@ -71,9 +82,14 @@ pub(super) fn listen(
 ) -> Listening {
     let (stop, parts) = (CancellationToken::new(), service.parts());
     let connections = parts.tasks.part();
-    let Rules { task, router, tls, counts, places, terms, beyond } = rules;
+    let Rules { task, router, tls, counts, places, per_address, handshakes, terms, beyond } = rules;
     let beyond = match beyond {
-        Beyond::Probes(places, terms) => Full::Probes { room: Arc::new(Semaphore::new(places)), terms },
+        Beyond::Probes(places, terms) => Full::Probes {
+            room: Arc::new(Semaphore::new(places)),
+            terms,
+            address_room: Arc::new(Semaphore::new(places / ADDRESS_SHARE)),
+            address_terms: Terms { beyond: Some(BeyondLimit::Address(per_address)), ..terms },
+        },
         Beyond::Operators(limit) => Full::Operators { limit, places, trouble: Mutex::default() },
         Beyond::Closed => Full::Closed,
     };
@@ -87,6 +103,7 @@ pub(super) fn listen(
         room: Arc::new(Semaphore::new(places)),
         terms,
         beyond,
+        addresses: Addresses::new(per_address, handshakes),
         stop: stop.clone(),
         connections: connections.clone(),
     };
@@ -121,14 +138,26 @@ struct Acceptor {
     room: Arc<Semaphore>,
     terms: Terms,
     beyond: Full,
+    /// The connections of each address.
+    addresses: Arc<Addresses>,
     stop: CancellationToken,
     connections: Tasks,
 }
 
 /// [`Beyond`], while it is in use.
 enum Full {
-    Probes { room: Arc<Semaphore>, terms: Terms },
-    Operators { limit: &'static str, places: usize, trouble: Mutex<LogThrottle> },
+    Probes {
+        room: Arc<Semaphore>,
+        terms: Terms,
+        /// Those of the places that are for addresses with too many connections.
+        address_room: Arc<Semaphore>,
+        address_terms: Terms,
+    },
+    Operators {
+        limit: &'static str,
+        places: usize,
+        trouble: Mutex<LogThrottle>,
+    },
     Closed,
 }
 
@@ -172,18 +201,29 @@ impl Acceptor {
     }
 
     fn admit(&self, stream: BoxStream, remote: String) {
+        let counted = self.addresses.count(&Source::of(&remote));
+        if !counted.within {
+            return self.admit_beyond_address(stream, remote, counted);
+        }
         if let Ok(room) = self.room.clone().try_acquire_owned() {
             match self.beyond {
                 Full::Probes { .. } => {
-                    self.serve(stream, remote, self.terms, Counted::new(self.metrics.clone(), room));
+                    self.serve(
+                        stream,
+                        (remote, counted),
+                        self.terms,
+                        Counted::new(self.metrics.clone(), room),
+                    );
                 }
-                Full::Operators { .. } | Full::Closed => self.serve(stream, remote, self.terms, room),
+                Full::Operators { .. } | Full::Closed => {
+                    self.serve(stream, (remote, counted), self.terms, room)
+                }
             }
             return;
         }
         match &self.beyond {
-            Full::Probes { room, terms } => match room.clone().try_acquire_owned() {
-                Ok(room) => self.serve(stream, remote, *terms, room),
+            Full::Probes { room, terms, .. } => match room.clone().try_acquire_owned() {
+                Ok(room) => self.serve(stream, (remote, counted), *terms, room),
                 // It is closed at once, and its client tries another node.
                 Err(_) => self.metrics.connection_refused(),
             },
@@ -197,8 +237,30 @@ impl Acceptor {
         }
     }
 
+    /// Answers probes and refusals on a few connections of addresses that have too many.
+    fn admit_beyond_address(&self, stream: BoxStream, remote: String, counted: addresses::Counted) {
+        match &self.beyond {
+            Full::Probes { room, address_room, address_terms, .. } => {
+                let places = address_room.clone().try_acquire_owned();
+                if let Ok(place) = places
+                    && let Ok(room) = room.clone().try_acquire_owned()
+                {
+                    return self.serve(stream, (remote, counted), *address_terms, (place, room));
+                }
+            }
+            Full::Operators { .. } | Full::Closed => {}
+        }
+        self.metrics.limited(&Limited::ConnectionsPerAddress);
+    }
+
     /// Serves a connection, which holds its place until it is over.
-    fn serve(&self, stream: BoxStream, remote: String, terms: Terms, place: impl Send + 'static) {
+    fn serve(
+        &self,
+        stream: BoxStream,
+        (remote, counted): (String, addresses::Counted),
+        terms: Terms,
+        place: impl Send + 'static,
+    ) {
         let (router, metrics, stop) = (self.router.clone(), self.metrics.clone(), self.stop.clone());
         let (service, tls, trouble) = (self.service.clone(), self.tls.clone(), self.trouble.clone());
         let (tasks, counts) = (self.connections.clone(), self.counts);
@@ -207,11 +269,12 @@ impl Acceptor {
             let head_until = Instant::now() + terms.timeouts.head;
             let times = (head_until, terms.linger);
             let tls = tls.as_ref().map(|(tls, demand)| (&**tls, *demand));
-            let from = (&service, remote.as_str());
+            let from = (&service, remote.as_str(), &counted);
             let accepted = handshake(stream, tls, times, from, &trouble, &stop).await;
             let Some(Accepted { stream, caller }) = accepted else { return };
             let certificate = caller.as_ref().map(|caller| caller.id().clone());
-            let visitor = Visitor { service, remote: remote.into(), certificate, counts };
+            let source = Source::of(&remote);
+            let visitor = Visitor { service, remote: remote.into(), source, certificate, counts };
             // It ends this connection alone.
             let stop = stop.child_token();
             let serving =

@@ -132,6 +132,45 @@ impl Known for RefusedCaller {
     }
 }
 
+/// Which limit of a caller or an address kept something out.
+#[derive(Debug)]
+pub(crate) enum Limited {
+    /// `limits.connections_per_address`.
+    ConnectionsPerAddress,
+    /// `limits.handshakes_per_address`: a handshake had to wait.
+    HandshakesPerAddress,
+    /// `limits.caller_requests`.
+    CallerRequests,
+    /// `limits.caller_rate` and `limits.caller_burst`, or those of the caller's own.
+    CallerRate,
+    /// The caller's share of places or memory.
+    CallerShare,
+}
+
+impl Known for Limited {
+    const NAME: &'static str = "limit";
+
+    fn all() -> Vec<Self> {
+        vec![
+            Limited::ConnectionsPerAddress,
+            Limited::HandshakesPerAddress,
+            Limited::CallerRequests,
+            Limited::CallerRate,
+            Limited::CallerShare,
+        ]
+    }
+
+    fn word(&self) -> &'static str {
+        match self {
+            Limited::ConnectionsPerAddress => "connections_per_address",
+            Limited::HandshakesPerAddress => "handshakes_per_address",
+            Limited::CallerRequests => "caller_requests",
+            Limited::CallerRate => "caller_rate",
+            Limited::CallerShare => "caller_share",
+        }
+    }
+}
+
 /// A bound on the growth of the registry, for which a statement was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum GrowthBound {

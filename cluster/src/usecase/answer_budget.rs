@@ -5,10 +5,10 @@
 //! answer does not need. It gives back the rest when the answer's bytes are dropped: when they are written, or when
 //! the caller is gone.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::access::Account;
+use crate::shares::{NoShare, Pool, Share};
 
 /// The most memory that one decision takes while it is made, in KiB: 32 reasons and what the policy does not check,
 /// in the body, in the signed leaf, and once more between the two.
@@ -19,17 +19,17 @@ pub(crate) const SLICE: usize = 64;
 
 /// The room for all answers under way.
 pub(super) struct AnswerBudget {
-    /// One permit for each KiB.
-    room: Arc<Semaphore>,
+    /// One place for each KiB.
+    room: Pool,
 }
 
 /// Room that was reserved.
-pub(super) struct ReservedMemory(OwnedSemaphorePermit);
+pub(super) struct ReservedMemory(Share);
 
 /// Bytes that occupy room.
 struct Held {
     bytes: Vec<u8>,
-    _room: Option<OwnedSemaphorePermit>,
+    _room: Share,
 }
 
 impl AsRef<[u8]> for Held {
@@ -39,23 +39,24 @@ impl AsRef<[u8]> for Held {
 }
 
 impl AnswerBudget {
-    /// A budget of this many KiB.
-    pub(super) fn new(kib: usize) -> Self {
-        Self { room: Arc::new(Semaphore::new(kib)) }
+    /// A budget with one place for each KiB.
+    pub(super) fn new(room: Pool) -> Self {
+        Self { room }
     }
 
-    /// Reserves room for this many decisions at their largest size, if there is any.
-    pub(super) fn take(&self, decisions: usize) -> Option<ReservedMemory> {
-        let kib = u32::try_from(decisions.saturating_mul(DECISION_KIB)).ok()?;
-        self.room.clone().try_acquire_many_owned(kib).ok().map(ReservedMemory)
+    /// Reserves room for this many decisions at their largest size.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(super) fn take(&self, account: &Account, decisions: usize) -> Result<ReservedMemory, NoShare> {
+        self.room.take(account, decisions.saturating_mul(DECISION_KIB)).map(ReservedMemory)
     }
 }
 
 impl ReservedMemory {
     /// The bytes of one answer, which hold as much of the room as they need.
     pub(super) fn hold(&mut self, bytes: Vec<u8>) -> Bytes {
-        let kib = bytes.len().div_ceil(1024).min(self.0.num_permits());
-        let room = self.0.split(kib);
+        let room = self.0.split(bytes.len().div_ceil(1024));
         Bytes::from_owner(Held { bytes, _room: room })
     }
 }
@@ -66,28 +67,28 @@ mod tests {
 
     #[test]
     fn an_answer_holds_its_memory_until_its_last_copy_is_dropped_and_frees_the_rest_at_once() {
-        let room = AnswerBudget::new(2 * DECISION_KIB);
-        let mut taken = room.take(2).unwrap();
-        assert!(room.take(1).is_none());
+        let room = AnswerBudget::new(Pool::new(2 * DECISION_KIB));
+        let mut taken = room.take(&Account::Common, 2).unwrap();
+        assert!(room.take(&Account::Common, 1).is_err());
         let first = taken.hold(vec![7; 1025]);
         drop(taken);
-        assert_eq!(room.room.available_permits(), 2 * DECISION_KIB - 2);
+        assert_eq!(room.room.free(), 2 * DECISION_KIB - 2);
         let copy = first.clone();
         drop(first);
-        assert!(room.take(2).is_none());
+        assert!(room.take(&Account::Common, 2).is_err());
         assert_eq!(copy.len(), 1025);
         drop(copy);
-        assert!(room.take(2).is_some());
+        assert!(room.take(&Account::Common, 2).is_ok());
     }
 
     #[test]
     fn an_answer_that_is_larger_than_expected_takes_what_is_left_of_its_room() {
-        let room = AnswerBudget::new(DECISION_KIB);
-        let mut taken = room.take(1).unwrap();
+        let room = AnswerBudget::new(Pool::new(DECISION_KIB));
+        let mut taken = room.take(&Account::Common, 1).unwrap();
         let large = taken.hold(vec![0; (DECISION_KIB + 1) * 1024]);
         drop(taken);
-        assert!(room.take(1).is_none());
+        assert!(room.take(&Account::Common, 1).is_err());
         drop(large);
-        assert!(room.take(1).is_some());
+        assert!(room.take(&Account::Common, 1).is_ok());
     }
 }

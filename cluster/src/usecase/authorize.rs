@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use assent_proof::{AuthorizeRequest, Refusal};
@@ -17,8 +17,9 @@ use super::joined::{Ask, Joined, Question};
 use super::lane::SHORT;
 use super::shed::Shed;
 use super::{Answered, Caller, Parts, Service, within};
-use crate::access::Denial;
+use crate::access::{Account, Denial};
 use crate::env::blocking;
+use crate::shares::Share;
 use crate::tasks::Panicked;
 
 /// How long a caller waits beyond its deadline for the barrier's own reason. After that it is told only that the
@@ -50,13 +51,13 @@ impl Service {
         let denials: Vec<Option<Denial>> =
             requests.iter().map(|request| caller.permitted_in(&request.domain).err()).collect();
         if denials.iter().all(Option::is_none) {
-            return self.try_ask(Question::Read, requests, until).await;
+            return self.try_ask(&caller.account(), Question::Read, requests, until).await;
         }
         let permitted = requests.iter().zip(&denials).filter(|(_, denial)| denial.is_none());
         let permitted: Vec<AuthorizeRequest> = permitted.map(|(request, _)| request.clone()).collect();
         let mut answers = match permitted.is_empty() {
             true => Vec::new(),
-            false => self.try_ask(Question::Read, &Arc::new(permitted), until).await?,
+            false => self.try_ask(&caller.account(), Question::Read, &Arc::new(permitted), until).await?,
         }
         .into_iter();
         let parts = self.parts();
@@ -68,21 +69,32 @@ impl Service {
     }
 
     /// Reserves room for the answer to a batch while it is written, including denies that were made without an
-    /// evaluation. None if answers that slow callers have not taken yet fill it.
+    /// evaluation.
     ///
     /// Rule R9 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A call for which the node has no place or no
     /// room is allowed nothing (`overloaded`).
-    pub fn room_for_batch(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        let kib = u32::try_from(bytes.div_ceil(1024)).ok()?;
-        self.inner.batch_room.clone().try_acquire_many_owned(kib).ok()
+    ///
+    /// # Errors
+    /// Answers that slow callers have not taken yet fill it, or the caller has its share of it.
+    pub(crate) fn room_for_batch(&self, account: &Account, bytes: usize) -> Result<Share, Shed> {
+        self.inner.batch_room.take(account, bytes.div_ceil(1024)).map_err(|why| {
+            Shed::Overloaded(
+                why.told(|| "answers to batches that were not taken yet fill `limits.answer_kib`".to_owned()),
+            )
+        })
     }
 
     /// Decides the requests. The question is the same for all of them. A request that was not evaluated is denied
     /// without a signature.
-    pub(super) async fn ask(&self, question: Question, requests: Vec<AuthorizeRequest>) -> Vec<Answered> {
+    pub(super) async fn ask(
+        &self,
+        account: &Account,
+        question: Question,
+        requests: Vec<AuthorizeRequest>,
+    ) -> Vec<Answered> {
         let requests = Arc::new(requests);
         let until = within(self.parts().config.deadlines.authorize_ms);
-        match self.try_ask(question, &requests, until).await {
+        match self.try_ask(account, question, &requests, until).await {
             Ok(answers) => answers,
             Err(shed) => self.parts().denied_unsigned(&requests, &shed),
         }
@@ -91,12 +103,13 @@ impl Service {
     /// Decides the requests by `until`, or says why none of them was evaluated.
     pub(super) async fn try_ask(
         &self,
+        account: &Account,
         question: Question,
         requests: &Arc<Vec<AuthorizeRequest>>,
         until: Instant,
     ) -> Result<Vec<Answered>, Shed> {
         let started = Instant::now();
-        let answers = match self.enter(question, requests, until) {
+        let answers = match self.enter(account, question, requests, until) {
             Ok(answered) => self.answered(requests, until, answered).await,
             Err(shed) => Err(shed),
         };
@@ -110,6 +123,7 @@ impl Service {
     /// room is allowed nothing (`overloaded`).
     fn enter(
         &self,
+        account: &Account,
         question: Question,
         requests: &Arc<Vec<AuthorizeRequest>>,
         until: Instant,
@@ -121,10 +135,12 @@ impl Service {
         } else {
             (&self.inner.authorize_room, limits.short_queue(), "")
         };
-        let permits = u32::try_from(requests.len()).unwrap_or(u32::MAX);
-        let Ok(room) = room.clone().try_acquire_many_owned(permits) else {
-            return Err(Shed::Overloaded(format!("{most} requests {of}wait already")));
-        };
+        let room = room.take(account, requests.len()).map_err(|why| {
+            let count = requests.len();
+            Shed::Overloaded(why.told(|| {
+                format!("there are places for {most} requests {of}(`limits.authorize_queue`), and {count} more do not fit")
+            }))
+        })?;
         let (reply, answered) = oneshot::channel();
         let ask = Ask { requests: requests.clone(), question, until, reply, room };
         self.join(Joined::Ask(ask)).map_err(Shed::Overloaded)?;

@@ -10,7 +10,6 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use assent_api::{BatchMode, Call, MAX_BATCH, MAX_RESULT_BYTES, Problem, parse_authorize_batch, parse_batch};
@@ -19,11 +18,13 @@ use assent_proof::{AuthorizeRequest, Refusal};
 use super::check::Sender;
 use super::on_behalf::behalf_of;
 use super::shed::Shed;
-use super::submit::Uncounted;
+use super::submit::{Sent, Uncounted};
 use super::submitted::Submitted;
 use super::urgency::{HeldPlaces, Urgency};
 use super::{Answered, Caller, Service, within};
+use crate::access::Account;
 use crate::env::{BlockingError, blocking};
+use crate::shares::{Pass, Share};
 
 /// A body of up to this many bytes is read at once on the async thread. That takes about as long as reading the
 /// largest single request.
@@ -42,7 +43,7 @@ pub(crate) struct Batch {
     requests: Vec<AuthorizeRequest>,
     /// When the answer is due, counted from when the whole body had arrived.
     until: Instant,
-    place: Option<OwnedSemaphorePermit>,
+    place: Option<Pass>,
 }
 
 /// The envelopes of a batch, read from its body.
@@ -54,13 +55,27 @@ pub(crate) struct EnvelopeBatch<'a> {
     /// The places that a large body took before it was read.
     room: Option<HeldPlaces<'a>>,
     /// Room for the answer, until it is written.
-    answer: OwnedSemaphorePermit,
+    answer: Share,
+}
+
+impl Batch {
+    /// The number of requests.
+    pub(crate) fn requests(&self) -> usize {
+        self.requests.len()
+    }
+}
+
+impl EnvelopeBatch<'_> {
+    /// The number of envelopes.
+    pub(crate) fn envelopes(&self) -> usize {
+        self.envelopes.len()
+    }
 }
 
 /// What became of the envelopes of a batch, and the room for the answer.
 pub(crate) struct BatchResults {
     pub(crate) results: Vec<Submitted>,
-    pub(crate) room: OwnedSemaphorePermit,
+    pub(crate) room: Share,
 }
 
 /// Why there is nothing to decide or to submit.
@@ -77,8 +92,8 @@ impl Service {
     ///
     /// # Errors
     /// The parser's refusal, or why it was not read.
-    pub(crate) async fn read_batch(&self, body: Bytes) -> Result<Batch, NoBatch> {
-        let (parts, lane) = (self.parts(), &self.inner.lane);
+    pub(crate) async fn read_batch(&self, caller: &Caller, body: Bytes) -> Result<Batch, NoBatch> {
+        let (parts, lane, account) = (self.parts(), &self.inner.lane, caller.account());
         let ms = parts.config.deadlines.authorize_ms;
         let until = within(ms);
         if body.len() <= SMALL_BODY {
@@ -86,11 +101,13 @@ impl Service {
             return Ok(Batch { requests, until, place: None });
         }
         let patience = within(ms.checked_div(PATIENCE_SHARE).unwrap_or(ms));
-        let Some(place) = lane.place(patience).await else {
-            let detail = "as many batches are being decided as this node has places for".to_owned();
+        let Some(place) = lane.place(&account, patience).await else {
+            let detail =
+                "as many batches are being decided as this node has places for, or as this caller may have"
+                    .to_owned();
             return Err(NoBatch::Shed(Shed::Overloaded(detail)));
         };
-        let Some(turn) = lane.turn(until).await else {
+        let Some(turn) = lane.turn(&account, until).await else {
             let detail = "the deadline passed before the batch was read".to_owned();
             return Err(NoBatch::Shed(Shed::Late(detail)));
         };
@@ -124,11 +141,11 @@ impl Service {
     ///
     /// # Errors
     /// Why it is shed.
-    pub(crate) fn expects_envelopes(&self, bytes: usize) -> Result<(), Shed> {
+    pub(crate) fn expects_envelopes(&self, caller: &Caller, bytes: usize) -> Result<(), Shed> {
         if bytes <= SMALL_BODY {
             return Ok(());
         }
-        let look = self.inner.places.look(Urgency::Batch, expected(bytes));
+        let look = self.inner.places.look(&caller.account(), Urgency::Batch, expected(bytes));
         look.map_err(|full| {
             let shed = without_places(&full);
             self.uncounted(expected(bytes)).became_all(&shed_of(&shed));
@@ -137,10 +154,9 @@ impl Service {
     }
 
     /// Counts the envelopes that a body of this size is expected to have as shed, because there was no room for the
-    /// body.
-    pub(crate) fn envelopes_without_room(&self, bytes: usize) {
-        let shed = Shed::Overloaded("there is no room for its body".to_owned());
-        self.uncounted(expected(bytes)).became_all(&shed_of(&shed));
+    /// body, or because the caller has used up a quota.
+    pub(crate) fn envelopes_unread(&self, bytes: usize, why: &Shed) {
+        self.uncounted(expected(bytes)).became_all(&shed_of(why));
     }
 
     /// Reads a batch of envelopes. A large batch is read once it has places, and in turn with the verification of
@@ -149,9 +165,13 @@ impl Service {
     /// # Errors
     /// The parser's refusal, or why the batch was not read. That is so if it finds no places, or if its turn does not
     /// come within the deadline of submissions.
-    pub(crate) async fn read_envelopes(&self, body: Bytes) -> Result<EnvelopeBatch<'_>, NoBatch> {
+    pub(crate) async fn read_envelopes(
+        &self,
+        caller: &Caller,
+        body: Bytes,
+    ) -> Result<EnvelopeBatch<'_>, NoBatch> {
         let mut uncounted = self.uncounted(expected(body.len()));
-        let batch = self.read_uncounted(body, &mut uncounted).await;
+        let batch = self.read_uncounted(&caller.account(), body, &mut uncounted).await;
         if let Err(NoBatch::Shed(why)) = &batch {
             uncounted.became_all(&shed_of(why));
         }
@@ -160,34 +180,33 @@ impl Service {
 
     async fn read_uncounted(
         &self,
+        account: &Account,
         body: Bytes,
         uncounted: &mut Uncounted<'_>,
     ) -> Result<EnvelopeBatch<'_>, NoBatch> {
         let until = self.submissions_end();
-        let (room, bytes) = (self.room_for_envelopes(body.len())?, body.len());
+        let (room, bytes) = (self.room_for_envelopes(account, body.len())?, body.len());
         let read = move || -> Result<(BatchMode, Vec<Bytes>), Refusal> {
             let (mode, envelopes) = parse_batch(&body)?;
             Ok((mode, envelopes.into_iter().map(Bytes::from).collect()))
         };
         let read = match bytes {
             0..=SMALL_BODY => read(),
-            _ => self.in_turn(until, read).await.map_err(NoBatch::Shed)?,
+            _ => self.in_turn(account, until, read).await.map_err(NoBatch::Shed)?,
         };
         let (mode, envelopes) = read.map_err(NoBatch::Refused)?;
         uncounted.are(envelopes.len());
-        let Some(answer) = self.room_for_batch(envelopes.len().saturating_mul(MAX_RESULT_BYTES)) else {
-            let detail = "answers to batches that were not taken yet fill `limits.answer_kib`".to_owned();
-            return Err(NoBatch::Shed(Shed::Overloaded(detail)));
-        };
+        let bytes = envelopes.len().saturating_mul(MAX_RESULT_BYTES);
+        let answer = self.room_for_batch(account, bytes).map_err(NoBatch::Shed)?;
         Ok(EnvelopeBatch { mode, envelopes, until, room, answer })
     }
 
-    fn room_for_envelopes(&self, bytes: usize) -> Result<Option<HeldPlaces<'_>>, NoBatch> {
+    fn room_for_envelopes(&self, account: &Account, bytes: usize) -> Result<Option<HeldPlaces<'_>>, NoBatch> {
         if bytes <= SMALL_BODY {
             // The batch may only restrict, and then it has places of its own.
             return Ok(None);
         }
-        let room = HeldPlaces::take(&self.inner.places, Urgency::Batch, expected(bytes));
+        let room = HeldPlaces::take(&self.inner.places, account, Urgency::Batch, expected(bytes));
         room.map(Some).map_err(|full| NoBatch::Shed(without_places(&full)))
     }
 
@@ -202,8 +221,9 @@ impl Service {
     ) -> Result<BatchResults, Box<Problem>> {
         let EnvelopeBatch { mode, envelopes, until, room, answer } = batch;
         self.permitted_envelopes(caller, &envelopes).await?;
-        let results =
-            self.submit_as(Sender::Client, (mode, behalf_of(caller)), envelopes, room, until).await?;
+        let sent =
+            Sent { sender: Sender::Client, account: caller.account(), behalf: behalf_of(caller), mode };
+        let results = self.submit_as(sent, envelopes, room, until).await?;
         Ok(BatchResults { results, room: answer })
     }
 
@@ -225,11 +245,12 @@ impl Service {
     /// Why it was not done.
     async fn in_turn<T: Send + 'static>(
         &self,
+        account: &Account,
         until: Instant,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Shed> {
         let parts = self.parts();
-        let Some(turn) = self.inner.turns.turn(Urgency::Batch, until).await else {
+        let Some(turn) = self.inner.turns.turn(account, Urgency::Batch, until).await else {
             return Err(Shed::Overloaded("too many envelopes wait to be verified".to_owned()));
         };
         let work = move || {

@@ -29,7 +29,7 @@ use super::barrier::BarrierError;
 use super::growth::{Charge, Growth, Judged, TooMuch};
 use super::service::Inner;
 use super::shed::Shed;
-use super::urgency::{HeldPlaces, Urgency};
+use super::urgency::HeldPlaces;
 use super::{Parts, Service};
 use crate::env::blocking;
 use crate::raft::verifier::{Precheck, Verifier};
@@ -213,7 +213,7 @@ impl Service {
     ) -> Looked {
         let given: Arc<[Bytes]> = envelopes.into();
         let how = How { sender, refuses_unknown_issuers: true, until };
-        let mut findings = self.look(how, held_places.urgency(), &given, Findings::of(given.len())).await;
+        let mut findings = self.look(how, held_places, &given, Findings::of(given.len())).await;
         if findings.has_unknown_issuers() {
             findings = self.look_once_more(how, held_places, &given, findings).await;
         }
@@ -257,19 +257,20 @@ impl Service {
         }
         let Some(how) = again else { return findings };
         findings.look_again();
-        self.look(how, held_places.urgency(), given, findings).await
+        self.look(how, held_places, given, findings).await
     }
 
     /// Looks at everything that is open, one piece in each turn.
     async fn look(
         &self,
         how: How,
-        urgency: Urgency,
+        held_places: &HeldPlaces<'_>,
         given: &Arc<[Bytes]>,
         mut findings: Findings,
     ) -> Findings {
         while findings.next_open().is_some() {
-            let Some(turn) = self.inner.turns.turn(urgency, how.until).await else {
+            let (account, urgency) = (held_places.account(), held_places.urgency());
+            let Some(turn) = self.inner.turns.turn(account, urgency, how.until).await else {
                 let busy = Shed::Overloaded("too many envelopes wait to be verified".to_owned());
                 findings.close(&busy.refusal());
                 break;

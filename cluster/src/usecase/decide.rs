@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use assent_proof::{AuthorizeRequest, Code, DomainName, Millis};
+use assent_proof::{AuthorizeRequest, Code, Millis};
 use assent_registry::{Decision, View, authorize, authorize_permitted};
 use assent_store::RegistryView;
 
@@ -24,6 +24,7 @@ use super::joined::{Ask, Question, Reply};
 use super::service::Inner;
 use super::shed::Shed;
 use super::{Answered, Parts};
+use crate::access::Account;
 use crate::env::blocking;
 
 /// How many evaluations of the longest allowed duration fit into a call's deadline.
@@ -108,29 +109,37 @@ pub(super) async fn answer_all(inner: Arc<Inner>, mut asks: Vec<Ask>, passed: Re
     }
 }
 
-/// Orders the calls in turns of their domains: the first call of each domain, then the second of each, and so on. So
-/// the calls of one domain, however many and however costly, delay those of another by no more than the other's own
+/// Orders the calls in turns of their callers, and the calls of each caller in turns of their domains. So the calls of
+/// one caller or of one domain, however many and however costly, delay those of another by no more than the other's own
 /// number.
 fn in_turns(asks: Vec<Ask>) -> Vec<Ask> {
-    let mut seen: BTreeMap<&DomainName, usize> = BTreeMap::new();
-    let turns: Vec<usize> = asks
-        .iter()
+    let by_domain = one_by_one(asks, |ask| ask.requests.first().map(|request| request.domain.clone()));
+    one_by_one(by_domain, |ask| match ask.room.account() {
+        // These are not told apart, and keep the order of their domains.
+        Account::Common => None,
+        account @ (Account::Named(_) | Account::Source(_)) => Some(account.clone()),
+    })
+}
+
+/// Orders the calls so that the first call of each group comes first, then the second of each, and so on.
+fn one_by_one<G: Ord>(asks: Vec<Ask>, group: impl Fn(&Ask) -> G) -> Vec<Ask> {
+    let mut seen: BTreeMap<G, usize> = BTreeMap::new();
+    let mut asks: Vec<(usize, Ask)> = asks
+        .into_iter()
         .map(|ask| {
-            let Some(first) = ask.requests.first() else { return 0 };
-            let next = seen.entry(&first.domain).or_default();
+            let next = seen.entry(group(&ask)).or_default();
             let turn = *next;
             *next = turn.saturating_add(1);
-            turn
+            (turn, ask)
         })
         .collect();
-    let mut asks: Vec<(usize, Ask)> = turns.into_iter().zip(asks).collect();
     asks.sort_by_key(|(turn, _)| *turn);
     asks.into_iter().map(|(_, ask)| ask).collect()
 }
 
 /// Answers one long call, all of it on one state, one slice whenever its turn comes.
 async fn answer_long(inner: Arc<Inner>, ask: Ask, denied: Option<Denied>, now: Millis) {
-    let Ask { requests, question, until, reply, room: _room } = ask;
+    let Ask { requests, question, until, reply, room } = ask;
     let closing = Duration::from_millis(inner.parts.config.deadlines.authorize_ms / CLOSING_SHARE);
     let until = match &denied {
         None => until.checked_sub(closing).unwrap_or(until),
@@ -142,19 +151,19 @@ async fn answer_long(inner: Arc<Inner>, ask: Ask, denied: Option<Denied>, now: M
         if reply.is_closed() {
             return;
         }
-        let turn = inner.lane.turn(until).await.filter(|_| Instant::now() < until);
+        let turn = inner.lane.turn(room.account(), until).await.filter(|_| Instant::now() < until);
         let Some(turn) = turn else {
             let shed = Shed::Late("the deadline passed before this request was evaluated".to_owned());
             return answer_rest_unsigned(&inner, &requests, answers, shed, reply).await;
         };
         let (worker, given, from) = (inner.clone(), requests.clone(), answers.len());
-        let (denied, kept) = (denied.clone(), opened.take());
+        let (denied, kept, account) = (denied.clone(), opened.take(), room.account().clone());
         let work = move || {
             let _turn = turn;
             let rows = kept.unwrap_or_else(|| worker.parts.open(denied, now));
             let slice: Vec<Asked<'_>> =
                 given.iter().skip(from).take(SLICE).map(|request| (question, request, until)).collect();
-            let some = worker.with_evaluator(&rows, now, |evaluator| evaluator.answer(&slice));
+            let some = worker.with_evaluator(&rows, now, |evaluator| evaluator.answer(&account, &slice));
             (rows, some)
         };
         match blocking(&*inner.parts.env.blocking, work).await {
@@ -248,7 +257,8 @@ impl Inner {
                 .iter()
                 .flat_map(|ask| ask.requests.iter().map(move |request| (ask.question, request, ask.until)))
                 .collect();
-            let answered = self.with_evaluator(&rows, now, |evaluator| evaluator.answer(&asked));
+            let answered =
+                self.with_evaluator(&rows, now, |evaluator| evaluator.answer(&Account::Common, &asked));
             // A caller that went away meanwhile needs no answer.
             match answered {
                 Ok(answers) => {
@@ -295,12 +305,13 @@ struct Evaluator<'a> {
 }
 
 impl Evaluator<'_> {
-    /// Decides a slice and signs it together, or sheds it if there is no room for its answers.
-    fn answer(&self, asked: &[Asked<'_>]) -> Result<Vec<Answered>, Shed> {
+    /// Decides a slice and signs it together, or sheds it if there is no room for its answers in the share of this
+    /// account. Short calls of several callers are decided together, and share nothing: each is one answer.
+    fn answer(&self, account: &Account, asked: &[Asked<'_>]) -> Result<Vec<Answered>, Shed> {
         let room = match &self.state {
             // Denies that were made without an evaluation are small, and the number of waiting requests bounds them.
             Err(_) => None,
-            Ok(_) => Some(self.room(asked.len())?),
+            Ok(_) => Some(self.room(account, asked.len())?),
         };
         let mut decided: Vec<(AuthorizeRequest, Decision)> = asked
             .iter()
@@ -314,10 +325,12 @@ impl Evaluator<'_> {
     ///
     /// Rule R9 (RFC-EG-033 §3, Fail-Closed Proof Enforcement): A call for which the node has no place or no
     /// room is allowed nothing (`overloaded`).
-    fn room(&self, answers: usize) -> Result<ReservedMemory, Shed> {
-        self.inner.answer_budget.take(answers).ok_or_else(|| {
+    fn room(&self, account: &Account, answers: usize) -> Result<ReservedMemory, Shed> {
+        self.inner.answer_budget.take(account, answers).map_err(|why| {
             let kib = self.inner.parts.config.limits.answer_kib;
-            Shed::Overloaded(format!("answers of {kib} KiB are under way already"))
+            Shed::Overloaded(why.told(|| {
+                format!("there is room for answers of {kib} KiB (`limits.answer_kib`), and no more fit")
+            }))
         })
     }
 

@@ -16,6 +16,7 @@ use super::check::{Looked, Sender, Unfit};
 use super::shed::Shed;
 use super::urgency::{HeldPlaces, READ_AT_ONCE, Urgency};
 use super::{Service, within};
+use crate::access::Account;
 use crate::env::blocking;
 use crate::peer::SubmitError;
 
@@ -29,8 +30,9 @@ impl Service {
         }
         let (urgency, groups) = self.urgency_of(groups).await?;
         let envelopes: Vec<Bytes> = groups.iter().flat_map(|group| group.envelopes.iter().cloned()).collect();
-        let mut held_places = HeldPlaces::take(&self.inner.peers_places, urgency, envelopes.len())
-            .map_err(|_| SubmitError::Overloaded)?;
+        let mut held_places =
+            HeldPlaces::take(&self.inner.peers_places, &Account::Common, urgency, envelopes.len())
+                .map_err(|_| SubmitError::Overloaded)?;
         let until = within(parts.config.deadlines.submit_ms);
         // The node that took them from clients has charged their issuers.
         let Looked { unfit, charges: _ } =

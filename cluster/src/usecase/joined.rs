@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use assent_proof::AuthorizeRequest;
@@ -11,6 +11,7 @@ use super::answered::Answered;
 use super::barrier::BarrierError;
 use super::lane::SHORT;
 use super::shed::Shed;
+use crate::shares::Share;
 
 /// The question that the rules are asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +29,7 @@ pub(crate) struct Ask {
     pub(super) until: Instant,
     pub(super) reply: Reply,
     /// The places of the call, which are given back with the answer.
-    pub(super) room: OwnedSemaphorePermit,
+    pub(super) room: Share,
 }
 
 /// Where a call's answer goes: one decision for each request, in order, or why none was evaluated.

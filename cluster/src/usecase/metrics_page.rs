@@ -24,9 +24,8 @@ impl Service {
 
     /// How much is waiting.
     fn waiting(&self) -> Waiting {
-        let limits = &self.config().limits;
         Waiting {
-            single: limits.short_queue().saturating_sub(self.inner.authorize_room.available_permits()),
+            single: self.inner.authorize_room.taken(),
             long: self.inner.lane.waiting(),
             submit: [(&self.inner.places, "clients"), (&self.inner.peers_places, "peers")]
                 .into_iter()

@@ -193,7 +193,8 @@ impl Service {
         if let Err(detail) = is_for_an_operator(from, behalf.as_ref()) {
             parts.metrics.caller_refused(RefusedCaller::Role);
             let answer = refused(Code::CallerNotPermitted, detail);
-            open.close(AuditClass::Refused, of_change(&answer));
+            let facts = Facts { refused: Some(RefusedCaller::Role), ..of_change(&answer) };
+            open.close(AuditClass::Refused, facts);
             return answer;
         }
         if let Err(why) = open.ask().await {

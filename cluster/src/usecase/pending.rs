@@ -1,6 +1,6 @@
 //! A submission on its way into the log, its outcome, and why it has none.
 
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use assent_proof::History;
@@ -8,6 +8,7 @@ use assent_registry::{Group, Outcome};
 
 use super::anchor::Unsure;
 use crate::peer::Behalf;
+use crate::shares::Share;
 
 /// One submission on its way into the log.
 pub(crate) struct Pending {
@@ -18,7 +19,7 @@ pub(crate) struct Pending {
     pub(super) until: Instant,
     pub(super) reply: oneshot::Sender<Result<SubmissionOutcome, Failure>>,
     /// The places of the call, which are given back with the answer.
-    pub(super) _places: OwnedSemaphorePermit,
+    pub(super) _places: Share,
 }
 
 /// What became of one submission, and in which history.

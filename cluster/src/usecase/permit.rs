@@ -12,6 +12,7 @@ use super::decide::Denied;
 use super::joined::Question;
 use super::shed::Shed;
 use super::{Answered, Caller, Service, Submitted};
+use crate::access::Account;
 use assent_api::Problem;
 use assent_proof::{
     AuthorizeRequest, Claims, Code, Envelope, EvidenceKind, Millis, Refusal, STATEMENT_PAYLOAD_TYPE,
@@ -38,8 +39,9 @@ impl Service {
                 return Err(Refusal::at(Code::Malformed, field, detail));
             }
         }
+        let account = caller.account();
         // The node asks first, so that a request that is denied or recorded already never goes through the log.
-        let asked = self.decided(request.clone()).await;
+        let asked = self.decided(&account, request.clone()).await;
         if !asked.is_denied_only_for(Code::PermitRequired) {
             return Ok(asked);
         }
@@ -48,9 +50,9 @@ impl Service {
             Err(unsure) => return Ok(self.denied(request, unsure.into()).await),
         };
         let bytes = self.parts().permit_statement(&request, now);
-        match self.submit_nodes(bytes).await {
+        match self.submit_nodes(&account, bytes).await {
             // Whatever the outcome was, the ledger now holds what is recorded, and the rules decide what follows.
-            Submitted::Accepted { .. } | Submitted::Refused(_) => Ok(self.decided(request).await),
+            Submitted::Accepted { .. } | Submitted::Refused(_) => Ok(self.decided(&account, request).await),
             Submitted::NotTaken(problem) | Submitted::Unknown(problem) => {
                 let Problem { code, detail, remedy, .. } = *problem;
                 let detail = format!("{detail}; ask again with the same nonce");
@@ -61,8 +63,8 @@ impl Service {
         }
     }
 
-    async fn decided(&self, request: AuthorizeRequest) -> Answered {
-        let decided = self.ask(Question::Permitted, vec![request.clone()]).await.pop();
+    async fn decided(&self, account: &Account, request: AuthorizeRequest) -> Answered {
+        let decided = self.ask(account, Question::Permitted, vec![request.clone()]).await.pop();
         decided.unwrap_or_else(|| self.parts().denied_one(&request, &Shed::Lost))
     }
 

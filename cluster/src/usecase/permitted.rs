@@ -11,7 +11,7 @@ use assent_registry::query::EventFilter;
 
 use super::problem::not_permitted;
 use super::submitted::Submitted;
-use super::{Answered, Caller, Service};
+use super::{Answered, Caller, Service, Shed};
 use crate::access::{Denial, Shown};
 use crate::env::blocking;
 
@@ -41,6 +41,11 @@ impl Service {
         self.parts().not_permitted(request, denial)
     }
 
+    /// Denies a request of a caller that has used up a quota. The deny has no signature either.
+    pub(crate) fn deny_shed(&self, request: &AuthorizeRequest, shed: &Shed) -> Answered {
+        self.parts().denied_one(request, shed)
+    }
+
     /// Whether the caller may submit these envelopes, by the domains in their statements. An envelope that cannot be
     /// read is not judged here: the check that follows refuses it by the same parser.
     ///
@@ -64,7 +69,7 @@ impl Service {
         let problem = match judged {
             Ok(None) => return Ok(()),
             Ok(Some(denial)) => not_permitted(&denial, Call::Submission),
-            Err(lost) => super::Shed::from(lost).problem(Call::Submission),
+            Err(lost) => Shed::from(lost).problem(Call::Submission),
         };
         self.uncounted(envelopes.len()).became_all(&Submitted::Refused(problem.clone()));
         Err(problem)

@@ -178,6 +178,8 @@ mod tests {
     use super::super::joined::Question;
     use super::super::shed::Shed;
     use super::*;
+    use crate::access::Account;
+    use crate::shares::Pool;
 
     type Told<T, E> = oneshot::Receiver<Result<T, E>>;
 
@@ -204,7 +206,7 @@ mod tests {
             min_revision: None,
             history: None,
         };
-        let room = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        let room = Pool::new(1).take(&Account::Common, 1).unwrap();
         let (reply, told) = oneshot::channel();
         let requests = Arc::new(vec![request; requests]);
         (Joined::Ask(Ask { requests, question: Question::Read, until, reply, room }), told)

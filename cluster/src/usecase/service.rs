@@ -4,7 +4,7 @@
 
 use std::sync::{Arc, Weak};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 
 use super::answer_budget::AnswerBudget;
@@ -17,8 +17,11 @@ use super::parts::Parts;
 use super::pending::Pending;
 use super::turns::Turns;
 use super::urgency::{PerUrgency, Places};
+use crate::access::{Account, Caller, OwnPace};
 use crate::config::Config;
-use crate::metrics::Metrics;
+use crate::metrics::{Limited, Metrics};
+use crate::quotas::{Admitted, QuotaError, Quotas};
+use crate::shares::{NoShare, Pool, Share};
 
 /// The use cases of one node. Clones share it.
 #[derive(Clone)]
@@ -48,14 +51,16 @@ pub(crate) struct Inner {
     pub(super) started: Instant,
     /// Calls that wait for the next read barrier.
     pub(super) rounds: mpsc::Sender<Joined>,
-    /// One permit for each authorize request that is not in a long call, from its arrival to its answer.
-    pub(super) authorize_room: Arc<Semaphore>,
+    /// What each caller may have under way, and make in a second.
+    pub(super) quotas: Arc<Quotas>,
+    /// One place for each authorize request that is not in a long call, from its arrival to its answer.
+    pub(super) authorize_room: Pool,
     /// The room for long calls.
     pub(super) lane: Lane,
     /// The room for the answers under way.
     pub(super) answer_budget: AnswerBudget,
-    /// One permit for each KiB of answers to batches that are being written.
-    pub(super) batch_room: Arc<Semaphore>,
+    /// One place for each KiB of answers to batches that are being written.
+    pub(super) batch_room: Pool,
     /// Envelopes that were checked and wait to be proposed.
     pub(super) submissions: PerUrgency<mpsc::Sender<Pending>>,
     /// The places for what clients submit.
@@ -66,8 +71,8 @@ pub(crate) struct Inner {
     pub(super) growth: Growth,
     /// The turns of verification, one for each piece that is running.
     pub(super) turns: Turns,
-    /// One permit for each KiB of request bodies that is held.
-    pub(super) body_room: Arc<Semaphore>,
+    /// One place for each KiB of request bodies that is held.
+    pub(super) body_room: Pool,
     /// The room for the feeds of events.
     pub(super) feeds: Feeds,
     /// One permit for each digest of the registry that is being made.
@@ -92,10 +97,36 @@ impl Service {
         &self.inner.parts.metrics
     }
 
-    /// Room for a request body of this size, if there is any.
-    pub(crate) fn body_room(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        let kib = u32::try_from(bytes.div_ceil(1024).max(1)).unwrap_or(u32::MAX);
-        self.inner.body_room.clone().try_acquire_many_owned(kib).ok()
+    /// Room for a request body of this size.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(crate) fn body_room(&self, caller: &Caller, bytes: usize) -> Result<Share, NoShare> {
+        self.inner.body_room.take(&caller.account(), bytes.div_ceil(1024).max(1))
+    }
+
+    /// Admits a request, which is counted for this account, and charges one for it.
+    ///
+    /// # Errors
+    /// Which quota of the account is used up.
+    pub(crate) fn admit(&self, account: Account, pace: OwnPace) -> Result<Admitted, QuotaError> {
+        let admitted = self.inner.quotas.admit(account, (pace.rate, pace.burst));
+        admitted.inspect_err(|why| self.over_quota(why))
+    }
+
+    /// Charges an admitted request for as many requests as it turns out to have.
+    ///
+    /// # Errors
+    /// The caller may not make so many now.
+    pub(crate) fn charge(&self, admitted: &Admitted, requests: usize) -> Result<(), QuotaError> {
+        admitted.costs(requests).inspect_err(|why| self.over_quota(why))
+    }
+
+    fn over_quota(&self, why: &QuotaError) {
+        self.metrics().limited(match why {
+            QuotaError::Requests { .. } => &Limited::CallerRequests,
+            QuotaError::Rate { .. } => &Limited::CallerRate,
+        });
     }
 
     /// The node's configuration.

@@ -17,6 +17,9 @@ use super::service::Inner;
 use super::turns::Turns;
 use super::urgency::{PerUrgency, Places, Urgency};
 use super::{Parts, Service};
+use crate::metrics::Limited;
+use crate::quotas::Quotas;
+use crate::shares::{Count, Pool};
 
 impl Service {
     /// Starts the tasks of the queues.
@@ -30,21 +33,25 @@ impl Service {
             submitted.push((urgency, received));
             submissions
         });
+        let metrics = parts.metrics.clone();
+        let count: Count = Arc::new(move || metrics.limited(&Limited::CallerShare));
+        let pool = |places: usize| Pool::new(places).counted(&count);
         let inner = Inner {
             parts,
             started: Instant::now(),
             rounds,
-            authorize_room: Arc::new(Semaphore::new(limits.short_queue())),
-            lane: Lane::new(&limits),
-            answer_budget: AnswerBudget::new(limits.answer_kib),
-            batch_room: Arc::new(Semaphore::new(limits.answer_kib)),
+            quotas: Arc::new(Quotas::new(&limits)),
+            authorize_room: pool(limits.short_queue()),
+            lane: Lane::new(&limits, pool(limits.long_queue())),
+            answer_budget: AnswerBudget::new(pool(limits.answer_kib)),
+            batch_room: pool(limits.answer_kib),
             submissions,
-            places: Places::for_clients(&limits),
+            places: Places::for_clients(&limits).counted(&count),
             peers_places: Places::for_peers(&limits),
             growth: Growth::new(&limits),
             turns: Turns::new(limits.verifications, limits.submit_queue),
-            body_room: Arc::new(Semaphore::new(limits.body_kib)),
-            feeds: Feeds::new(&limits),
+            body_room: pool(limits.body_kib),
+            feeds: Feeds::new(pool(limits.event_streams)),
             digests: Arc::new(Semaphore::new(DIGESTS_AT_ONCE)),
             key_ends: Walks::default(),
         };

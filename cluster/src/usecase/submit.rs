@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use assent_api::{BatchMode, Call, Problem};
@@ -24,8 +24,20 @@ use super::shed::Shed;
 use super::submitted::{Submitted, answer, failed, refused};
 use super::urgency::{HeldPlaces, Urgency};
 use super::{Caller, Service, within};
+use crate::access::Account;
 use crate::metrics::{EnvelopeOutcome, Metrics};
 use crate::peer::Behalf;
+use crate::shares::Share;
+
+/// Who sent the envelopes of a call, and how.
+pub(super) struct Sent {
+    pub(super) sender: Sender,
+    /// Whose places they take.
+    pub(super) account: Account,
+    /// For whom they are handed in, as the audit trails have it.
+    pub(super) behalf: Behalf,
+    pub(super) mode: BatchMode,
+}
 
 impl Service {
     /// Submits one envelope, byte for byte.
@@ -45,15 +57,22 @@ impl Service {
         envelopes: Vec<Bytes>,
     ) -> Result<Vec<Submitted>, Box<Problem>> {
         self.permitted_envelopes(caller, &envelopes).await?;
-        let on = (mode, behalf_of(caller));
-        self.submit_as(Sender::Client, on, envelopes, None, self.submissions_end()).await
+        let sent =
+            Sent { sender: Sender::Client, account: caller.account(), behalf: behalf_of(caller), mode };
+        self.submit_as(sent, envelopes, None, self.submissions_end()).await
     }
 
-    /// Submits a statement of this node's own: a permit.
-    pub(super) async fn submit_nodes(&self, envelope: Bytes) -> Submitted {
+    /// Submits a statement of this node's own: a permit, which takes a place in the share of the account that asked for
+    /// it.
+    pub(super) async fn submit_nodes(&self, account: &Account, envelope: Bytes) -> Submitted {
         let until = self.submissions_end();
-        let on = (BatchMode::Each, behalf_of(Caller::node()));
-        only(self.submit_as(Sender::Node, on, vec![envelope], None, until).await)
+        let sent = Sent {
+            sender: Sender::Node,
+            account: account.clone(),
+            behalf: behalf_of(Caller::node()),
+            mode: BatchMode::Each,
+        };
+        only(self.submit_as(sent, vec![envelope], None, until).await)
     }
 
     /// When the answer is due to a submission that has fully arrived now.
@@ -69,18 +88,18 @@ impl Service {
     /// Submits envelopes for a caller. They may have taken places before they were read. The answer is due at `until`.
     pub(super) async fn submit_as(
         &self,
-        sender: Sender,
-        (mode, behalf): (BatchMode, Behalf),
+        sent: Sent,
         envelopes: Vec<Bytes>,
         held_places: Option<HeldPlaces<'_>>,
         until: Instant,
     ) -> Result<Vec<Submitted>, Box<Problem>> {
         let started = Instant::now();
+        let Sent { sender, account, behalf, mode } = sent;
         let (urgency, count) = (Urgency::of(&envelopes), envelopes.len());
         let uncounted = self.uncounted(count);
         let held_places = match held_places {
             Some(held_places) => held_places.turned_out(urgency, count),
-            None => HeldPlaces::take(&self.inner.places, urgency, count),
+            None => HeldPlaces::take(&self.inner.places, &account, urgency, count),
         };
         let results = match held_places {
             Ok(mut held_places) => {
@@ -120,7 +139,7 @@ impl Service {
         &self,
         on: (BatchMode, Behalf),
         urgency: Urgency,
-        mut places: OwnedSemaphorePermit,
+        mut places: Share,
         envelopes: Vec<Bytes>,
         unfit: Vec<Option<Unfit>>,
         until: Instant,
@@ -132,7 +151,7 @@ impl Service {
             .collect();
         let count = good.len();
         // Envelopes that are not proposed give their places back.
-        drop(places.split(unfit.len().saturating_sub(count)));
+        places.keep(count);
         let mut outcomes = match count {
             0 => Vec::new(),
             _ => match self.enqueue(on, urgency, places, good, until).await {
@@ -157,7 +176,7 @@ impl Service {
         &self,
         (mode, behalf): (BatchMode, Behalf),
         urgency: Urgency,
-        places: OwnedSemaphorePermit,
+        places: Share,
         envelopes: Vec<Bytes>,
         until: Instant,
     ) -> Result<SubmissionOutcome, Failure> {

@@ -1,19 +1,21 @@
 //! The turns of verification: urgent work goes before long work, and neither waits for ever.
 //!
 //! A node runs a few pieces of verification at a time (`limits.verifications`). Each piece takes milliseconds and
-//! needs a turn. A caller that waits for a turn waits in the queue of its urgency, in order. A free turn goes to the
-//! most urgent queue. If a queue was passed over [`PASSED_OVER_MAX`] times in a row, it is served next, so that
-//! batches advance however many more urgent envelopes come. Batches can take all turns except one, unless there is only
+//! needs a turn. A call that waits for a turn waits in the queue of its urgency. In a queue, callers take turns, and the
+//! calls of each keep their order. A free turn goes to the most urgent queue. If a queue was passed over
+//! [`PASSED_OVER_MAX`] times in a row, it is served next, so that batches advance however many more urgent envelopes
+//! come. Batches can take all turns except one, unless there is only
 //! one. Reading a large body is the longest piece, and urgent work need not wait for it.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::urgency::Urgency;
+use crate::access::Account;
 use crate::locked::lock;
+use crate::shares::Line;
 
 /// How often in a row a queue with waiting callers may be passed over. Each other queue can add at most one.
 const PASSED_OVER_MAX: u32 = 3;
@@ -36,7 +38,7 @@ struct State {
 
 #[derive(Default)]
 struct Queue {
-    waiting: VecDeque<oneshot::Sender<Turn>>,
+    waiting: Line<oneshot::Sender<Turn>>,
     /// How often another queue was served since this one was, while a caller waited here.
     passed_over: u32,
 }
@@ -57,11 +59,11 @@ impl Turns {
 
     /// A turn, if it comes by `until`. If too many callers wait already, it returns none at once. The work holds the
     /// turn, so that the turn is not passed on while the work of a caller that left still runs.
-    pub(super) async fn turn(&self, urgency: Urgency, until: Instant) -> Option<Turn> {
+    pub(super) async fn turn(&self, account: &Account, urgency: Urgency, until: Instant) -> Option<Turn> {
         let (give, take) = oneshot::channel();
         {
             let mut state = lock(&self.state);
-            state.enter(urgency, give);
+            state.enter(account, urgency, give);
             hand_out(&self.state, &mut state);
         }
         // If the queue had no place for the caller, its sender was dropped, and it gets no turn.
@@ -70,24 +72,22 @@ impl Turns {
 }
 
 impl State {
-    /// Puts a caller at the end of its queue, unless the queue is full of callers that still wait.
-    fn enter(&mut self, urgency: Urgency, caller: oneshot::Sender<Turn>) {
+    /// Puts a caller into its queue, unless the queue is full of callers that still wait.
+    fn enter(&mut self, account: &Account, urgency: Urgency, caller: oneshot::Sender<Turn>) {
         let most = self.waiting_max;
         let Some(queue) = self.queues.get_mut(urgency as usize) else { return };
         if queue.waiting.len() >= most {
             queue.waiting.retain(|caller| !caller.is_closed());
         }
         if queue.waiting.len() < most {
-            queue.waiting.push_back(caller);
+            queue.waiting.push(account, caller);
         }
     }
 
     /// The next caller, of those that still wait and may have a turn.
     fn next(&mut self) -> Option<(Urgency, oneshot::Sender<Turn>)> {
         for queue in &mut self.queues {
-            while queue.waiting.front().is_some_and(oneshot::Sender::is_closed) {
-                queue.waiting.pop_front();
-            }
+            queue.waiting.skip(oneshot::Sender::is_closed);
             if queue.waiting.is_empty() {
                 queue.passed_over = 0;
             }
@@ -112,7 +112,7 @@ impl State {
         for (urgency, queue) in Urgency::ALL.into_iter().zip(&mut self.queues) {
             if urgency == chosen {
                 queue.passed_over = 0;
-                next = queue.waiting.pop_front();
+                next = queue.waiting.pop();
             } else if !queue.waiting.is_empty() {
                 queue.passed_over = queue.passed_over.saturating_add(1);
             }
@@ -172,12 +172,12 @@ mod tests {
     /// In which order callers of these urgencies, who all wait for the one turn, get it.
     async fn order(callers: &[Urgency]) -> Vec<Urgency> {
         let turns = Turns::new(1, 100);
-        let held = turns.turn(Urgency::Batch, soon()).await.unwrap();
+        let held = turns.turn(&Account::Common, Urgency::Batch, soon()).await.unwrap();
         let served = Mutex::new(Vec::new());
         let waiting = callers.iter().map(|urgency| {
             let (turns, served) = (&turns, &served);
             async move {
-                let _turn = turns.turn(*urgency, soon()).await.unwrap();
+                let _turn = turns.turn(&Account::Common, *urgency, soon()).await.unwrap();
                 served.lock().unwrap().push(*urgency);
             }
         });
@@ -215,19 +215,19 @@ mod tests {
     async fn batches_leave_one_turn_to_what_is_more_urgent_and_get_their_own_again() {
         let turns = Turns::new(3, 100);
         let at_once = || Instant::now() + Duration::from_millis(10);
-        let first = turns.turn(Urgency::Batch, at_once()).await.unwrap();
-        let second = turns.turn(Urgency::Batch, at_once()).await.unwrap();
-        assert!(turns.turn(Urgency::Batch, at_once()).await.is_none());
-        let urgent = turns.turn(Urgency::Restriction, at_once()).await.unwrap();
-        assert!(turns.turn(Urgency::Single, at_once()).await.is_none(), "there are three");
+        let first = turns.turn(&Account::Common, Urgency::Batch, at_once()).await.unwrap();
+        let second = turns.turn(&Account::Common, Urgency::Batch, at_once()).await.unwrap();
+        assert!(turns.turn(&Account::Common, Urgency::Batch, at_once()).await.is_none());
+        let urgent = turns.turn(&Account::Common, Urgency::Restriction, at_once()).await.unwrap();
+        assert!(turns.turn(&Account::Common, Urgency::Single, at_once()).await.is_none(), "there are three");
         drop((first, urgent));
-        let third = turns.turn(Urgency::Batch, at_once()).await.unwrap();
-        assert!(turns.turn(Urgency::Single, at_once()).await.is_some());
+        let third = turns.turn(&Account::Common, Urgency::Batch, at_once()).await.unwrap();
+        assert!(turns.turn(&Account::Common, Urgency::Single, at_once()).await.is_some());
         drop((second, third));
-        let single = turns.turn(Urgency::Single, at_once()).await.unwrap();
-        let batch = turns.turn(Urgency::Batch, at_once()).await.unwrap();
+        let single = turns.turn(&Account::Common, Urgency::Single, at_once()).await.unwrap();
+        let batch = turns.turn(&Account::Common, Urgency::Batch, at_once()).await.unwrap();
         assert!(
-            turns.turn(Urgency::Batch, at_once()).await.is_some(),
+            turns.turn(&Account::Common, Urgency::Batch, at_once()).await.is_some(),
             "single envelopes take none of theirs"
         );
         drop((single, batch));
@@ -236,29 +236,35 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_turn_of_a_caller_that_gave_up_goes_to_the_next_one() {
         let turns = Turns::new(1, 100);
-        let held = turns.turn(Urgency::Single, soon()).await.unwrap();
+        let held = turns.turn(&Account::Common, Urgency::Single, soon()).await.unwrap();
         let at_once = Instant::now() + Duration::from_millis(10);
-        assert!(turns.turn(Urgency::Restriction, at_once).await.is_none());
-        let (next, ()) = tokio::join!(turns.turn(Urgency::Batch, soon()), async { drop(held) });
+        assert!(turns.turn(&Account::Common, Urgency::Restriction, at_once).await.is_none());
+        let (next, ()) =
+            tokio::join!(turns.turn(&Account::Common, Urgency::Batch, soon()), async { drop(held) });
         let next = next.unwrap();
-        assert!(turns.turn(Urgency::Single, Instant::now() + Duration::from_millis(10)).await.is_none());
+        assert!(
+            turns
+                .turn(&Account::Common, Urgency::Single, Instant::now() + Duration::from_millis(10))
+                .await
+                .is_none()
+        );
         drop(next);
-        assert!(turns.turn(Urgency::Single, soon()).await.is_some());
+        assert!(turns.turn(&Account::Common, Urgency::Single, soon()).await.is_some());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_full_queue_sends_a_caller_away_at_once_and_takes_nothing_from_the_others() {
         let turns = Turns::new(1, 2);
-        let held = turns.turn(Urgency::Single, soon()).await.unwrap();
+        let held = turns.turn(&Account::Common, Urgency::Single, soon()).await.unwrap();
         let (one, two, three, urgent, ()) = tokio::join!(
-            turns.turn(Urgency::Batch, soon()),
-            turns.turn(Urgency::Batch, soon()),
+            turns.turn(&Account::Common, Urgency::Batch, soon()),
+            turns.turn(&Account::Common, Urgency::Batch, soon()),
             async {
                 let began = Instant::now();
-                let turn = turns.turn(Urgency::Batch, soon()).await;
+                let turn = turns.turn(&Account::Common, Urgency::Batch, soon()).await;
                 (turn.is_none(), began.elapsed())
             },
-            async { turns.turn(Urgency::Restriction, soon()).await.map(drop) },
+            async { turns.turn(&Account::Common, Urgency::Restriction, soon()).await.map(drop) },
             async {
                 tokio::time::sleep(Duration::from_millis(10)).await;
                 drop(held);

@@ -5,16 +5,15 @@
 //! kind. A call takes its places before anything is done for it. A call without places is shed, and costs neither a
 //! look at the registry nor a signature.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use assent_proof::{Envelope, EvidenceKind, Statement};
 use assent_registry::Group;
 
+use crate::access::Account;
 use crate::config::LimitConfig;
 use crate::metrics::TakenPlaces;
+use crate::shares::{Count, NoShare, Pool, Share};
 
 /// Envelopes of up to this many bytes in sum are read at once, on the async thread, to find how urgent they are. That
 /// takes about as long as reading the largest single request. A call with more is a batch.
@@ -198,20 +197,21 @@ impl<T> PerUrgency<T> {
 /// one. It waits aside, in one of the same number of other places. So such calls keep no others out, however many
 /// there are ([`HeldPlaces`]).
 pub(super) struct Places {
-    free: PerUrgency<Arc<Semaphore>>,
-    aside: PerUrgency<Arc<Semaphore>>,
+    free: PerUrgency<Pool>,
+    aside: PerUrgency<Pool>,
     most: PerUrgency<usize>,
 }
 
 impl Places {
-    /// The places for the calls of clients: half for batches, an eighth for restrictions, an eighth for governance
-    /// statements, and the rest for single envelopes.
+    /// The places for the calls of clients: half for batches, an eighth each for restrictions and for governance, and the
+    /// rest for single envelopes.
     pub(super) fn for_clients(limits: &LimitConfig) -> Self {
         let (batches, eighth) = (limits.submit_queue / 2, limits.submit_queue / 8);
-        let others = batches.saturating_add(eighth).saturating_add(eighth);
         Self::new(|urgency| match urgency {
             Urgency::Restriction | Urgency::Governance => eighth,
-            Urgency::Single => limits.submit_queue.saturating_sub(others),
+            Urgency::Single => {
+                limits.submit_queue.saturating_sub(batches).saturating_sub(eighth.saturating_mul(2))
+            }
             Urgency::Batch => batches,
         })
     }
@@ -224,45 +224,53 @@ impl Places {
 
     fn new(most: impl Fn(Urgency) -> usize) -> Self {
         Self {
-            free: PerUrgency::new(|urgency| Arc::new(Semaphore::new(most(urgency)))),
-            aside: PerUrgency::new(|urgency| Arc::new(Semaphore::new(most(urgency)))),
+            free: PerUrgency::new(|urgency| Pool::new(most(urgency))),
+            aside: PerUrgency::new(|urgency| Pool::new(most(urgency))),
             most: PerUrgency::new(&most),
         }
     }
 
-    /// Places for this many envelopes.
-    ///
-    /// # Errors
-    /// Why there are none, one sentence.
-    fn take(&self, urgency: Urgency, envelopes: usize) -> Result<OwnedSemaphorePermit, String> {
-        taken(self.free.of(urgency), envelopes).ok_or_else(|| self.full(urgency, envelopes))
+    /// The places, with a count of the refusals of callers that have their share.
+    pub(super) fn counted(self, count: &Count) -> Self {
+        let counted =
+            |pools: &PerUrgency<Pool>| PerUrgency::new(|urgency| pools.of(urgency).clone().counted(count));
+        Self { free: counted(&self.free), aside: counted(&self.aside), most: self.most }
     }
 
     /// Checks whether there are places for this many envelopes now. It takes none.
     ///
     /// # Errors
     /// Why there are none, one sentence.
-    pub(super) fn look(&self, urgency: Urgency, envelopes: usize) -> Result<(), String> {
-        let fit = self.free.of(urgency).available_permits() >= envelopes;
-        fit.then_some(()).ok_or_else(|| self.full(urgency, envelopes))
+    pub(super) fn look(&self, account: &Account, urgency: Urgency, envelopes: usize) -> Result<(), String> {
+        self.free.of(urgency).look(account, envelopes).map_err(|why| self.full(why, urgency, envelopes))
     }
 
-    fn full(&self, urgency: Urgency, envelopes: usize) -> String {
+    fn full(&self, why: NoShare, urgency: Urgency, envelopes: usize) -> String {
         let (most, of) = (self.most.of(urgency), urgency.of_what());
-        format!("there are places for {most} {of}, and {envelopes} more do not fit")
+        why.told(|| format!("there are places for {most} {of}, and {envelopes} more do not fit"))
+    }
+
+    /// Places for this many envelopes.
+    ///
+    /// # Errors
+    /// Why there are none, one sentence.
+    fn take(&self, account: &Account, urgency: Urgency, envelopes: usize) -> Result<Share, String> {
+        self.free.of(urgency).take(account, envelopes).map_err(|why| self.full(why, urgency, envelopes))
     }
 
     /// Places aside for this many envelopes.
     ///
     /// # Errors
     /// Why there are none, one sentence.
-    fn take_aside(&self, urgency: Urgency, envelopes: usize) -> Result<OwnedSemaphorePermit, String> {
-        taken(self.aside.of(urgency), envelopes).ok_or_else(|| {
+    fn take_aside(&self, account: &Account, urgency: Urgency, envelopes: usize) -> Result<Share, String> {
+        self.aside.of(urgency).take(account, envelopes).map_err(|why| {
             let (most, of) = (self.most.of(urgency), urgency.of_what());
-            format!(
-                "of calls with issuers that this node does not know, {most} {of} may wait for a read barrier, and {envelopes} more \
-                 do not fit"
-            )
+            why.told(|| {
+                format!(
+                    "of calls with issuers that this node does not know, {most} {of} may wait for a read barrier, and \
+                     {envelopes} more do not fit"
+                )
+            })
         })
     }
 
@@ -273,14 +281,8 @@ impl Places {
 
     /// How many places of one urgency are taken.
     pub(super) fn taken(&self, urgency: Urgency) -> usize {
-        self.most.of(urgency).saturating_sub(self.free.of(urgency).available_permits())
+        self.free.of(urgency).taken()
     }
-}
-
-/// This many permits, if they are free.
-fn taken(places: &Arc<Semaphore>, envelopes: usize) -> Option<OwnedSemaphorePermit> {
-    let permits = u32::try_from(envelopes).unwrap_or(u32::MAX);
-    places.clone().try_acquire_many_owned(permits).ok()
 }
 
 /// The places of one call, which are given back when this is dropped: its own places, or those where it waits aside.
@@ -288,7 +290,7 @@ pub(super) struct HeldPlaces<'a> {
     places: &'a Places,
     urgency: Urgency,
     envelopes: usize,
-    held: OwnedSemaphorePermit,
+    held: Share,
 }
 
 impl<'a> HeldPlaces<'a> {
@@ -296,8 +298,13 @@ impl<'a> HeldPlaces<'a> {
     ///
     /// # Errors
     /// Why there are none, one sentence.
-    pub(super) fn take(places: &'a Places, urgency: Urgency, envelopes: usize) -> Result<Self, String> {
-        let held = places.take(urgency, envelopes)?;
+    pub(super) fn take(
+        places: &'a Places,
+        account: &Account,
+        urgency: Urgency,
+        envelopes: usize,
+    ) -> Result<Self, String> {
+        let held = places.take(account, urgency, envelopes)?;
         Ok(Self { places, urgency, envelopes, held })
     }
 
@@ -308,10 +315,11 @@ impl<'a> HeldPlaces<'a> {
     /// Why there is no more, one sentence.
     pub(super) fn turned_out(mut self, urgency: Urgency, envelopes: usize) -> Result<Self, String> {
         if urgency != self.urgency {
-            return Self::take(self.places, urgency, envelopes);
+            return Self::take(self.places, self.held.account(), urgency, envelopes);
         }
-        self.held.merge(self.places.take(urgency, envelopes.saturating_sub(self.envelopes))?);
-        drop(self.held.split(self.envelopes.saturating_sub(envelopes)));
+        let more = envelopes.saturating_sub(self.envelopes);
+        self.held.grow(more).map_err(|why| self.places.full(why, urgency, more))?;
+        self.held.keep(envelopes);
         self.envelopes = envelopes;
         Ok(self)
     }
@@ -321,12 +329,17 @@ impl<'a> HeldPlaces<'a> {
         self.urgency
     }
 
+    /// Whose places they are.
+    pub(super) fn account(&self) -> &Account {
+        self.held.account()
+    }
+
     /// Gives the places back, and takes others where the call waits aside.
     ///
     /// # Errors
     /// Why there are none, in one sentence. The call then keeps its own places.
     pub(super) fn step_aside(&mut self) -> Result<(), String> {
-        self.held = self.places.take_aside(self.urgency, self.envelopes)?;
+        self.held = self.places.take_aside(self.held.account(), self.urgency, self.envelopes)?;
         Ok(())
     }
 
@@ -335,12 +348,12 @@ impl<'a> HeldPlaces<'a> {
     /// # Errors
     /// Why there are none, in one sentence. Then nothing of the call may be proposed.
     pub(super) fn come_back(&mut self) -> Result<(), String> {
-        self.held = self.places.take(self.urgency, self.envelopes)?;
+        self.held = self.places.take(self.held.account(), self.urgency, self.envelopes)?;
         Ok(())
     }
 
     /// The places, for the task that proposes the envelopes.
-    pub(super) fn into_places(self) -> OwnedSemaphorePermit {
+    pub(super) fn into_places(self) -> Share {
         self.held
     }
 }
@@ -470,7 +483,7 @@ mod tests {
         let limits = LimitConfig { submit_queue: 2 * MAX_BATCH, ..LimitConfig::default() };
         let places = Places::for_clients(&limits);
         let most = *places.most.of(Urgency::Restriction);
-        let take = || HeldPlaces::take(&places, Urgency::Restriction, 1);
+        let take = || HeldPlaces::take(&places, &Account::Common, Urgency::Restriction, 1);
         let mut aside: Vec<HeldPlaces<'_>> = (0..most).map(|_| take().unwrap()).collect();
         assert!(take().is_err());
         for held_places in &mut aside {
@@ -484,7 +497,7 @@ mod tests {
         assert!(why.contains(&said), "{why}");
         assert_eq!(places.taken(Urgency::Restriction), 1);
         // A call that comes back needs a place again.
-        let others = HeldPlaces::take(&places, Urgency::Restriction, most - 1).unwrap();
+        let others = HeldPlaces::take(&places, &Account::Common, Urgency::Restriction, most - 1).unwrap();
         let mut first = aside.pop().unwrap();
         assert!(first.come_back().is_err());
         drop(others);
@@ -497,12 +510,13 @@ mod tests {
     fn a_call_that_took_room_before_it_was_read_holds_what_it_turned_out_to_need() {
         let limits = LimitConfig { submit_queue: 2 * MAX_BATCH, ..LimitConfig::default() };
         let places = Places::for_clients(&limits);
-        let expected = |envelopes| HeldPlaces::take(&places, Urgency::Batch, envelopes).unwrap();
+        let expected =
+            |envelopes| HeldPlaces::take(&places, &Account::Common, Urgency::Batch, envelopes).unwrap();
         let held = expected(MAX_BATCH).turned_out(Urgency::Batch, 10).unwrap();
         assert_eq!(places.taken(Urgency::Batch), 10);
-        assert!(places.look(Urgency::Batch, MAX_BATCH - 10).is_ok());
-        let full = places.look(Urgency::Batch, MAX_BATCH - 9).unwrap_err();
-        assert_eq!(Some(full), places.take(Urgency::Batch, MAX_BATCH - 9).err());
+        assert!(places.look(&Account::Common, Urgency::Batch, MAX_BATCH - 10).is_ok());
+        let full = places.look(&Account::Common, Urgency::Batch, MAX_BATCH - 9).unwrap_err();
+        assert_eq!(Some(full), places.take(&Account::Common, Urgency::Batch, MAX_BATCH - 9).err());
         let more = expected(20).turned_out(Urgency::Batch, 30).unwrap();
         assert_eq!(places.taken(Urgency::Batch), 40);
         assert!(expected(20).turned_out(Urgency::Batch, MAX_BATCH).is_err());
@@ -517,10 +531,13 @@ mod tests {
     fn batches_take_no_places_from_more_urgent_calls_and_the_smallest_queue_holds_a_full_batch() {
         let limits = LimitConfig { submit_queue: 2 * MAX_BATCH, ..LimitConfig::default() };
         let places = Places::for_clients(&limits);
-        let held = places.take(Urgency::Batch, MAX_BATCH).unwrap();
-        assert!(places.take(Urgency::Batch, 1).is_err());
-        assert!(places.take(Urgency::Single, 1).is_ok() && places.take(Urgency::Restriction, 1).is_ok());
-        assert!(places.take(Urgency::Governance, 1).is_ok());
+        let held = places.take(&Account::Common, Urgency::Batch, MAX_BATCH).unwrap();
+        assert!(places.take(&Account::Common, Urgency::Batch, 1).is_err());
+        assert!(
+            places.take(&Account::Common, Urgency::Single, 1).is_ok()
+                && places.take(&Account::Common, Urgency::Restriction, 1).is_ok()
+        );
+        assert!(places.take(&Account::Common, Urgency::Governance, 1).is_ok());
         assert_eq!(places.taken(Urgency::Batch), MAX_BATCH);
         drop(held);
         assert_eq!(places.taken(Urgency::Batch), 0);

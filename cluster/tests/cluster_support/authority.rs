@@ -78,7 +78,17 @@ pub fn put(path: &Path, bytes: &[u8]) {
 
 pub fn caller(name: &str, roles: &[Role]) -> CallerConfig {
     let name = name.to_owned();
-    CallerConfig { name, certificate: None, tokens: None, roles: roles.to_vec(), domains: None, jwt: None }
+    let roles = roles.to_vec();
+    CallerConfig {
+        name,
+        certificate: None,
+        tokens: None,
+        roles,
+        domains: None,
+        jwt: None,
+        rate: None,
+        burst: None,
+    }
 }
 
 /// Serves TLS: operators show a certificate, and an auditor shows a token.

@@ -41,7 +41,6 @@ fn genesis_of_two(origin: &str) -> (Vec<u8>, Chain) {
     (genesis.bytes(), chain)
 }
 
-
 /// A signature with the group's order added to its scalar: the same scalar to a verifier that reduces it.
 fn unreduced(signature: &mut [u8]) {
     let mut carry = 0;

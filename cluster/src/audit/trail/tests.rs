@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::super::entry::Party;
 use super::*;
+use crate::access::RefusedCaller;
 use crate::env::{Inline, RealClock};
 
 fn trail(folder: &Path, classes: &[AuditClass]) -> (Arc<Trail>, Arc<Metrics>) {
@@ -118,4 +119,25 @@ async fn entries_of_strangers_have_a_rate() {
     assert_eq!(all(100, known()), 0);
     tokio::time::advance(Duration::from_secs(1)).await;
     assert_eq!(all(UNKNOWN_PER_SECOND + 7, Party::unknown("nothing_shown")), 7);
+}
+
+/// Fails if a caller that goes on asking beyond its limit can fill the files that are kept, or keeps the entries of
+/// strangers out of them.
+#[tokio::test(start_paused = true)]
+async fn entries_of_callers_beyond_a_limit_have_a_rate_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let (trail, metrics) = trail(folder.path(), &AuditClass::ALL);
+    let all = |entries: u64, who: &Party, refused: RefusedCaller| {
+        let before = metrics.audit_entries_lost();
+        for _ in 0..entries {
+            let facts = Facts { refused: Some(refused), ..Facts::default() };
+            trail.add(&Entry { facts, ..entry(&trail, AuditClass::Refused, who.clone()) });
+        }
+        metrics.audit_entries_lost() - before
+    };
+    assert_eq!(all(UNKNOWN_AT_ONCE + 7, &known(), RefusedCaller::Rate), 7);
+    assert_eq!(all(100, &known(), RefusedCaller::Role), 0);
+    assert_eq!(all(100, &Party::unknown("nothing_shown"), RefusedCaller::Connections), 0);
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert_eq!(all(UNKNOWN_PER_SECOND + 7, &known(), RefusedCaller::Requests), 7);
 }

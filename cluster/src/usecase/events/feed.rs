@@ -1,14 +1,12 @@
 //! Feeds of events: what a feed follows, where its events come from, and how many feeds there may be.
 
-use std::sync::Arc;
-
 use tokio::sync::{Semaphore, watch};
 
 use assent_proof::Cursor;
 use assent_registry::query::{EventFilter, EventPage};
 
-use crate::config::LimitConfig;
 use crate::raft::machine::AppliedAt;
+use crate::shares::Pool;
 use crate::usecase::problem::ReadError;
 
 /// The largest number of leaves that one read looks at.
@@ -28,16 +26,16 @@ pub(super) struct Feed {
 
 /// The room for the feeds of a node.
 pub(crate) struct Feeds {
-    /// One permit for each feed.
-    pub(super) room: Arc<Semaphore>,
+    /// One place for each feed.
+    pub(super) room: Pool,
     /// One permit for each read.
     pub(super) reads: Semaphore,
 }
 
 impl Feeds {
     /// The room with all places free.
-    pub(crate) fn new(limits: &LimitConfig) -> Self {
-        Self { room: Arc::new(Semaphore::new(limits.event_streams)), reads: Semaphore::new(READS_AT_ONCE) }
+    pub(crate) fn new(room: Pool) -> Self {
+        Self { room, reads: Semaphore::new(READS_AT_ONCE) }
     }
 }
 

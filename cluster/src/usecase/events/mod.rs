@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use assent_api::{Call, Problem};
@@ -29,6 +29,7 @@ use super::{Caller, Service, Shed, within};
 use crate::env::blocking;
 use crate::metrics::Metrics;
 use crate::raft::machine::AppliedAt;
+use crate::shares::Share;
 use feed::{Feed, PAGE_LEAVES, Source};
 use poll::Ends;
 use pump::Pump;
@@ -58,7 +59,7 @@ pub struct PollAsk {
 /// A place among the feeds, which is held until this is dropped.
 pub(super) struct FeedPlace {
     metrics: Arc<Metrics>,
-    _room: OwnedSemaphorePermit,
+    _room: Share,
 }
 
 impl Drop for FeedPlace {
@@ -107,7 +108,7 @@ impl Service {
         half_closed: &CancellationToken,
     ) -> Result<Bytes, Box<Problem>> {
         let ask = EventsAsk { filter: permitted_events(caller, ask.filter)?, ..ask };
-        let _place = self.place()?;
+        let _place = self.place(caller)?;
         if poll.confirmed {
             self.confirmed().await?;
         }
@@ -131,7 +132,7 @@ impl Service {
         stop: CancellationToken,
     ) -> Result<mpsc::Receiver<Bytes>, Box<Problem>> {
         let ask = EventsAsk { filter: permitted_events(caller, ask.filter)?, ..ask };
-        let place = self.place()?;
+        let place = self.place(caller)?;
         self.live()?;
         let feed = self.feed(ask).await?;
         let deadlines = &self.config().deadlines;
@@ -157,10 +158,12 @@ impl Service {
         Ok(Feed { filter: ask.filter, after: self.located(ask.after).await? })
     }
 
-    fn place(&self) -> Result<FeedPlace, Box<Problem>> {
-        let room = self.inner.feeds.room.clone().try_acquire_owned().map_err(|_| {
+    fn place(&self, caller: &Caller) -> Result<FeedPlace, Box<Problem>> {
+        let room = self.inner.feeds.room.take(&caller.account(), 1).map_err(|why| {
             let most = self.config().limits.event_streams;
-            let detail = format!("{most} feeds of events are open already (`event_streams`)");
+            let detail = why.told(|| {
+                format!("there is room for {most} feeds of events (`limits.event_streams`), and no more fit")
+            });
             problem(Code::Overloaded, Call::Read, detail)
         })?;
         self.metrics().feed_began();

@@ -258,7 +258,8 @@ impl Layout {
 
     /// Refuses ports that something else has.
     pub(crate) fn check_ports(&self) -> Result<(), CliError> {
-        let addresses = |node: &'_ NodeEntry| [Some(node.client.clone()), Some(node.peer.clone()), node.admin.clone()];
+        let addresses =
+            |node: &'_ NodeEntry| [Some(node.client.clone()), Some(node.peer.clone()), node.admin.clone()];
         for address in self.dev.nodes.iter().flat_map(addresses).flatten() {
             if let Err(error) = TcpListener::bind(address.as_str()) {
                 let detail = format!("cannot listen on {address}: {error}");
@@ -281,7 +282,8 @@ impl Layout {
             lines.push(format!("export ASSENT_CA={}", quoted(ca)));
             lines.push(format!("export ASSENT_CERT={}", quoted(&developer.cert)));
             lines.push(format!("export ASSENT_CERT_KEY={}", quoted(&developer.key)));
-            let admin = self.dev.nodes.iter().filter_map(|node| Some(format!("https://{}", node.admin.as_ref()?)));
+            let admin =
+                self.dev.nodes.iter().filter_map(|node| Some(format!("https://{}", node.admin.as_ref()?)));
             lines.push(format!("export ASSENT_ADMIN={}", admin.collect::<Vec<String>>().join(",")));
         }
         for role in KEYS {
@@ -368,7 +370,10 @@ fn dev_of(
             pid: 0,
             client: format!("127.0.0.1:{}", port(place)?),
             peer: format!("127.0.0.1:{}", port(place.saturating_add(100))?),
-            admin: tls.map(|_| port(place.saturating_add(200))).transpose()?.map(|port| format!("127.0.0.1:{port}")),
+            admin: tls
+                .map(|_| port(place.saturating_add(200)))
+                .transpose()?
+                .map(|port| format!("127.0.0.1:{port}")),
             data: directory.join(format!("data-{id}")),
         });
     }

@@ -86,6 +86,8 @@ impl TlsFolder {
                 roles,
                 domains: None,
                 jwt: None,
+                rate: None,
+                burst: None,
             };
             let tokens = Some(self.digests(name));
             table.push(CallerConfig { certificate: None, tokens, ..by_certificate.clone() });

@@ -1,0 +1,281 @@
+//! What one caller, or one address, can take from another: connections, requests, places and turns. Over real sockets.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
+#![allow(clippy::disallowed_methods, reason = "tests are no nodes: what they spawn they wait for")]
+
+mod cluster_support;
+
+use std::fs::{self, Permissions};
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use assent_api::{MAX_BATCH, authorize_batch_body};
+use assent_client::{BearerToken, Client, ClientConfig, ClientTls, TokenSource, Trust};
+use assent_cluster::access::{CallerConfig, Role, Token};
+use assent_cluster::config::{ClientTlsConfig, Config};
+use assent_cluster::node::Node;
+use assent_cluster::usecase::Caller;
+use assent_proof::Code;
+use assent_tls::ca::{Ca, CertificateRequest};
+use assent_tls::{Authorities, NodeName, ServerName, TrustDomain};
+use cluster_support::raw::{exchange, kept, post, problem, to_the_end};
+use cluster_support::*;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::{Instant, sleep};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::time_provider::DefaultTimeProvider;
+
+const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
+
+/// A connection from another address of this machine.
+async fn connect_from(source: &str, to: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(format!("{source}:0").parse().unwrap()).unwrap();
+    socket.connect(to).await.unwrap()
+}
+
+/// The answer to these bytes from another address of this machine.
+async fn exchange_from(source: &str, to: SocketAddr, bytes: &[u8]) -> String {
+    let mut stream = connect_from(source, to).await;
+    let _ = stream.write_all(bytes).await;
+    to_the_end(&mut stream).await
+}
+
+/// It fails if connections are bounded only in total, if the refusal does not name the bound, or if probes are refused.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_address_cannot_take_the_connections_of_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = alone(folder.path(), |config| config.limits.connections_per_address = 3).await;
+    let address = node.client_addr();
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        held.push(kept(address).await);
+    }
+    let status = b"GET /v1/cluster/status HTTP/1.1\r\nhost: node\r\nconnection: close\r\n\r\n";
+    let (head, refused) = problem(&exchange(address, status).await);
+    assert_eq!((refused.status, refused.code), (503, Code::Overloaded), "{head}");
+    assert!(refused.detail.contains("limits.connections_per_address"), "{}", refused.detail);
+    assert!(head.contains("retry-after: 1") && head.contains("connection: close"), "{head}");
+    let probe = exchange(address, b"GET /livez HTTP/1.1\r\nhost: node\r\n\r\n").await;
+    assert!(probe.starts_with("HTTP/1.1 200"), "{probe}");
+    // However many more it makes, another address gets in.
+    let mut more = Vec::new();
+    for _ in 0..50 {
+        more.push(TcpStream::connect(address).await.unwrap());
+    }
+    let other = exchange_from("127.0.0.2", address, status).await;
+    assert!(other.starts_with("HTTP/1.1 200"), "{other}");
+    let metrics = b"GET /metrics HTTP/1.1\r\nhost: node\r\nconnection: close\r\n\r\n";
+    let page = exchange_from("127.0.0.2", address, metrics).await;
+    let counted = page.lines().find_map(|line| {
+        line.strip_prefix("assent_limited_total{limit=\"connections_per_address\"} ")?
+            .trim()
+            .parse::<u64>()
+            .ok()
+    });
+    assert!(counted.is_some_and(|counted| counted >= 47), "{counted:?}");
+    drop((held, more));
+    node.shutdown().await;
+}
+
+/// It fails if a batch is charged as one request, if requests are counted over all addresses, or if a request beyond the
+/// rate is evaluated.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_caller_beyond_its_rate_is_refused_without_a_signature_and_another_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = alone(folder.path(), |config| {
+        (config.limits.caller_rate, config.limits.caller_burst) = (1, MAX_BATCH);
+    })
+    .await;
+    let answer = node.service().submit(Caller::local(), authorization().into()).await;
+    assert!(answer.problem().is_none(), "{answer:?}");
+    let address = node.client_addr();
+    let close = "connection: close\r\n";
+    let batch = post("/v1/authorize:batch", close, &authorize_batch_body(&vec![request(); MAX_BATCH]));
+    let first = exchange(address, &batch).await;
+    assert!(first.starts_with("HTTP/1.1 200"), "{}", &first[..first.len().min(600)]);
+
+    let signatures = node.service().metrics().decision_signatures();
+    let (head, refused) = problem(&exchange(address, &batch).await);
+    assert_eq!((refused.status, refused.code), (503, Code::Overloaded), "{head}");
+    assert!(refused.detail.contains("limits.caller_rate"), "{}", refused.detail);
+    assert!(head.contains("retry-after: 1"), "{head}");
+    // One of a few is beyond the rate of one a second.
+    let single = post("/v1/authorize", close, &request().to_json().to_vec());
+    let mut denied = None;
+    for _ in 0..50 {
+        let answer = exchange(address, &single).await;
+        if answer.starts_with("HTTP/1.1 503") {
+            denied = Some(answer);
+            break;
+        }
+    }
+    let denied = denied.expect("a request is beyond the rate");
+    assert!(denied.contains("\"decision\":\"deny\"") && denied.contains("limits.caller_rate"), "{denied}");
+    assert!(!denied.contains("\"receipt\":{"), "{denied}");
+    let other = exchange_from("127.0.0.2", address, &single).await;
+    assert!(other.starts_with("HTTP/1.1 200"), "{other}");
+    assert!(node.service().metrics().decision_signatures() - signatures < 50);
+    node.shutdown().await;
+}
+
+/// A caller of the table, and the token that it shows.
+fn caller(folder: &Path, name: &str, roles: &[Role], seed: u8) -> (CallerConfig, Token) {
+    let token = Token::generate(|bytes| bytes.fill(seed));
+    let file = folder.join(format!("{name}.tokens"));
+    fs::write(&file, format!("{}\n", token.digest())).unwrap();
+    fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+    let entry = CallerConfig {
+        name: name.to_owned(),
+        certificate: None,
+        tokens: Some(file),
+        roles: roles.to_vec(),
+        domains: None,
+        jwt: None,
+        rate: None,
+        burst: None,
+    };
+    (entry, token)
+}
+
+/// Serves TLS with a certificate of a CA of its own, which is returned.
+fn serve_tls(config: &mut Config, folder: &Path) -> Ca {
+    let trust_domain = TrustDomain::parse("example.org").unwrap();
+    let now_ms = now().0 * 1_000;
+    let mut ca = Ca::create(&folder.join("ca"), &trust_domain, now_ms - 2 * DAY_MS, [99; 16]).unwrap();
+    let name = NodeName { trust_domain, cluster_id: [7; 32], node_id: 1 };
+    let wanted = CertificateRequest::node(&name, &["127.0.0.1".to_owned()]).unwrap();
+    let own = ca.issue(&wanted, now_ms - DAY_MS, [1; 16]).unwrap();
+    let (cert, key) = (folder.join("own.pem"), folder.join("own.key"));
+    fs::write(&cert, &own.certificate_pem).unwrap();
+    fs::write(&key, own.key_pem.as_bytes()).unwrap();
+    fs::set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
+    config.plain_http = false;
+    config.client_tls = Some(ClientTlsConfig { cert, key, ca: None, crl: None });
+    ca
+}
+
+fn client(node: &Node, ca: &Ca, token: &Token) -> Client {
+    let keys = Trust::keys([key(11).public()]).unwrap();
+    let mut config = ClientConfig::new([format!("https://{}", node.client_addr())], keys);
+    config.tls = Some(ClientTls {
+        ca: Some(ca.certificate_path().to_owned()),
+        certificate: None,
+        token: Some(TokenSource::Value(BearerToken::new(token.expose()).unwrap())),
+    });
+    config.hedge_after = Some(config.deadline);
+    Client::new(config).unwrap()
+}
+
+/// All that comes back over TLS. It is not read, because that would cost more than the node's work.
+async fn answer_to(connector: &TlsConnector, address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
+    let mut answer = Vec::new();
+    let Ok(stream) = TcpStream::connect(address).await else { return answer };
+    let name = ServerName::try_from("127.0.0.1").unwrap();
+    let Ok(mut stream) = connector.connect(name, stream).await else { return answer };
+    if stream.write_all(bytes).await.is_ok() {
+        // A connection that ends without a goodbye ends the answer too.
+        let _ = stream.read_to_end(&mut answer).await;
+    }
+    answer
+}
+
+/// It fails if long calls are served in the order of their arrival, or if one caller may hold every place.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_one_caller_floods_another_is_allowed_and_a_revocation_is_accepted() {
+    const FLOODING: usize = 24;
+    let folder = tempfile::tempdir().unwrap();
+    let (flood, flood_token) = caller(folder.path(), "flood", &[Role::Scheduler], 1);
+    let (quiet, quiet_token) = caller(folder.path(), "quiet", &[Role::Gateway], 2);
+    let (governs, governs_token) = caller(folder.path(), "governs", &[Role::Submitter], 3);
+    let mut ca = None;
+    let node = alone(folder.path(), |config| {
+        ca = Some(serve_tls(config, folder.path()));
+        config.callers = vec![flood, quiet, governs];
+    })
+    .await;
+    let ca = ca.unwrap();
+    let governs = client(&node, &ca, &governs_token);
+    governs.submit(authorization()).await.unwrap();
+    let quiet = client(&node, &ca, &quiet_token);
+    assert!(quiet.authorize(&request()).await.unwrap().is_allow());
+
+    let (ended, batches) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let authorities = Authorities::read(ca.certificate_path(), None).unwrap();
+    let tls = assent_tls::client(None, &authorities, Arc::new(DefaultTimeProvider)).unwrap();
+    let flooding: Vec<_> = (0..FLOODING)
+        .map(|_| {
+            let headers = format!("authorization: Bearer {}\r\nconnection: close\r\n", flood_token.expose());
+            let body = authorize_batch_body(&vec![request(); MAX_BATCH]);
+            let bytes = post("/v1/authorize:batch", &headers, &body);
+            let (connector, address) = (TlsConnector::from(tls.clone()), node.client_addr());
+            let (ended, batches) = (ended.clone(), batches.clone());
+            tokio::spawn(async move {
+                while !ended.load(Ordering::SeqCst) {
+                    // It is decided or shed, which is the same to the others.
+                    if !answer_to(&connector, address, &bytes).await.is_empty() {
+                        batches.fetch_add(1, Ordering::SeqCst);
+                    }
+                }
+            })
+        })
+        .collect();
+    sleep(Duration::from_millis(500)).await;
+
+    // Without a client that would ask again until it is allowed.
+    let connector = TlsConnector::from(tls);
+    let headers = format!("authorization: Bearer {}\r\nconnection: close\r\n", quiet_token.expose());
+    let single = post("/v1/authorize", &headers, &request().to_json().to_vec());
+    let pair = post("/v1/authorize:batch", &headers, &authorize_batch_body(&[request(), request()]));
+    for round in 0..40 {
+        let asked = if round % 8 == 7 { &pair } else { &single };
+        let answer = answer_to(&connector, node.client_addr(), asked).await;
+        let answer = String::from_utf8_lossy(&answer);
+        let allowed = answer.contains("\"decision\":\"allow\"") && !answer.contains("\"decision\":\"deny\"");
+        assert!(answer.starts_with("HTTP/1.1 200") && allowed, "{round}: {answer}");
+    }
+    let from = Instant::now();
+    let held = governs.submit(quarantine("exec-1")).await;
+    assert!(held.is_ok(), "{held:?}");
+    // Far above the second that it is to take, for machines that are busy.
+    assert!(from.elapsed() < Duration::from_secs(5), "{:?}", from.elapsed());
+    let decision = quiet.authorize(&request()).await.unwrap();
+    assert!(!decision.is_allow(), "{decision:?}");
+
+    ended.store(true, Ordering::SeqCst);
+    for task in flooding {
+        task.await.unwrap();
+    }
+    assert!(batches.load(Ordering::SeqCst) > 0);
+    node.shutdown().await;
+}
+
+/// It fails if the handshakes of all addresses wait in one line.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn silent_handshakes_of_one_address_hold_up_no_other_address() {
+    let folder = tempfile::tempdir().unwrap();
+    let (quiet, token) = caller(folder.path(), "quiet", &[Role::Auditor], 2);
+    let mut ca = None;
+    let node = alone(folder.path(), |config| {
+        ca = Some(serve_tls(config, folder.path()));
+        config.callers = vec![quiet];
+    })
+    .await;
+    let ca = ca.unwrap();
+    // More than there may be handshakes in all.
+    let mut silent = Vec::new();
+    for _ in 0..300 {
+        silent.push(connect_from("127.0.0.2", node.client_addr()).await);
+    }
+    sleep(Duration::from_millis(200)).await;
+    let from = Instant::now();
+    let status = client(&node, &ca, &token).status().await;
+    assert!(status.is_ok(), "{status:?}");
+    assert!(from.elapsed() < Duration::from_secs(5), "it waited for the silent ones: {:?}", from.elapsed());
+    drop(silent);
+    node.shutdown().await;
+}
