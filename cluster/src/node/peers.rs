@@ -24,7 +24,7 @@ pub(super) struct Peers {
 impl Peers {
     /// Listens for peers and dials them.
     pub(super) async fn start(starting: &Starting, disk: &Disk) -> Result<Self, NodeError> {
-        let Starting { config, own, access: _, env, tasks, client_tls: _ } = starting;
+        let Starting { config, own, access: _, env, tasks, client_tls: _, audit: _ } = starting;
         let store = &disk.store;
         let transfers = Transfers::default();
         let introductions = Introductions::default();

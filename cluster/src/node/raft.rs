@@ -23,7 +23,7 @@ pub(super) async fn start_raft(
     peers: &Peers,
     machine: Machine,
 ) -> Result<Core, NodeError> {
-    let Starting { config, own, access: _, env, tasks, client_tls: _ } = starting;
+    let Starting { config, own, access: _, env, tasks, client_tls: _, audit: _ } = starting;
     let (hub, transfers) = (peers.hub.clone(), peers.transfers.clone());
     let raft = Core::new(
         config.node_id,
