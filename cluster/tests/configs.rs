@@ -14,6 +14,7 @@ fn example() -> Config {
 fn plain(config: &mut Config) -> &mut Config {
     config.client_listen = "127.0.0.1:7400".into();
     (config.client_tls, config.plain_http) = (None, true);
+    config.admin_listen = None;
     config.callers.clear();
     config
 }
@@ -111,7 +112,7 @@ fn a_wrong_field_is_named() {
         // What operators do is not for a port that other machines reach without an operator's certificate.
         (
             |c| {
-                tls(c);
+                tls(c).crl = None;
                 c.admin_listen = Some("10.0.0.11:7410".into());
             },
             "admin_listen",

@@ -397,7 +397,7 @@ fn an_answer_that_the_protocols_page_does_not_list_is_noticed() {
         ("GET", "/readyz", 503, problem("head_moved"), "`GET /readyz` with 503 head_moved"),
         ("GET", "/readyz", 409, problem("member_exists"), "`GET /readyz` with 409 member_exists"),
         ("GET", "/readyz", 405, problem("malformed"), "`GET /readyz` with 405 malformed"),
-        ("GET", "/v1/domains", 404, problem("target_unknown"), "`GET /v1/domains` with 404 target_unknown"),
+        ("GET", "/v1/domains", 404, problem("lineage_unknown"), "`GET /v1/domains` with 404 lineage_unknown"),
         ("GET", "/v2", 200, nothing(), "`GET /v2` with 200 without a code"),
         ("POST", "/v1/authorize", 403, denied("no_quorum"), "`POST /v1/authorize` with 403 no_quorum"),
         (

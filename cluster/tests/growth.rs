@@ -166,7 +166,7 @@ async fn a_node_that_starts_on_an_almost_full_disk_takes_no_evidence_from_the_fi
     assert!(reserve_reached(&node));
     is_too_much(&submit(&node, authorization()).await, Code::Overloaded, 429, "`limits.disk_reserve_mib`");
     ready(&node).await;
-    assert!(accepted(&submit(&node, quarantine("exec-1")).await));
+    assert!(accepted(&submit(&node, node_revocation(key(13).public())).await));
     node.shutdown().await;
 }
 

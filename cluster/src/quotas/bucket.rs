@@ -34,6 +34,10 @@ impl Bucket {
 
     /// Takes tokens if there are so many.
     pub(super) fn take(&mut self, pace: Pace, tokens: u64, now: Instant) -> bool {
+        // Nothing ever comes at such a pace. The configuration has none.
+        if pace.rate == 0 {
+            return false;
+        }
         let full_at = self.full_at.max(now).checked_add(pace.time_of(tokens));
         let Some(full_at) = full_at else { return false };
         let fits = full_at.saturating_duration_since(now) <= pace.time_of(pace.burst);

@@ -58,6 +58,8 @@ async fn signatures_of_known_keys_that_do_not_hold_are_refused_each_with_its_cod
     let (genesis, mut chain) = genesis_of_two(ORIGIN);
     let node = alone(folder.path(), |config| std::fs::write(&config.genesis, genesis).unwrap()).await;
     let address = node.client_addr();
+    let answer = exchange(address, &post("/v1/envelopes", "connection: close\r\n", &authorization())).await;
+    assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
     let both = chain.sign(grant(key(5).public(), Role::Audit), &[&key(3), &key(4), &key(5)]);
     let answer = exchange(address, &post("/v1/envelopes", "connection: close\r\n", &both)).await;
     assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
@@ -177,6 +179,8 @@ async fn every_hostile_envelope_of_the_vectors_is_refused_over_the_wire_as_the_r
             // kind.
             "accepted" => {}
             // A node looks for the keys before it verifies.
+            // Before it looks at the keys it looks at the form of the statement, and these have no slot.
+            _ if problem.detail.ends_with("needs a slot") => {}
             _ => assert!([code, "authority_unknown"].contains(&said), "{name}: {said}"),
         }
         *tried.entry(code.to_owned()).or_default() += 1;
