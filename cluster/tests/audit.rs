@@ -191,6 +191,7 @@ async fn the_trail_has_each_call_with_its_caller_and_never_a_credential() {
     );
 
     let admin = of(&written, AuditClass::Admin);
+    assert!(admin.len() > 1, "{written:#?}");
     assert_eq!((&admin[0]["phase"], &admin[0]["who"]["by"]), (&"asked".into(), &"certificate".into()));
     assert_eq!((&admin[1]["phase"], &admin[1]["request"]), (&"answered".into(), &admin[0]["request"]));
 

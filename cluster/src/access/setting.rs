@@ -1,9 +1,11 @@
 //! What is wrong with a setting of the callers, and the bounded reading of the files that the settings name.
 
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
+
+use nix::fcntl::OFlag;
 
 /// A setting that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -31,7 +33,9 @@ const OTHERS_WRITE: u32 = 0o002;
 pub(super) fn read_file(path: &Path, most: usize) -> Result<String, String> {
     let shown = path.display();
     let unreadable = |error: std::io::Error| format!("cannot read `{shown}`: {error}");
-    let file = File::open(path).map_err(unreadable)?;
+    // Opening a pipe would otherwise wait for whoever writes to it.
+    let file = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path);
+    let file = file.map_err(unreadable)?;
     let about = file.metadata().map_err(unreadable)?;
     if !about.is_file() {
         return Err(format!("`{shown}` is not a file"));
@@ -46,4 +50,20 @@ pub(super) fn read_file(path: &Path, most: usize) -> Result<String, String> {
         return Err(format!("`{shown}` has more than {most} bytes, which is the most"));
     }
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_file_is_refused_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        for path in [pipe.as_path(), folder.path()] {
+            let why = read_file(path, 100).unwrap_err();
+            assert!(why.ends_with("is not a file"), "{why}");
+        }
+    }
 }
