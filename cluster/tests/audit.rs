@@ -343,7 +343,8 @@ where
     }
 }
 
-/// Fails if a node changes the membership for a caller of whom the other node does not say that it is an operator.
+/// Fails if a node changes the membership for a caller of whom the other node does not say that it is an operator, or if
+/// one that does not lead goes on to the change without judging the caller.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_that_a_node_forwards_for_no_operator_is_refused() {
     let folder = tempfile::tempdir().unwrap();
@@ -364,6 +365,15 @@ async fn a_change_that_a_node_forwards_for_no_operator_is_refused() {
     assert_eq!(handed_in(&peer, &nodes, &Manage::Remove(3)).await, Code::CallerNotPermitted);
     let change = ManageFor { manage: Manage::Remove(3), behalf };
     assert_eq!(handed_in(&peer, &nodes, &change).await, Code::CallerNotPermitted);
+    // A node that does not lead may lead in the next moment. At most one of the two leads.
+    for to in [1, 2] {
+        for answer in [asked(&peer, to, &change).await, asked(&peer, to, &Manage::Remove(3)).await] {
+            match answer {
+                Ok(Err(ManageError::Refused(why))) => assert_eq!(why.code, Code::CallerNotPermitted),
+                other => panic!("node {to}: {other:?}"),
+            }
+        }
+    }
     let status = nodes[0].service().status(Caller::local());
     assert!(status.voters.contains(&3), "{:?}", status.voters);
     for node in nodes {
@@ -384,6 +394,50 @@ const VERSIONS_AT: usize = 13 + 8;
 const HELLO: u8 = 1;
 const SUBMIT: u8 = 0x21;
 const SUBMIT_FOR: u8 = 0x27;
+/// The kind of a request that no build knows.
+const UNKNOWN: u8 = 0x6f;
+
+/// Fails if a follower notes each of its attempts at the same leader.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_is_sent_to_a_leader_again_is_noted_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut configs = configs(folder.path());
+    let trails: Vec<PathBuf> = configs.iter_mut().map(|config| audited(config, folder.path())).collect();
+    let attempts: Arc<Mutex<usize>> = Arc::default();
+    let mut nodes = Vec::new();
+    for config in &configs {
+        let (edge, attempts) = (Edge::default(), attempts.clone());
+        // The leader does not know the first three attempts, so the follower cannot tell what became of them.
+        edge.write_ahead(move |_, frame| {
+            if frame[KIND_AT] != SUBMIT_FOR {
+                return None;
+            }
+            let mut attempts = attempts.lock().unwrap();
+            *attempts += 1;
+            let mut unknown = frame.to_vec();
+            (*attempts <= 3).then(|| {
+                unknown[KIND_AT] = UNKNOWN;
+                unknown
+            })
+        });
+        nodes.push(start_behind(config, &edge).await);
+    }
+    for node in &nodes {
+        ready(node).await;
+    }
+    let leader = leader_of(&nodes);
+    let follower = (1..=3).find(|id| *id != leader).unwrap();
+    let service = nodes[follower as usize - 1].service();
+    let submitted = service.submit(Caller::local(), authorization().into()).await;
+    assert!(submitted.problem().is_none(), "{submitted:?}");
+    assert!(*attempts.lock().unwrap() > 3);
+    for node in nodes {
+        node.shutdown().await;
+    }
+    let written = lines(&trails[follower as usize - 1]);
+    let sent: Vec<&Value> = written.iter().filter(|line| line["forwardedTo"] == leader).collect();
+    assert_eq!(sent.len(), 1, "{sent:?}");
+}
 
 /// Fails if a node sends a peer a form that its build does not know, or makes a change that such a peer forwards.
 #[tokio::test(flavor = "multi_thread")]

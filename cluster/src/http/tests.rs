@@ -6,11 +6,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use assent_api::{BatchMode, MAX_BATCH};
 use assent_fixtures::policy::open_policy;
 use assent_fixtures::{Chain, Genesis, Place, claims, key};
-use assent_proof::{Claims, DomainName, Seconds};
+use assent_proof::{Claims, Code, DomainName, Seconds};
 use axum::body::{Body, to_bytes};
 use axum::{Extension, Router};
+use bytes::Bytes;
 use http::{Request, StatusCode};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -351,6 +353,24 @@ async fn a_caller_that_is_narrowed_to_a_domain_reaches_no_other() {
         assert!(refuses(status, &body), "{path}: {body}");
         let (status, body) = answer(&routes, Some(narrowed("_root")), get(path)).await;
         assert_eq!(status, StatusCode::OK, "{path}: {body}");
+    }
+    node.shutdown().await;
+}
+
+/// Fails if a narrowed caller's envelopes are read for their domains before they have places.
+#[tokio::test]
+async fn envelopes_of_a_narrowed_caller_that_find_no_place_are_not_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = node(folder.path(), |config| config.limits.submit_queue = 2 * MAX_BATCH).await;
+    let domains: BTreeSet<DomainName> = BTreeSet::from([DOMAIN.parse().unwrap()]);
+    let caller = Caller::named("x".into(), Credential::Token, RoleSet::ALL, Domains::Only(Arc::new(domains)));
+    let policy = place_in("prod.us").draft(&Claims::Policy(open_policy()));
+    let other = Bytes::from(Chain::new().sign(policy, &[&key(4)]));
+    // Half of the queue is for batches, so the larger one has too few places.
+    for (count, code) in [(2, Code::CallerNotPermitted), (MAX_BATCH + 1, Code::Overloaded)] {
+        let envelopes = vec![other.clone(); count];
+        let why = node.service().submit_batch(&caller, BatchMode::Each, envelopes).await.unwrap_err();
+        assert_eq!(why.code, code, "{why:?}");
     }
     node.shutdown().await;
 }

@@ -16,7 +16,6 @@ use assent_api::{BatchMode, Call, MAX_BATCH, MAX_RESULT_BYTES, Problem, parse_au
 use assent_proof::{AuthorizeRequest, Refusal};
 
 use super::check::Sender;
-use super::on_behalf::behalf_of;
 use super::shed::Shed;
 use super::submit::{Sent, Uncounted};
 use super::submitted::Submitted;
@@ -220,9 +219,7 @@ impl Service {
         batch: EnvelopeBatch<'_>,
     ) -> Result<BatchResults, Box<Problem>> {
         let EnvelopeBatch { mode, envelopes, until, room, answer } = batch;
-        self.permitted_envelopes(caller, &envelopes).await?;
-        let sent =
-            Sent { sender: Sender::Client, account: caller.account(), behalf: behalf_of(caller), mode };
+        let sent = Sent { sender: Sender::Client, account: caller.account(), caller, mode };
         let results = self.submit_as(sent, envelopes, room, until).await?;
         Ok(BatchResults { results, room: answer })
     }

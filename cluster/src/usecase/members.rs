@@ -9,7 +9,7 @@ use assent_api::{MemberAddresses, MemberBody, MemberRole, MembersBody, NewMember
 use assent_proof::{Code, Refusal};
 use assent_registry::{Rows, query};
 
-use super::on_behalf::{behalf_of, route_of};
+use super::on_behalf::{SentTo, behalf_of, route_of};
 use super::problem::MembershipError;
 use super::{Caller, Parts, Service, within};
 use crate::audit::AuditClass;
@@ -81,6 +81,7 @@ impl Service {
         let message = ManageFor { manage: manage.clone(), behalf: behalf_of(caller) };
         let mut last = "no leader is known".to_owned();
         let mut maybe_done = false;
+        let mut sent = SentTo::default();
         while Instant::now() < until {
             let attempt = match parts.believed_leader() {
                 None => Err(ManageError::NotLeader { leader: None }),
@@ -89,7 +90,7 @@ impl Service {
                 }
                 Some(leader) => {
                     let left = until.saturating_duration_since(Instant::now());
-                    match parts.ask_to_manage(leader, &message, left).await {
+                    match parts.ask_to_manage(leader, &message, left, &mut sent).await {
                         Ok(answer) => answer,
                         Err(error) if error.is_unsent() => {
                             last = error.to_string();
@@ -130,19 +131,24 @@ impl Service {
 }
 
 impl Parts {
-    /// Asks the leader for a change, in the form that it knows. The audit trail says which node was asked.
+    /// Asks the leader for a change, in the form that it knows. The audit trail says which nodes were asked.
     async fn ask_to_manage(
         &self,
         leader: NodeId,
         message: &ManageFor,
         within: Duration,
+        sent: &mut SentTo,
     ) -> Result<ManageReply, PeerError> {
         let Some(version) = self.hub.version(leader) else { return Err(PeerError::Unreachable(leader)) };
-        self.forwarded(leader, AuditClass::Admin, route_of(&message.manage), &message.behalf);
-        if version < BEHALF_SINCE {
-            return self.hub.call(leader, &message.manage, within).await;
-        }
-        self.hub.call(leader, message, within).await
+        let (route, behalf) = (route_of(&message.manage), std::slice::from_ref(&message.behalf));
+        let sending = self.sending(leader, AuditClass::Admin, route, behalf, sent);
+        let answer = if version < BEHALF_SINCE {
+            self.hub.call(leader, &message.manage, within).await
+        } else {
+            self.hub.call(leader, message, within).await
+        };
+        sending.ended(sent, &answer);
+        answer
     }
 
     /// The members as this node sees them.

@@ -5,6 +5,8 @@
 //! forwarding gives no caller a right. A node of protocol version 6 does not say who its callers are: what it forwards
 //! of theirs is judged by the signatures alone, and a change of the membership is refused.
 
+use std::collections::BTreeSet;
+
 use tokio::time::Instant;
 
 use assent_proof::Code;
@@ -14,7 +16,7 @@ use super::change::refused;
 use super::{Caller, Parts, Service};
 use crate::access::{RefusedCaller, Role, RoleSet};
 use crate::audit::{AuditClass, Entry, Facts, Open, Party};
-use crate::peer::{Behalf, Manage, ManageError, ManageReply, SubmitError, SubmitReply};
+use crate::peer::{Behalf, Manage, ManageError, ManageReply, PeerError, SubmitError, SubmitReply};
 use crate::raft::types::NodeId;
 
 /// What the audit trail has in place of an HTTP method.
@@ -102,9 +104,60 @@ fn of_change(answer: &ManageReply) -> Facts {
     }
 }
 
+/// The leaders to which one call was sent. The node tries again every few milliseconds, and the audit trail has each
+/// leader once.
+#[derive(Debug, Default)]
+pub(super) struct SentTo(BTreeSet<NodeId>);
+
+/// A call that is being sent to another node. If this is dropped, the caller has left, and the call may have arrived.
+pub(super) struct Sending<'a> {
+    parts: &'a Parts,
+    to: NodeId,
+    class: AuditClass,
+    route: &'static str,
+    behalf: &'a [Behalf],
+    is_noted: bool,
+}
+
+impl SentTo {
+    /// Whether this is the first answer, or loss of one, from a leader to which the call was sent.
+    fn is_first<T>(&mut self, to: NodeId, answer: &Result<T, PeerError>) -> bool {
+        !answer.as_ref().is_err_and(PeerError::is_unsent) && self.0.insert(to)
+    }
+}
+
+impl Sending<'_> {
+    /// This is what the node knows of the call now.
+    pub(super) fn ended<T>(mut self, sent: &mut SentTo, answer: &Result<T, PeerError>) {
+        self.is_noted = !sent.is_first(self.to, answer);
+    }
+}
+
+impl Drop for Sending<'_> {
+    fn drop(&mut self) {
+        if !self.is_noted {
+            for behalf in self.behalf {
+                self.parts.forwarded(self.to, self.class, self.route, behalf);
+            }
+        }
+    }
+}
+
 impl Parts {
+    /// A call of these callers is about to be sent to another node. Once it was sent, the audit trail says so.
+    pub(super) fn sending<'a>(
+        &'a self,
+        to: NodeId,
+        class: AuditClass,
+        route: &'static str,
+        behalf: &'a [Behalf],
+        sent: &SentTo,
+    ) -> Sending<'a> {
+        Sending { parts: self, to, class, route, behalf, is_noted: sent.0.contains(&to) }
+    }
+
     /// Notes that something was forwarded to another node.
-    pub(super) fn forwarded(&self, to: NodeId, class: AuditClass, route: &'static str, behalf: &Behalf) {
+    fn forwarded(&self, to: NodeId, class: AuditClass, route: &'static str, behalf: &Behalf) {
         if self.trail.is_on() {
             let facts = Facts { decision: Some("forwarded"), ..Facts::default() };
             let entry = self.entry(class, route, Some(behalf), facts);
@@ -143,10 +196,6 @@ impl Parts {
             facts,
         }
     }
-
-    fn leads(&self) -> bool {
-        self.believed_leader() == Some(self.config.node_id)
-    }
 }
 
 impl Service {
@@ -158,8 +207,13 @@ impl Service {
         behalf: Vec<Behalf>,
     ) -> SubmitReply {
         let parts = self.parts();
-        // Another leader gets it, and has it in its trail.
-        if !parts.trail.is_on() || !parts.leads() {
+        // Another leader gets it, and has it in its trail. This node may lead in the next moment, so nothing is proposed
+        // from here on that is not in its own.
+        let leader = parts.believed_leader();
+        if leader != Some(parts.config.node_id) {
+            return Err(SubmitError::NotLeader { leader });
+        }
+        if !parts.trail.is_on() {
             return self.propose_for_peer(groups).await;
         }
         let begin = |(place, group): (usize, &Group)| {
@@ -177,6 +231,7 @@ impl Service {
     }
 
     /// Changes the membership for a peer's caller, if this node leads and the peer says that the caller is an operator.
+    /// For another caller every node refuses it, whether it leads or not.
     pub(crate) async fn manage_on_behalf(
         &self,
         from: NodeId,
@@ -185,12 +240,18 @@ impl Service {
         until: Instant,
     ) -> ManageReply {
         let parts = self.parts();
-        if manage == Manage::List || !parts.leads() {
+        if manage == Manage::List {
             return self.manage_as_leader(manage, until).await;
+        }
+        // Whether this node leads may change at any moment. So it judges the caller first, and looks once whether
+        // another leader gets the change: that one has it in its trail.
+        let (leader, permitted) = (parts.believed_leader(), is_for_an_operator(from, behalf.as_ref()));
+        if permitted.is_ok() && leader != Some(parts.config.node_id) {
+            return Err(ManageError::NotLeader { leader });
         }
         let facts = Facts { member: member_of(&manage), ..Facts::default() };
         let open = parts.received(from, AuditClass::Admin, route_of(&manage), behalf.as_ref(), facts);
-        if let Err(detail) = is_for_an_operator(from, behalf.as_ref()) {
+        if let Err(detail) = permitted {
             parts.metrics.caller_refused(RefusedCaller::Role);
             let answer = refused(Code::CallerNotPermitted, detail);
             let facts = Facts { refused: Some(RefusedCaller::Role), ..of_change(&answer) };
@@ -242,6 +303,18 @@ mod tests {
         }
         assert!(is_for_an_operator(2, Some(&behalf_of(Caller::local()))).is_ok());
         assert!(is_for_an_operator(2, None).unwrap_err().contains("newer build"));
+    }
+
+    /// Fails if a retry to the same leader counts again, or a call that was never sent.
+    #[test]
+    fn each_leader_that_a_call_was_sent_to_is_noted_once() {
+        let mut sent = SentTo::default();
+        for unsent in [PeerError::Unreachable(2), PeerError::Full] {
+            assert!(!sent.is_first::<()>(2, &Err(unsent)));
+        }
+        assert!(sent.is_first::<()>(2, &Err(PeerError::Deadline)));
+        assert!(!sent.is_first(2, &Ok(())));
+        assert!(sent.is_first(3, &Ok(())));
     }
 
     /// Fails if the two trails cannot be put together, or if another node learns what the caller has shown.

@@ -10,7 +10,6 @@ use assent_proof::{AuthorizeRequest, Envelope, Statement};
 use assent_registry::query::EventFilter;
 
 use super::problem::not_permitted;
-use super::submitted::Submitted;
 use super::{Answered, Caller, Service, Shed};
 use crate::access::{Denial, Shown};
 use crate::env::blocking;
@@ -47,7 +46,8 @@ impl Service {
     }
 
     /// Whether the caller may submit these envelopes, by the domains in their statements. An envelope that cannot be
-    /// read is not judged here: the check that follows refuses it by the same parser.
+    /// read is not judged here: the check that follows refuses it by the same parser. The envelopes have their places
+    /// by then, which bounds how many are read at a time.
     ///
     /// # Errors
     /// The one problem of all of them, which names the first that it may not submit.
@@ -66,13 +66,11 @@ impl Service {
             let (caller, envelopes) = (caller.clone(), envelopes.to_vec());
             blocking(&*self.parts().env.blocking, move || first_denied(&caller, &envelopes)).await
         };
-        let problem = match judged {
-            Ok(None) => return Ok(()),
-            Ok(Some(denial)) => not_permitted(&denial, Call::Submission),
-            Err(lost) => Shed::from(lost).problem(Call::Submission),
-        };
-        self.uncounted(envelopes.len()).became_all(&Submitted::Refused(problem.clone()));
-        Err(problem)
+        match judged {
+            Ok(None) => Ok(()),
+            Ok(Some(denial)) => Err(not_permitted(&denial, Call::Submission)),
+            Err(lost) => Err(Shed::from(lost).problem(Call::Submission)),
+        }
     }
 }
 

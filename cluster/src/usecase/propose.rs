@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use assent_registry::{Command, Group, Outcome, Outcomes};
 
 use super::Parts;
-use super::on_behalf::SUBMIT;
+use super::on_behalf::{SUBMIT, SentTo};
 use super::pending::{Failure, Pending, SubmissionOutcome};
 use super::problem::is_settled;
 use super::service::Inner;
@@ -106,6 +106,7 @@ impl Parts {
         let mut maybe_proposed = None;
         let mut last = "no leader is known".to_owned();
         let message = SubmitFor { groups, behalf };
+        let mut sent = SentTo::default();
         loop {
             if Instant::now() >= until {
                 return Err(match maybe_proposed {
@@ -117,7 +118,7 @@ impl Parts {
                 Some(leader) if leader == self.config.node_id => self.propose(&message.groups, until).await,
                 Some(leader) => {
                     let left = until.saturating_duration_since(Instant::now());
-                    match self.hand_to(leader, &message, left).await {
+                    match self.hand_to(leader, &message, left, &mut sent).await {
                         Ok(answer) => answer,
                         Err(PeerError::Overloaded | PeerError::Full | PeerError::TooLarge { .. }) => {
                             Err(SubmitError::Overloaded)
@@ -152,22 +153,25 @@ impl Parts {
         }
     }
 
-    /// Asks the leader to propose these groups, in the form that it knows. The audit trail says to which node they went.
+    /// Asks the leader to propose these groups, in the form that it knows. The audit trail says to which nodes they
+    /// went.
     async fn hand_to(
         &self,
         leader: NodeId,
         message: &SubmitFor,
         within: Duration,
+        sent: &mut SentTo,
     ) -> Result<SubmitReply, PeerError> {
         let Some(version) = self.hub.version(leader) else { return Err(PeerError::Unreachable(leader)) };
-        for behalf in &message.behalf {
-            self.forwarded(leader, AuditClass::Submission, SUBMIT, behalf);
-        }
-        if version < BEHALF_SINCE {
+        let sending = self.sending(leader, AuditClass::Submission, SUBMIT, &message.behalf, sent);
+        let answer = if version < BEHALF_SINCE {
             let message = Submit { groups: message.groups.clone() };
-            return self.hub.call(leader, &message, within).await;
-        }
-        self.hub.call(leader, message, within).await
+            self.hub.call(leader, &message, within).await
+        } else {
+            self.hub.call(leader, message, within).await
+        };
+        sending.ended(sent, &answer);
+        answer
     }
 
     /// As leader: stamps the groups with this node's clock, if it may trust it, and proposes them as one entry.

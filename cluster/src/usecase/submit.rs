@@ -30,12 +30,12 @@ use crate::peer::Behalf;
 use crate::shares::Share;
 
 /// Who sent the envelopes of a call, and how.
-pub(super) struct Sent {
+pub(super) struct Sent<'a> {
     pub(super) sender: Sender,
     /// Whose places they take.
     pub(super) account: Account,
-    /// For whom they are handed in, as the audit trails have it.
-    pub(super) behalf: Behalf,
+    /// For whom they are handed in. They are in domains in which this caller may act.
+    pub(super) caller: &'a Caller,
     pub(super) mode: BatchMode,
 }
 
@@ -56,9 +56,7 @@ impl Service {
         mode: BatchMode,
         envelopes: Vec<Bytes>,
     ) -> Result<Vec<Submitted>, Box<Problem>> {
-        self.permitted_envelopes(caller, &envelopes).await?;
-        let sent =
-            Sent { sender: Sender::Client, account: caller.account(), behalf: behalf_of(caller), mode };
+        let sent = Sent { sender: Sender::Client, account: caller.account(), caller, mode };
         self.submit_as(sent, envelopes, None, self.submissions_end()).await
     }
 
@@ -69,7 +67,7 @@ impl Service {
         let sent = Sent {
             sender: Sender::Node,
             account: account.clone(),
-            behalf: behalf_of(Caller::node()),
+            caller: Caller::node(),
             mode: BatchMode::Each,
         };
         only(self.submit_as(sent, vec![envelope], None, until).await)
@@ -85,24 +83,31 @@ impl Service {
         Uncounted { metrics: &self.parts().metrics, envelopes }
     }
 
-    /// Submits envelopes for a caller. They may have taken places before they were read. The answer is due at `until`.
+    /// Submits envelopes for a caller, if it may submit them. They may have taken places before they were read. The answer
+    /// is due at `until`.
     pub(super) async fn submit_as(
         &self,
-        sent: Sent,
+        sent: Sent<'_>,
         envelopes: Vec<Bytes>,
         held_places: Option<HeldPlaces<'_>>,
         until: Instant,
     ) -> Result<Vec<Submitted>, Box<Problem>> {
         let started = Instant::now();
-        let Sent { sender, account, behalf, mode } = sent;
+        let Sent { sender, account, caller, mode } = sent;
         let (urgency, count) = (Urgency::of(&envelopes), envelopes.len());
         let uncounted = self.uncounted(count);
         let held_places = match held_places {
             Some(held_places) => held_places.turned_out(urgency, count),
             None => HeldPlaces::take(&self.inner.places, &account, urgency, count),
         };
-        let results = match held_places {
+        // Without a place, not even a narrowed caller's domains are looked for.
+        let permitted = match held_places {
+            Ok(held_places) => self.permitted_envelopes(caller, &envelopes).await.map(|()| held_places),
+            Err(full) => Err(Shed::Overloaded(full).problem(Call::Submission)),
+        };
+        let results = match permitted {
             Ok(mut held_places) => {
+                let behalf = behalf_of(caller);
                 let Looked { unfit, charges } = self.check(sender, &mut held_places, &envelopes, until).await;
                 let results = match (mode, unfit.iter().any(Option::is_some)) {
                     (BatchMode::All, true) => all_refused(&unfit),
@@ -114,7 +119,7 @@ impl Service {
                 self.give_back(&charges, &results);
                 unless_shed(results)
             }
-            Err(full) => Err(Shed::Overloaded(full).problem(Call::Submission)),
+            Err(problem) => Err(problem),
         };
         match &results {
             Ok(results) => uncounted.became_each(results),
