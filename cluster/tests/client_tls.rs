@@ -14,6 +14,7 @@ use assent_cluster::node::Node;
 use assent_cluster::usecase::Caller;
 use assent_proof::Millis;
 use authority::{Authority, OPS, now_ms, put, serve_tls, token};
+use cluster_support::http::get;
 use cluster_support::*;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
