@@ -66,6 +66,8 @@ struct Current {
     demanding: Option<Arc<ServerConfig>>,
     /// By what a caller's certificate is checked. `None` if callers cannot show one.
     callers: Option<Arc<Authorities>>,
+    /// When the node's own certificate ends, in milliseconds since 1970.
+    not_after_ms: i64,
 }
 
 /// A connection after its handshake.
@@ -157,6 +159,17 @@ impl ClientTls {
         }
     }
 
+    /// When the certificate ends that the node shows to its clients, in milliseconds since 1970.
+    pub(crate) fn not_after_ms(&self) -> i64 {
+        read(&self.current).not_after_ms
+    }
+
+    /// When the first of the lists of revoked certificates of callers ends, in milliseconds since 1970. `None` without
+    /// lists.
+    pub(crate) fn next_update_ms(&self) -> Option<i64> {
+        read(&self.current).callers.as_ref()?.next_update_ms()
+    }
+
     /// Ends the connections whose certificate does not hold any more: it has expired, it was revoked, or its authority
     /// was removed.
     pub(crate) fn end_withdrawn(&self) {
@@ -200,6 +213,6 @@ impl Current {
         let mut config = ServerConfig::clone(&*config.map_err(|error| error.to_string())?);
         // The port does not speak HTTP/2, so it must not offer it.
         config.alpn_protocols = vec![ALPN.to_vec()];
-        Ok(Self { config: Arc::new(config), demanding, callers })
+        Ok(Self { config: Arc::new(config), demanding, callers, not_after_ms: own.not_after_ms() })
     }
 }

@@ -11,7 +11,10 @@ use std::time::Duration;
 
 use assent_client::{BearerToken, Client, ClientConfig, ClientError, ClientTls, TokenSource, Trust};
 use assent_cluster::node::Node;
+use assent_cluster::usecase::Caller;
+use assent_proof::Millis;
 use authority::{Authority, OPS, now_ms, put, serve_tls, token};
+use cluster_support::http::get;
 use cluster_support::*;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
@@ -72,6 +75,49 @@ async fn callers_of_the_table_get_in_and_nobody_else_does() {
     // Probes show nothing.
     let (probe, endpoint) = client(&node, authority.shows(None));
     assert!(probe.ready_at(&endpoint).await);
+    node.shutdown().await;
+}
+
+/// It fails if the node shows no end of the files of its client port, that of another file, or that of a file which was
+/// replaced.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_metrics_show_when_the_clients_certificate_and_the_list_of_revoked_callers_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut authority = Authority::new(folder.path(), "own");
+    let (_, tokens) = token(folder.path());
+    let node = alone(folder.path(), |config| {
+        serve_tls(config, &mut authority, &tokens);
+        config.health_listen = Some("127.0.0.1:0".to_owned());
+        config.health_metrics = true;
+    })
+    .await;
+    let days = |end: Option<Millis>| (end.unwrap().0 - now_ms()) as f64 / 86_400_000.0;
+    let shown = || node.service().status(Caller::local()).node;
+    let body = shown();
+    // They were made as if it were yesterday: for 90 and for 30 days.
+    assert!((days(body.client_certificate_end) - 89.0).abs() < 0.1, "{body:?}");
+    assert!((days(body.client_revocation_list_end) - 29.0).abs() < 0.1, "{body:?}");
+    assert!(body.peer_certificate_end.is_none() && body.peer_revocation_list_end.is_none(), "{body:?}");
+    let page = get(node.health_addr().unwrap(), "/metrics").await.unwrap();
+    for (name, end) in [
+        ("certificate_end", body.client_certificate_end),
+        ("revocation_list_end", body.client_revocation_list_end),
+    ] {
+        let begin = format!("assent_{name}_timestamp_seconds{{of=\"clients\"}} ");
+        let value = page
+            .lines()
+            .find_map(|line| line.strip_prefix(&begin))
+            .unwrap_or_else(|| panic!("no {begin}: {page}"));
+        assert_eq!(value.parse::<f64>().unwrap() as i64, end.unwrap().0 / 1000);
+    }
+    assert!(!page.contains("timestamp_seconds{of=\"peers\"}"), "{page}");
+
+    authority.ca.write_crl(now_ms()).unwrap();
+    let until = Instant::now() + Duration::from_secs(20);
+    while days(shown().client_revocation_list_end) < 29.5 {
+        assert!(Instant::now() < until, "the new list is not shown");
+        sleep(Duration::from_millis(200)).await;
+    }
     node.shutdown().await;
 }
 

@@ -115,7 +115,9 @@ async fn every_certificate_is_renewed_under_load_and_no_call_of_a_client_fails()
     let began = Instant::now();
     sleep(Duration::from_secs(2)).await;
     let ends = |node: &Node| node.service().status(Caller::local()).node.peer_certificate_end.unwrap().0;
+    let list = |node: &Node| node.service().status(Caller::local()).node.peer_revocation_list_end.unwrap().0;
     let before: Vec<i64> = nodes.iter().map(ends).collect();
+    let lists_before: Vec<i64> = nodes.iter().map(list).collect();
     for id in 1..=3 {
         let says = Says { until_s: 2 * 86_400, ..Says::node(cluster, id).serial(10 + id) };
         ca.issue(&format!("peer-{id}"), &says);
@@ -128,6 +130,9 @@ async fn every_certificate_is_renewed_under_load_and_no_call_of_a_client_fails()
     // The certificates of before are withdrawn. Nothing rests on them any more.
     ca.revoke(&[1, 2, 3], 86_400);
     sleep(REREAD).await;
+    for (node, before) in nodes.iter().zip(lists_before) {
+        assert!(list(node) > before, "the end of the list that was replaced is shown");
+    }
     for load in loads {
         let said = load.end().await;
         assert!(said.allowed_after(began) > 100, "{} allows", said.allowed());

@@ -258,16 +258,34 @@ fn keys(registry: &mut Registry, ends: &KeyEnds) {
     );
 }
 
+/// When the node's certificates end, and the lists of revoked certificates. What the node does not have is not shown.
 fn certificates(registry: &mut Registry, status: &StatusBody) {
-    let Some(end) = status.node.peer_certificate_end else { return };
-    let ends = Gauges::<Worded>::default();
-    ends.get_or_create(&[("of", "peers")]).set(timestamp(end.to_seconds()));
-    registry.register_with_unit(
-        "certificate_end_timestamp",
-        "When the certificate ends that the node shows, by whom it shows it to, in Unix time",
-        Unit::Seconds,
-        ends,
-    );
+    let node = &status.node;
+    for (name, help, peers, clients) in [
+        (
+            "certificate_end_timestamp",
+            "When the certificate ends that the node shows, by whom it shows it to, in Unix time",
+            node.peer_certificate_end,
+            node.client_certificate_end,
+        ),
+        (
+            "revocation_list_end_timestamp",
+            "When the first list of revoked certificates ends, by whose certificates it is for, in Unix time",
+            node.peer_revocation_list_end,
+            node.client_revocation_list_end,
+        ),
+    ] {
+        if peers.is_none() && clients.is_none() {
+            continue;
+        }
+        let ends = Gauges::<Worded>::default();
+        for (of, end) in [("peers", peers), ("clients", clients)] {
+            if let Some(end) = end {
+                ends.get_or_create(&[("of", of)]).set(timestamp(end.to_seconds()));
+            }
+        }
+        registry.register_with_unit(name, help, Unit::Seconds, ends);
+    }
 }
 
 /// The space on the disk, and the bytes of the largest domain. Each is shown if it is bounded.

@@ -23,7 +23,7 @@ pub(super) fn start_service(
     peers: &Peers,
     raft: Core,
 ) -> (Service, watch::Sender<Option<Bytes>>) {
-    let Starting { config, own, access, env, tasks, client_tls: _, audit } = starting;
+    let Starting { config, own, access, env, tasks, client_tls, audit } = starting;
     let OwnFiles { genesis, cluster_id, key, known: _ } = own;
     let store = &disk.store;
     let (recovery, shown) = watch::channel(None);
@@ -32,6 +32,7 @@ pub(super) fn start_service(
     let parts = Parts {
         env,
         access: Arc::new(access),
+        client_tls,
         trail: Arc::new(trail),
         raft,
         hub: peers.hub.clone(),

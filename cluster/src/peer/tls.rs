@@ -119,6 +119,11 @@ impl PeerTls {
         self.current().own.not_after_ms()
     }
 
+    /// When the first of the lists of revoked certificates ends, in milliseconds since 1970. `None` without lists.
+    pub fn next_update_ms(&self) -> Option<i64> {
+        self.current().authorities.next_update_ms()
+    }
+
     /// Shakes hands as the side that dialed `target`.
     pub(super) async fn dial(&self, stream: BoxStream, target: NodeId) -> io::Result<(BoxStream, Proven)> {
         let material = self.current();

@@ -20,6 +20,7 @@ use super::anchor::Anchor;
 use crate::access::Access;
 use crate::announced_addresses::AnnouncedAddresses;
 use crate::audit::Trail;
+use crate::client_tls::ClientTls;
 use crate::config::Config;
 use crate::env::Environment;
 use crate::introductions::Introductions;
@@ -45,6 +46,8 @@ pub(crate) struct Parts {
     pub(crate) env: Environment,
     /// Who may call this node.
     pub(crate) access: Arc<Access>,
+    /// TLS of the client port, for when its files end. `None` for plain HTTP.
+    pub(crate) client_tls: Option<Arc<ClientTls>>,
     /// The audit trail.
     pub(crate) trail: Arc<Trail>,
     pub(crate) raft: Core,

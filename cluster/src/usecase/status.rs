@@ -22,6 +22,7 @@ impl Service {
         let learners = membership.nodes().map(|(id, _)| *id).filter(|id| !voters.contains(id)).collect();
         let (peer, client) = parts.config.addresses();
         let Cursor { history, revision } = parts.ledger();
+        let (peers, clients) = (parts.hub.tls(), parts.client_tls.as_ref());
         StatusBody {
             cluster_id: parts.identity.cluster_id.to_string(),
             history,
@@ -46,7 +47,10 @@ impl Service {
                 client,
                 store_id: hex::encode(parts.identity.store_id),
                 key: parts.identity.key.public(),
-                peer_certificate_end: parts.hub.tls().map(|tls| Millis(tls.not_after_ms())),
+                peer_certificate_end: peers.map(|tls| Millis(tls.not_after_ms())),
+                client_certificate_end: clients.map(|tls| Millis(tls.not_after_ms())),
+                peer_revocation_list_end: peers.and_then(|tls| tls.next_update_ms()).map(Millis),
+                client_revocation_list_end: clients.and_then(|tls| tls.next_update_ms()).map(Millis),
             },
             member: parts.is_member(),
             removed: parts.membership_status().removed(),

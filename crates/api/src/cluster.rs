@@ -138,6 +138,16 @@ pub struct SelfBody {
     /// between the nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer_certificate_end: Option<Millis>,
+    /// When the certificate ends that the node shows to its clients, in milliseconds since 1970. Absent with plain HTTP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_certificate_end: Option<Millis>,
+    /// When the first list of revoked certificates ends by which the node checks its peers, in milliseconds since 1970.
+    /// After that it refuses them. Absent without such a list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer_revocation_list_end: Option<Millis>,
+    /// The same for the certificates of its clients.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_revocation_list_end: Option<Millis>,
 }
 
 /// The connection of this node to another node.
@@ -348,6 +358,9 @@ mod tests {
                 store_id: "0f".to_owned(),
                 key: assent_proof::SigningKey::from_seed([1; 32]).public(),
                 peer_certificate_end: None,
+                client_certificate_end: None,
+                peer_revocation_list_end: None,
+                client_revocation_list_end: None,
             },
             member: true,
             removed: None,

@@ -347,6 +347,48 @@ fn tls_stays_with_its_directory_until_it_is_turned_off() {
     plain.stop();
 }
 
+/// It fails if a start drops one of the settings, if the trail of a copied directory is the trail of the other one, or
+/// if blanks of the source are in what is said.
+#[test]
+fn the_trail_and_the_health_listener_of_a_node_stay_when_it_is_started_again() {
+    let tmp = tempfile::tempdir().unwrap();
+    let directory = tmp.path().join("dev");
+    let base = base_port(26_000);
+    let first = Dev::start(&directory, base, &["--tls"]);
+    let said = first.said();
+    let door = said.lines().find(|line| line.contains("the nodes speak TLS")).unwrap();
+    assert!(!door.trim().contains("  ") && !door.contains("every role"), "{door}");
+    first.stop();
+    let config = directory.join("node-1.toml");
+    let health = format!("127.0.0.1:{}", base + 9);
+    let text = fs::read_to_string(&config).unwrap();
+    let set = format!(
+        "health_listen = \"{health}\"\nhealth_metrics = true\n{text}\n[audit]\npath = \"audit.jsonl\"\nkeep_days = 7\n"
+    );
+    fs::write(&config, set).unwrap();
+
+    let again = Dev::start(&directory, base, &[]);
+    let kept = fs::read_to_string(&config).unwrap();
+    for line in
+        [format!("health_listen = \"{health}\""), "health_metrics = true".into(), "keep_days = 7".into()]
+    {
+        assert!(kept.lines().any(|found| found == line), "`{line}` is gone: {kept}");
+    }
+    assert!(kept.contains(&format!("path = \"{}\"", directory.join("audit.jsonl").display())), "{kept}");
+    assert!(directory.join("audit.jsonl").exists());
+    std::net::TcpStream::connect(&health).unwrap();
+    again.stop();
+
+    // A copy of the directory has a trail of its own. A copy of keys must be as private as they are.
+    let copy = tmp.path().join("copy");
+    let copied = Command::new("cp").arg("-a").args([&directory, &copy]).status().unwrap();
+    assert!(copied.success());
+    let other = Dev::start(&copy, base, &[]);
+    let moved = fs::read_to_string(copy.join("node-1.toml")).unwrap();
+    assert!(moved.contains(&format!("path = \"{}\"", copy.join("audit.jsonl").display())), "{moved}");
+    other.stop();
+}
+
 #[test]
 fn a_killed_node_stays_down() {
     let tmp = tempfile::tempdir().unwrap();

@@ -55,8 +55,9 @@ async fn what_the_alerts_rest_on_is_on_a_real_nodes_page() {
         let page = metrics(&cluster.nodes[0].client, None).await.1;
         let families = read(&page, Form::Text);
         missing = words(ALERTS, "assent_").into_iter().chain(words(ALERTS, "process_")).collect();
-        // There only with TLS (`cluster/tests/tls_cluster.rs`).
+        // There only with TLS (`cluster/tests/tls_cluster.rs`, `cluster/tests/client_tls.rs`).
         missing.retain(|name| *name != "assent_certificate_end_timestamp_seconds");
+        missing.retain(|name| *name != "assent_revocation_list_end_timestamp_seconds");
         // There only if a domain is bounded (`cluster/tests/growth.rs`).
         missing.retain(|name| !name.starts_with("assent_domain_year"));
         // These are there while a snapshot is on its way.

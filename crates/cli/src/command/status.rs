@@ -127,9 +127,11 @@ fn digest_line((row, digest): (&Row, &Result<DigestBody, ClientError>)) -> Strin
 
 /// A certificate that ends within this time is worth a note: 14 days, in milliseconds.
 const CERTIFICATE_SOON_MS: i64 = 14 * 86_400_000;
+/// A list of revoked certificates that ends within this time is worth a note: 7 days, in milliseconds.
+const LIST_SOON_MS: i64 = 7 * 86_400_000;
 
 /// Notes about a node: it is not or no longer a member, its key is not granted, it is not sure of its clock, its
-/// certificate ends soon, it has refused callers, it has no connection to a peer, or it sends or receives a snapshot.
+/// certificates or the lists of revoked ones end soon, it has refused callers, it has no connection to a peer, or it sends or receives a snapshot.
 fn notes(status: &StatusBody) -> Vec<String> {
     let id = status.node_id;
     let mut notes = Vec::new();
@@ -147,11 +149,38 @@ fn notes(status: &StatusBody) -> Vec<String> {
         let remedy = status.clock.remedy.as_deref().unwrap_or("see `assent clock`");
         notes.push(format!("node {id} is not sure of its clock: {detail}: {remedy}"));
     }
-    if let (Some(end), Some(now)) = (status.node.peer_certificate_end, status.clock.wall)
-        && end.since(now) < CERTIFICATE_SOON_MS
-    {
-        let end = end.to_seconds();
-        notes.push(format!("node {id}: the certificate that it shows to its peers ends {end}: renew it"));
+    let node = &status.node;
+    for (end, of, soon_ms, remedy) in [
+        (
+            node.peer_certificate_end,
+            "the certificate that it shows to its peers",
+            CERTIFICATE_SOON_MS,
+            "renew it",
+        ),
+        (
+            node.client_certificate_end,
+            "the certificate that it shows to its clients",
+            CERTIFICATE_SOON_MS,
+            "renew it",
+        ),
+        (
+            node.peer_revocation_list_end,
+            "the list by which it checks its peers' certificates",
+            LIST_SOON_MS,
+            "give it a new list",
+        ),
+        (
+            node.client_revocation_list_end,
+            "the list by which it checks its callers' certificates",
+            LIST_SOON_MS,
+            "give it a new list",
+        ),
+    ] {
+        if let (Some(end), Some(now)) = (end, status.clock.wall)
+            && end.since(now) < soon_ms
+        {
+            notes.push(format!("node {id}: {of} ends {}: {remedy}", end.to_seconds()));
+        }
     }
     if !status.refused_callers.is_empty() {
         let counts = status.refused_callers.iter();

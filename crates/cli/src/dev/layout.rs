@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use assent_cluster::access::{CallerConfig, JwtIssuerConfig};
+use assent_cluster::audit::AuditConfig;
 use assent_cluster::config::{Config, PeerConfig, VoterConfig};
 use assent_proof::{DomainName, EvidenceKind, VerifiedEnvelope};
 use assent_registry::GenesisFile;
@@ -185,15 +186,18 @@ impl Layout {
                 CliError::new("config_invalid", error.to_string(), "correct or remove the file")
             };
             let new = self.new_config(node, &voters);
-            // What somebody changed in it stays; paths and addresses follow the directory and the command line,
-            // so that a copy of the directory is a cluster of its own.
+            // What was changed in it stays; the cluster's own paths and addresses follow the directory and the command
+            // line, so that a copy of the directory is a cluster of its own.
             let config = if path.exists() {
                 let found = Config::load(&path).map_err(invalid)?;
                 // On other ports than before, no node is where the membership says: each is told where the others are.
                 let here = voters.iter().map(|voter| PeerConfig { id: voter.id, peer: voter.peer.clone() });
                 let peers = if found.voters == voters { found.peers } else { here.collect() };
+                let audit = self.moved_here(found.audit, &found.data_dir);
                 let Config { raft, deadlines, limits, callers, jwt_issuers, public_read, .. } = found;
-                let kept = Config { raft, deadlines, limits, peers, ..new };
+                let Config { health_listen, health_metrics, .. } = found;
+                let kept =
+                    Config { raft, deadlines, limits, peers, audit, health_listen, health_metrics, ..new };
                 self.with_kept_callers(kept, callers, jwt_issuers, public_read)
             } else {
                 new
@@ -219,6 +223,15 @@ impl Layout {
                 ..new
             },
         }
+    }
+
+    /// The settings of the trail. If its file was in the directory that also had `data`, it is in this one.
+    fn moved_here(&self, audit: AuditConfig, data: &Path) -> AuditConfig {
+        let within = |path: PathBuf| match data.parent().and_then(|before| path.strip_prefix(before).ok()) {
+            Some(inside) => self.directory.join(inside),
+            None => path,
+        };
+        AuditConfig { path: audit.path.map(within), ..audit }
     }
 
     /// With TLS, the configuration with what somebody has added for callers. The entries of this cluster's own callers
@@ -299,7 +312,9 @@ impl Layout {
         match &self.tls {
             None => PLAIN_DOOR,
             Some(_) => {
-                "the nodes speak TLS with each other and with callers; the lines below make your shell the caller                  `developer`, who has every role; dev.json has a caller for each role"
+                "the nodes speak TLS with each other and with callers; the lines below make your shell the caller \
+                 `developer`, who has the five roles of operators, schedulers, gateways, submitters and auditors; \
+                 dev.json has a caller for each role"
             }
         }
     }
