@@ -285,7 +285,7 @@ async fn the_certificate_of_somebody_else_gets_one_answer_at_the_admin_listener_
             assert_eq!(answer, "");
         } else {
             let (head, problem) = problem(&answer);
-            assert_eq!((problem.status, problem.code), (403, Code::CallerNotPermitted), "{answer}");
+            assert_eq!((problem.status, problem.code), (401, Code::CallerNotPermitted), "{answer}");
             assert!(head.contains("connection: close"), "{head}");
         }
     }
