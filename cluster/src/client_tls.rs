@@ -6,12 +6,14 @@
 mod live;
 
 use std::sync::{Arc, Mutex, RwLock};
+use std::time::Duration;
 
 use assent_tls::{
     Admit, Authorities, CertificateDer, CertificateError, OwnCertificate, ServerConfig, Side, SpiffeId,
     explain,
 };
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use self::live::{LiveCaller, LiveConnections};
@@ -26,7 +28,10 @@ const HANDSHAKES_MAX: usize = 256;
 
 /// The most handshakes at the same time on the admin listener. They have turns of their own, so that clients cannot keep
 /// operators waiting.
-const ADMIN_HANDSHAKES_MAX: usize = 16;
+pub(crate) const ADMIN_HANDSHAKES_MAX: usize = 16;
+
+/// How long a handshake may have its turn. A caller that goes on too slowly would otherwise keep the turn from others.
+const TURN_WITHIN: Duration = Duration::from_secs(2);
 
 /// Why a listener that demands certificates lets no caller in. A configuration like this is refused before.
 const NO_CA: &str = "`client_tls.ca` is not set, so no caller's certificate can be checked";
@@ -82,8 +87,8 @@ pub(crate) struct Accepted {
 pub(crate) struct NotAccepted {
     /// Why, for the log.
     pub(crate) why: String,
-    /// The connection. The caller has to read the alert from it before it is closed.
-    pub(crate) stream: BoxStream,
+    /// The connection, if it is still there. The caller has to read the alert from it before it is closed.
+    pub(crate) stream: Option<BoxStream>,
 }
 
 impl ClientTls {
@@ -105,7 +110,8 @@ impl ClientTls {
         })
     }
 
-    /// Makes the handshake. The caller of this sets the deadline, which the wait for a turn counts in.
+    /// Makes the handshake with a caller that has begun to send. The caller of this sets the deadline, which the wait for
+    /// a turn counts in. The turn itself is short.
     pub(crate) async fn accept(&self, stream: BoxStream, demand: Demand) -> Result<Accepted, NotAccepted> {
         let turns = match demand {
             Demand::Client => &self.handshakes,
@@ -118,10 +124,23 @@ impl ClientTls {
             Demand::Client | Demand::Admin => Some(&current.config),
             Demand::AdminCertificate => current.demanding.as_ref(),
         };
-        let Some(config) = config else { return Err(NotAccepted { why: NO_CA.to_owned(), stream }) };
+        let Some(config) = config else {
+            return Err(NotAccepted { why: NO_CA.to_owned(), stream: Some(stream) });
+        };
         let accepting = TlsAcceptor::from(config.clone()).accept(stream).into_fallible();
-        let stream =
-            accepting.await.map_err(|(error, stream)| NotAccepted { why: explain(&error), stream })?;
+        let stream = match timeout(TURN_WITHIN, accepting).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err((error, stream))) => {
+                return Err(NotAccepted { why: explain(&error), stream: Some(stream) });
+            }
+            Err(_) => {
+                let within = TURN_WITHIN.as_secs();
+                let why = format!(
+                    "the caller was too slow: the handshake was not done within {within} s of its turn"
+                );
+                return Err(NotAccepted { why, stream: None });
+            }
+        };
         let shown = stream.get_ref().1.peer_certificates().map(<[_]>::to_vec);
         let stream: BoxStream = Box::new(stream);
         let (Some(chain), Some(callers)) = (shown, &current.callers) else {
@@ -129,13 +148,13 @@ impl ClientTls {
                 Demand::Client | Demand::Admin => Ok(Accepted { stream, caller: None }),
                 // The handshake has demanded one already.
                 Demand::AdminCertificate => {
-                    Err(NotAccepted { why: CertificateError::None.to_string(), stream })
+                    Err(NotAccepted { why: CertificateError::None.to_string(), stream: Some(stream) })
                 }
             };
         };
         match self.check(callers, &chain) {
             Ok(id) => Ok(Accepted { stream, caller: Some(self.live.add(id, chain)) }),
-            Err(error) => Err(NotAccepted { why: error.to_string(), stream }),
+            Err(error) => Err(NotAccepted { why: error.to_string(), stream: Some(stream) }),
         }
     }
 

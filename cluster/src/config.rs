@@ -308,7 +308,8 @@ pub struct LimitConfig {
     /// behind a proxy.
     pub connections_per_address: usize,
     /// The largest number of TLS handshakes at once from one address. Others from there wait, at most for
-    /// `deadlines.http_head_ms`.
+    /// `deadlines.http_head_ms`. A handshake counts once its first byte has come, and must be done within 2 s of its
+    /// turn.
     pub handshakes_per_address: usize,
     /// The largest number of requests of one caller at once. A request beyond it is refused as `overloaded`. With
     /// `plain_http`, and for callers without a name, each source address counts as a caller. Probes do not count.
@@ -321,7 +322,8 @@ pub struct LimitConfig {
     /// 1000, so that a full batch fits. An entry of `callers` can have a `burst` of its own.
     pub caller_burst: usize,
     /// The largest number of connections to the admin listener at once. The node closes any further one. They take no
-    /// places from clients, and clients take none from operators.
+    /// places from clients, and clients take none from operators. If other machines reach the listener, one address may
+    /// have a quarter of them, and at least one.
     pub admin_connections: usize,
     /// The largest number of authorize requests between arrival and answer. A request beyond it is denied as
     /// `overloaded`. One half is for calls of more than one request and the other half for single requests, so that

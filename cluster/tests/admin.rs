@@ -7,6 +7,7 @@ mod cluster_support;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use assent_client::{
@@ -16,13 +17,16 @@ use assent_cluster::access::{CallerConfig, Role, Token};
 use assent_cluster::config::Config;
 use assent_cluster::env::PROBE_CONNECTIONS;
 use assent_proof::Code;
+use assent_tls::{Authorities, OwnCertificate, ServerName};
 use authority::{Authority, OPS, caller, put, serve_tls, token};
 use cluster_support::http::{ask, get, is_200, status};
 use cluster_support::raw::{SURELY, kept, problem, to_the_end};
 use cluster_support::*;
-use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, sleep, timeout};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::time_provider::DefaultTimeProvider;
 
 const ANY_PORT: &str = "127.0.0.1:0";
 /// The calls of the admin listener.
@@ -204,6 +208,86 @@ async fn an_admin_listener_that_other_machines_reach_demands_the_certificate_of_
     ] {
         let error = members(tls).await.unwrap_err();
         assert_eq!(error.code(), "caller_not_permitted", "{error}");
+    }
+    node.shutdown().await;
+}
+
+/// A connection from another address of this machine.
+async fn connect_from(source: &str, to: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(format!("{source}:0").parse().unwrap()).unwrap();
+    socket.connect(to).await.unwrap()
+}
+
+/// It fails if one address may have all the places of an admin listener that other machines reach.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_address_cannot_take_the_places_of_operators_elsewhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut authority = Authority::new(folder.path(), "own");
+    let (_, tokens) = token(folder.path());
+    let node = alone(folder.path(), |config| {
+        serve_tls(config, &mut authority, &tokens);
+        config.admin_listen = Some("0.0.0.0:0".into());
+        config.limits.admin_connections = 8;
+    })
+    .await;
+    let (ops, _) = authority.caller(OPS);
+    let (clients, admin) = (node.client_addr(), node.admin_addr());
+    let there: SocketAddr = format!("127.0.0.1:{}", admin.unwrap().port()).parse().unwrap();
+    let from = Instant::now();
+    let mut silent = Vec::new();
+    for _ in 0..20 {
+        silent.push(connect_from("127.0.0.2", there).await);
+    }
+    // A quarter of the places is two.
+    for stream in &mut silent[2..] {
+        let closed = timeout(SURELY, stream.read(&mut [0; 16])).await.unwrap();
+        assert!(matches!(closed, Ok(0) | Err(_)), "{closed:?}");
+    }
+    let members = client(clients, admin, authority.shows(Some(ops))).members().await;
+    assert_eq!(members.unwrap().node_id, 1);
+    // The silent ones may stay for 10 s.
+    assert!(from.elapsed() < Duration::from_secs(5), "{:?}", from.elapsed());
+    drop(silent);
+    node.shutdown().await;
+}
+
+/// It fails if somebody who is no operator keeps a place of the admin listener.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_certificate_of_somebody_else_gets_one_answer_at_the_admin_listener_and_no_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut authority = Authority::new(folder.path(), "own");
+    let (_, tokens) = token(folder.path());
+    let node = alone(folder.path(), |config| {
+        serve_tls(config, &mut authority, &tokens);
+        config.admin_listen = Some("0.0.0.0:0".into());
+    })
+    .await;
+    let (stranger, _) = authority.caller("spiffe://example.org/stranger");
+    let own = OwnCertificate::read(&stranger.cert, &stranger.key).unwrap();
+    let authorities = Authorities::read(authority.ca.certificate_path(), None).unwrap();
+    let tls = assent_tls::client(Some(&own), &authorities, Arc::new(DefaultTimeProvider)).unwrap();
+    let port = node.admin_addr().unwrap().port();
+    for asked in [b"GET /v1/cluster/members HTTP/1.1\r\nhost: node\r\n\r\n".as_slice(), b""] {
+        let from = Instant::now();
+        let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        let name = ServerName::try_from("127.0.0.1").unwrap();
+        let mut stream = TlsConnector::from(tls.clone()).connect(name, stream).await.unwrap();
+        stream.write_all(asked).await.unwrap();
+        stream.flush().await.unwrap();
+        let mut answer = Vec::new();
+        // A connection that ends without a goodbye ends the answer too.
+        let _ = timeout(SURELY, stream.read_to_end(&mut answer)).await.expect("it is closed");
+        // Without the rule it could stay for 10 s, and for 75 s after an answer.
+        assert!(from.elapsed() < Duration::from_secs(6), "{:?}", from.elapsed());
+        let answer = String::from_utf8(answer).unwrap();
+        if asked.is_empty() {
+            assert_eq!(answer, "");
+        } else {
+            let (head, problem) = problem(&answer);
+            assert_eq!((problem.status, problem.code), (401, Code::CallerNotPermitted), "{answer}");
+            assert!(head.contains("connection: close"), "{head}");
+        }
     }
     node.shutdown().await;
 }

@@ -279,3 +279,37 @@ async fn silent_handshakes_of_one_address_hold_up_no_other_address() {
     drop(silent);
     node.shutdown().await;
 }
+
+/// It fails if a handshake has its turn while it waits for the first byte, or for longer than 2 s after it: each address has
+/// as many turns as it may have, and together they have all.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn silent_handshakes_of_many_addresses_do_not_keep_a_caller_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let (quiet, token) = caller(folder.path(), "quiet", &[Role::Auditor], 2);
+    let mut ca = None;
+    let node = alone(folder.path(), |config| {
+        ca = Some(serve_tls(config, folder.path()));
+        config.callers = vec![quiet];
+    })
+    .await;
+    let ca = ca.unwrap();
+    // Nothing, and the first byte of a handshake.
+    for sent in [b"".as_slice(), b"\x16"] {
+        let mut silent = Vec::new();
+        for address in 2..=10 {
+            for _ in 0..32 {
+                let mut stream = connect_from(&format!("127.0.0.{address}"), node.client_addr()).await;
+                stream.write_all(sent).await.unwrap();
+                silent.push(stream);
+            }
+        }
+        sleep(Duration::from_millis(200)).await;
+        let from = Instant::now();
+        let status = client(&node, &ca, &token).status().await;
+        assert!(status.is_ok(), "{sent:?}: {status:?}");
+        let waited = from.elapsed();
+        assert!(waited < Duration::from_secs(5), "it waited for the silent ones: {sent:?} {waited:?}");
+        drop(silent);
+    }
+    node.shutdown().await;
+}

@@ -59,6 +59,14 @@ impl Visitor {
         caller
     }
 
+    /// Whether no request of this connection is permitted, whatever it shows.
+    pub(super) fn is_refused(&self) -> bool {
+        match self.counts {
+            Counts::OperatorsCertificate => self.by(None).permitted(OPERATORS).is_err(),
+            Counts::Any | Counts::Nothing => false,
+        }
+    }
+
     fn by(&self, bearer: Option<&str>) -> Caller {
         self.service.identify(Shown { certificate: self.certificate.clone(), bearer })
     }

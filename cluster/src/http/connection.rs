@@ -28,6 +28,12 @@ use crate::tasks::Tasks;
 /// The largest number of bytes that are read and discarded after an early answer: the largest body, and some more.
 pub(super) const LINGER_BYTES: usize = 2 << 20;
 
+/// How long a caller with a brief connection may take to send its request's head. It is short, because there are few places
+/// for such connections.
+const BRIEF_HEAD_WITHIN: Duration = Duration::from_secs(2);
+/// How long such a caller may take to leave after its answer.
+const BRIEF_LINGER: Duration = Duration::from_millis(250);
+
 /// The conditions under which a connection is served.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Terms {
@@ -39,6 +45,18 @@ pub(super) struct Terms {
     pub(super) one_request: bool,
     /// For a connection beyond a limit: the limit.
     pub(super) beyond: Option<BeyondLimit>,
+}
+
+impl Terms {
+    /// The terms of a connection for one request, which must come soon: that of a probe, or of a caller that is refused.
+    pub(super) fn brief(timeouts: ClientTimeouts, beyond: Option<BeyondLimit>) -> Terms {
+        Terms {
+            timeouts: ClientTimeouts { head: timeouts.head.min(BRIEF_HEAD_WITHIN), ..timeouts },
+            linger: BRIEF_LINGER,
+            one_request: true,
+            beyond,
+        }
+    }
 }
 
 type Http = http1::Connection<TokioIo<Socket>, Front>;

@@ -9,8 +9,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::addresses::Counted;
 use super::audited::handshake_refused;
+use super::begun::begun;
 use super::connection::LINGER_BYTES;
-use crate::client_tls::{Accepted, ClientTls, Demand};
+use crate::client_tls::{Accepted, ClientTls, Demand, NotAccepted};
 use crate::env::BoxStream;
 use crate::locked::lock;
 use crate::log_throttle::LogThrottle;
@@ -28,8 +29,16 @@ pub(super) async fn handshake(
     stop: &CancellationToken,
 ) -> Option<Accepted> {
     let Some((tls, demand)) = tls else { return Some(Accepted { stream, caller: None }) };
-    // One address, however many connections it has, holds few of the turns that all addresses share.
     let accepting = async {
+        // Whoever sends nothing has its place, and keeps nobody from a turn.
+        let stream = match begun(stream).await {
+            Ok(stream) => stream,
+            Err(error) => {
+                let why = format!("the caller has sent nothing: {error}");
+                return Err(NotAccepted { why, stream: None });
+            }
+        };
+        // One address, however many connections it has, holds few of the turns that all addresses share.
         let _turn = match counted.handshake_now() {
             Some(turn) => Some(turn),
             None => {
@@ -45,7 +54,7 @@ pub(super) async fn handshake(
     };
     let (why, stream) = match done {
         Ok(Ok(accepted)) => return Some(accepted),
-        Ok(Err(refused)) => (refused.why, Some(refused.stream)),
+        Ok(Err(refused)) => (refused.why, refused.stream),
         Err(_) => ("the handshake was not done within `deadlines.http_head_ms`".to_owned(), None),
     };
     handshake_refused(service, remote);

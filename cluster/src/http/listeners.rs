@@ -14,17 +14,15 @@ use super::health;
 use super::routes::{ApiPort, router};
 use super::server::{Beyond, Listening, Rules, listen};
 use super::socket::ClientTimeouts;
-use crate::client_tls::{ClientTls, Demand};
-use crate::config::Config;
+use crate::client_tls::{ADMIN_HANDSHAKES_MAX, ClientTls, Demand};
+use crate::config::{Config, LimitConfig};
 use crate::env::{Listener, PROBE_CONNECTIONS};
 use crate::usecase::Service;
 
 /// How long a client has to leave after the last answer on its connection.
 const LINGER: Duration = Duration::from_secs(1);
-/// How long a probe may take to send its request's head. It is short, because there are few places for probes.
-const PROBE_HEAD_WITHIN: Duration = Duration::from_secs(2);
-/// How long a probe may take to leave after its answer.
-const PROBE_LINGER: Duration = Duration::from_millis(250);
+/// One address may have one part in so many of the places and of the turns of an admin listener that other machines reach.
+const ADMIN_SHARE: usize = 4;
 /// How long a stopping node lets probes under way continue.
 const PROBES_END_WITHIN: Duration = Duration::from_millis(500);
 
@@ -104,16 +102,6 @@ fn timeouts(config: &Config) -> ClientTimeouts {
     }
 }
 
-/// The terms of a connection for probes.
-fn probe_terms(timeouts: ClientTimeouts, beyond: Option<BeyondLimit>) -> Terms {
-    Terms {
-        timeouts: ClientTimeouts { head: timeouts.head.min(PROBE_HEAD_WITHIN), ..timeouts },
-        linger: PROBE_LINGER,
-        one_request: true,
-        beyond,
-    }
-}
-
 fn client_rules(service: &Service, tls: Option<Arc<ClientTls>>) -> Rules {
     let config = service.config();
     let (timeouts, places) = (timeouts(config), config.limits.connections);
@@ -126,14 +114,26 @@ fn client_rules(service: &Service, tls: Option<Arc<ClientTls>>) -> Rules {
         per_address: config.limits.connections_per_address,
         handshakes: config.limits.handshakes_per_address,
         terms: Terms { timeouts, linger: LINGER, one_request: false, beyond: None },
-        beyond: Beyond::Probes(PROBE_CONNECTIONS, probe_terms(timeouts, Some(BeyondLimit::All(places)))),
+        beyond: Beyond::Probes(PROBE_CONNECTIONS, Terms::brief(timeouts, Some(BeyondLimit::All(places)))),
     }
+}
+
+/// The connections and the handshakes that the admin listener may have at once from one address.
+fn admin_bounds(is_loopback: bool, limits: &LimitConfig) -> (usize, usize) {
+    // Everybody there is on this machine, so an address tells nobody apart.
+    if is_loopback {
+        return (usize::MAX, limits.handshakes_per_address);
+    }
+    let handshakes = (ADMIN_HANDSHAKES_MAX / ADMIN_SHARE).min(limits.handshakes_per_address);
+    ((limits.admin_connections / ADMIN_SHARE).max(1), handshakes)
 }
 
 fn admin_rules(service: &Service, tls: Option<Arc<ClientTls>>) -> Rules {
     let config = service.config();
     // The configuration lets other machines reach it only with TLS. Without TLS it is loopback, and every caller is local.
-    let (demand, counts) = if config.admin_is_loopback() {
+    let is_loopback = config.admin_is_loopback();
+    let (per_address, handshakes) = admin_bounds(is_loopback, &config.limits);
+    let (demand, counts) = if is_loopback {
         (Demand::Admin, Counts::Any)
     } else {
         (Demand::AdminCertificate, Counts::OperatorsCertificate)
@@ -144,9 +144,8 @@ fn admin_rules(service: &Service, tls: Option<Arc<ClientTls>>) -> Rules {
         tls: tls.map(|tls| (tls, demand)),
         counts,
         places: config.limits.admin_connections,
-        // Few reach this listener, and its places bound them.
-        per_address: usize::MAX,
-        handshakes: config.limits.handshakes_per_address,
+        per_address,
+        handshakes,
         terms: Terms { timeouts: timeouts(config), linger: LINGER, one_request: false, beyond: None },
         beyond: Beyond::Operators("limits.admin_connections"),
     }
@@ -161,7 +160,7 @@ fn health_rules(service: &Service) -> Rules {
         places: PROBE_CONNECTIONS,
         per_address: usize::MAX,
         handshakes: 1,
-        terms: probe_terms(timeouts(service.config()), None),
+        terms: Terms::brief(timeouts(service.config()), None),
         beyond: Beyond::Closed,
     }
 }
@@ -192,5 +191,20 @@ impl Serving {
         if let Some(health) = &self.health {
             health.shutdown(within.min(PROBES_END_WITHIN)).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// It fails if one address may have all the places or all the turns of operators.
+    #[test]
+    fn one_address_has_a_quarter_of_what_an_admin_listener_has_that_other_machines_reach() {
+        let mut limits = LimitConfig::default();
+        assert_eq!(admin_bounds(false, &limits), (limits.admin_connections / 4, ADMIN_HANDSHAKES_MAX / 4));
+        assert_eq!(admin_bounds(true, &limits).0, usize::MAX);
+        (limits.admin_connections, limits.handshakes_per_address) = (1, 1);
+        assert_eq!(admin_bounds(false, &limits), (1, 1));
     }
 }

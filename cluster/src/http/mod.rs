@@ -4,14 +4,15 @@
 //! always answered with a decision. hyper serves the connections, with bounds on connections, heads and bodies.
 //!
 //! `listeners` opens the client port and, if the configuration has them, the admin listener and the health listener. A
-//! request passes through `server` (a place, within the bounds of its address in `addresses`), `handshake` (TLS),
-//! `connection` and `socket` (bytes and deadlines), `front` (the checks of every request; `head` has them, and `caller` says
+//! request passes through `server` (a place, within the bounds of its address in `addresses`), `handshake` (TLS,
+//! once the first byte has come, for which `begun` waits), `connection` and `socket` (bytes and deadlines), `front` (the checks of every request; `head` has them, and `caller` says
 //! who makes it) and `routes` (on which listener the call answers, and which callers may make it; `audited` puts it into the
 //! audit trail) to its route. The routes of the health listener are in `health`.
 
 mod addresses;
 mod audited;
 mod authorize;
+mod begun;
 mod body;
 mod caller;
 mod connection;

@@ -90,7 +90,7 @@ pub(super) fn listen(
             address_room: Arc::new(Semaphore::new(places / ADDRESS_SHARE)),
             address_terms: Terms { beyond: Some(BeyondLimit::Address(per_address)), ..terms },
         },
-        Beyond::Operators(limit) => Full::Operators { limit, places, trouble: Mutex::default() },
+        Beyond::Operators(limit) => Full::Operators { limit, places, per_address, trouble: Mutex::default() },
         Beyond::Closed => Full::Closed,
     };
     let acceptor = Acceptor {
@@ -156,6 +156,7 @@ enum Full {
     Operators {
         limit: &'static str,
         places: usize,
+        per_address: usize,
         trouble: Mutex<LogThrottle>,
     },
     Closed,
@@ -227,7 +228,7 @@ impl Acceptor {
                 // It is closed at once, and its client tries another node.
                 Err(_) => self.metrics.connection_refused(),
             },
-            Full::Operators { limit, places, trouble } => {
+            Full::Operators { limit, places, trouble, .. } => {
                 self.metrics.admin_connection_refused();
                 if let Some(more) = lock(trouble).tell() {
                     tracing::warn!(%remote, limit, places, more, "a connection of an operator is closed: as many are open as may be");
@@ -248,7 +249,13 @@ impl Acceptor {
                     return self.serve(stream, (remote, counted), *address_terms, (place, room));
                 }
             }
-            Full::Operators { .. } | Full::Closed => {}
+            Full::Operators { limit, per_address, trouble, .. } => {
+                self.metrics.admin_connection_refused();
+                if let Some(more) = lock(trouble).tell() {
+                    tracing::warn!(%remote, limit, per_address, more, "a connection of an operator is closed: as many are open from its address as may be");
+                }
+            }
+            Full::Closed => {}
         }
         self.metrics.limited(&Limited::ConnectionsPerAddress);
     }
@@ -275,6 +282,13 @@ impl Acceptor {
             let certificate = caller.as_ref().map(|caller| caller.id().clone());
             let source = Source::of(&remote);
             let visitor = Visitor { service, remote: remote.into(), source, certificate, counts };
+            // Its certificate is refused whatever it asks. So it gets one answer, which says why, and keeps no place.
+            let (terms, head_until) = if visitor.is_refused() {
+                let brief = Terms::brief(terms.timeouts, terms.beyond);
+                (brief, head_until.min(Instant::now() + brief.timeouts.head))
+            } else {
+                (terms, head_until)
+            };
             // It ends this connection alone.
             let stop = stop.child_token();
             let serving =
