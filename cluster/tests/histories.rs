@@ -17,7 +17,7 @@ use assent_api::{DecisionBody, EventLine, Problem, ReceiptBody};
 use assent_cluster::config::Config;
 use assent_cluster::node::Node;
 use assent_cluster::recover::{inspect, recover};
-use assent_cluster::usecase::{Caller, EventsAsk, PollAsk, Submitted};
+use assent_cluster::usecase::{Caller, EventsAsk, Follower, PollAsk, Submitted};
 use assent_proof::{Code, Cursor, DomainName, EvidenceKind, History, PublicKey, Seconds, verify_decision};
 use assent_registry::query::{self, EventFilter};
 use bytes::Bytes;
@@ -43,6 +43,10 @@ async fn accept(node: &Node, bytes: Vec<u8>) -> ReceiptBody {
     }
 }
 
+fn local() -> Follower {
+    Follower::new(Caller::local().clone(), || Caller::local().clone())
+}
+
 fn ask(after: Option<Cursor>) -> EventsAsk {
     EventsAsk { filter: EventFilter::default(), after }
 }
@@ -54,7 +58,7 @@ async fn poll(
 ) -> Result<(Vec<(u64, EvidenceKind)>, Cursor), Box<Problem>> {
     let wishes = PollAsk { limit: 1000, wait: Duration::ZERO, confirmed: false };
     let (stop, half_closed) = (CancellationToken::new(), CancellationToken::new());
-    let polled = node.service().poll_events(Caller::local(), ask(after), wishes, &stop, &half_closed);
+    let polled = node.service().poll_events(local(), ask(after), wishes, &stop, &half_closed);
     let bytes = polled.await?;
     let mut events = Vec::new();
     for line in std::str::from_utf8(&bytes).unwrap().lines() {
@@ -73,7 +77,7 @@ async fn poll(
 /// What a poll and a stream are both refused with.
 async fn refused(node: &Node, after: Cursor) -> Box<Problem> {
     let problem = poll(node, Some(after)).await.unwrap_err();
-    let stream = node.service().stream_events(Caller::local(), ask(Some(after)), CancellationToken::new());
+    let stream = node.service().stream_events(local(), ask(Some(after)), CancellationToken::new());
     let streamed = stream.await.expect_err("a stream is refused too");
     assert_eq!((streamed.code, streamed.status), (problem.code, problem.status));
     problem

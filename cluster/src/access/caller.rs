@@ -235,6 +235,12 @@ impl Caller {
         &self.domains
     }
 
+    /// Whether it is the same party as another caller, by the same kind of credential and with the same roles and
+    /// domains.
+    pub(crate) fn is_still(&self, before: &Self) -> bool {
+        self.who == before.who && self.roles == before.roles && self.domains == before.domains
+    }
+
     /// Whether it has one of these roles.
     ///
     /// # Errors

@@ -47,11 +47,20 @@ pub struct Shown<'a> {
 }
 
 impl<'a> Shown<'a> {
-    /// The bearer token in an `Authorization` header, if the header has one (RFC 6750 §2.1).
+    /// What stands behind the scheme `Bearer` in an `Authorization` header with that scheme (RFC 6750 §2.1). It is empty
+    /// if nothing does, and then it is a bad token, so that a caller which tried to show one is never taken for one that
+    /// showed none.
     pub fn bearer_of(header: &'a str) -> Option<&'a str> {
-        let (scheme, token) = header.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_matches(' '))
+        let header = header.trim();
+        let end = header.find(|c: char| !is_of_scheme(c)).unwrap_or(header.len());
+        let (scheme, token) = header.split_at(end);
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
     }
+}
+
+/// Whether a scheme's name can have this character (RFC 9110 §5.6.2).
+fn is_of_scheme(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c)
 }
 
 /// How callers are told apart, in the configuration's terms.

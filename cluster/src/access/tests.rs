@@ -176,13 +176,21 @@ fn a_node_does_not_start_with_a_file_that_it_cannot_use() {
     assert!(fixture.read(false, false).unwrap_err().problem.contains("cannot read"));
 }
 
+/// It fails if a header with the scheme is taken for one without a token, so that the certificate beside it counts.
 #[test]
 fn only_the_bearer_scheme_has_a_bearer_token() {
     for (header, token) in [
         ("Bearer abc", Some("abc")),
         ("bearer  abc ", Some("abc")),
+        // What is no good token is a bad one, and not none.
+        ("Bearer\tabc", Some("abc")),
+        ("\tBearer \t abc", Some("abc")),
+        ("Bearer", Some("")),
+        ("bearer ", Some("")),
+        ("Bearer:abc", Some(":abc")),
+        ("Bearer abc def", Some("abc def")),
         ("Basic abc", None),
-        ("Bearer", None),
+        ("Bearer-x abc", None),
         ("", None),
     ] {
         assert_eq!(Shown::bearer_of(header), token, "{header}");

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use zeroize::Zeroizing;
 
 use assent_tls::SpiffeId;
 
@@ -34,6 +35,7 @@ pub(super) enum Counts {
 }
 
 /// The caller's side of one connection.
+#[derive(Clone)]
 pub(super) struct Visitor {
     /// It says who a caller is.
     pub(super) service: Service,
@@ -49,12 +51,7 @@ impl Visitor {
     /// The caller of a request with these headers. The bearer token is taken out of them, so that nothing behind this
     /// can print it.
     pub(super) fn identify(&self, headers: &mut HeaderMap) -> Caller {
-        let caller = match self.counts {
-            Counts::Any => self.by(bearer(headers)),
-            Counts::OperatorsCertificate => self.by_certificate_first(bearer(headers)),
-            // The credentials are not looked at, since that would cost something.
-            Counts::Nothing => Caller::unknown(Unknown::NothingShown),
-        };
+        let caller = self.judge(bearer(headers));
         headers.remove(AUTHORIZATION);
         caller
     }
@@ -64,6 +61,21 @@ impl Visitor {
         match self.counts {
             Counts::OperatorsCertificate => self.by(None).permitted(OPERATORS).is_err(),
             Counts::Any | Counts::Nothing => false,
+        }
+    }
+
+    /// What a request with these headers shows, for a call that goes on for longer than it is judged for.
+    pub(super) fn keep(&self, headers: &HeaderMap) -> Kept {
+        let bearer = bearer(headers).map(|bearer| Zeroizing::new(bearer.to_owned()));
+        Kept(Arc::new((self.clone(), bearer)))
+    }
+
+    fn judge(&self, bearer: Option<&str>) -> Caller {
+        match self.counts {
+            Counts::Any => self.by(bearer),
+            Counts::OperatorsCertificate => self.by_certificate_first(bearer),
+            // The credentials are not looked at, since that would cost something.
+            Counts::Nothing => Caller::unknown(Unknown::NothingShown),
         }
     }
 
@@ -78,6 +90,18 @@ impl Visitor {
             return self.by(bearer);
         }
         by_certificate
+    }
+}
+
+/// What a request has shown. Its memory is overwritten when the last copy is dropped, and it cannot be printed.
+#[derive(Clone)]
+pub(super) struct Kept(Arc<(Visitor, Option<Zeroizing<String>>)>);
+
+impl Kept {
+    /// The caller who shows this now.
+    pub(super) fn identify(&self) -> Caller {
+        let (visitor, bearer) = &*self.0;
+        visitor.judge(bearer.as_ref().map(|bearer| bearer.as_str()))
     }
 }
 
@@ -106,6 +130,11 @@ mod tests {
         assert_eq!(bearer(&headers), None);
         headers.insert(AUTHORIZATION, HeaderValue::from_static("bearer assent_x"));
         assert_eq!(bearer(&headers), Some("assent_x"));
+        for bad in ["Bearer", "Bearer\t", "bearer "] {
+            headers.insert(AUTHORIZATION, HeaderValue::from_static(bad));
+            assert_eq!(bearer(&headers), Some(""), "{bad}");
+        }
+        headers.insert(AUTHORIZATION, HeaderValue::from_static("bearer assent_x"));
         headers.append(AUTHORIZATION, HeaderValue::from_static("Bearer assent_y"));
         assert_eq!(bearer(&headers), Some(""));
         headers.insert(AUTHORIZATION, HeaderValue::from_bytes(b"Bearer \xff").unwrap());

@@ -11,7 +11,7 @@ use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::stream::unfold;
-use http::{HeaderMap, HeaderValue, header};
+use http::{Extensions, HeaderMap, HeaderValue, header};
 use tokio::sync::mpsc;
 
 use assent_api::{
@@ -20,12 +20,13 @@ use assent_api::{
 };
 use assent_proof::{Code, Cursor, History, Refusal};
 
+use super::caller::Kept;
 use super::front::HalfClosed;
 use super::judged::Judged;
 use super::read::Parameters;
 use super::reply::{problem_body, refusal, reply};
 use super::server::Stopping;
-use crate::usecase::{EventsAsk, PollAsk, Service};
+use crate::usecase::{EventsAsk, Follower, PollAsk, Service};
 
 /// The header in which a browser sends the last event that it has seen.
 const LAST_EVENT_ID: &str = "last-event-id";
@@ -36,6 +37,7 @@ pub(super) async fn events(
     Extension(Stopping(stop)): Extension<Stopping>,
     Extension(HalfClosed(half_closed)): Extension<HalfClosed>,
     Extension(by): Extension<Judged>,
+    extensions: Extensions,
     headers: HeaderMap,
     parameters: Parameters,
 ) -> Response {
@@ -45,13 +47,18 @@ pub(super) async fn events(
         Ok(read) => read,
         Err(why) => return refusal(&why, Call::Read),
     };
+    let (kept, asked) = (extensions.get::<Kept>().cloned(), service.clone());
+    let follower = Follower::new(by.caller, move || match &kept {
+        Some(kept) => kept.identify(),
+        None => asked.identify_nothing(),
+    });
     if streamed {
-        return match service.stream_events(&by.caller, ask, stop).await {
+        return match service.stream_events(follower, ask, stop).await {
             Ok(chunks) => stream(chunks),
             Err(why) => problem_body(&why),
         };
     }
-    match service.poll_events(&by.caller, ask, poll, &stop, &half_closed).await {
+    match service.poll_events(follower, ask, poll, &stop, &half_closed).await {
         Ok(lines) => uncached(reply(200, NDJSON_CONTENT_TYPE, lines)),
         Err(why) => problem_body(&why),
     }

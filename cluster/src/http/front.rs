@@ -28,6 +28,9 @@ use crate::tasks::{Panicked, Tasks};
 /// not look like a dead one.
 pub(super) const PROBES: [&str; 3] = ["/livez", "/readyz", "/metrics"];
 
+/// The path of the call that goes on for longer than its caller is judged for, so that it is judged again.
+const FEED: &str = "/v1/events";
+
 /// The status of a request beyond a limit of connections.
 const BEYOND_STATUS: u16 = 503;
 
@@ -114,6 +117,10 @@ impl Service<Request<Incoming>> for Front {
         let turn = self.socket.asked(ends_empty);
         if let Some(refusal) = self.refusal(&request) {
             return ready(Ok(leaving(refusal, turn))).boxed();
+        }
+        if request.uri().path() == FEED {
+            let kept = self.visitor.keep(request.headers());
+            request.extensions_mut().insert(kept);
         }
         let caller = self.visitor.identify(request.headers_mut());
         request.extensions_mut().insert(CountedFor(caller.counted_for(&self.visitor.source)));

@@ -71,7 +71,7 @@ pub(crate) use batch::{BatchResults, NoBatch};
 pub use caller::Caller;
 pub(crate) use clock::NAMED_WITHIN_MS as CLOCK_NAMED_WITHIN_MS;
 pub(crate) use deadline::within;
-pub use events::{EventsAsk, PollAsk};
+pub use events::{EventsAsk, Follower, PollAsk};
 pub(crate) use form::form;
 pub(crate) use keep_log::{DURABLE_WITHIN as KEEP_LOG_WAITS, keep_log};
 pub(crate) use parts::{Core, Lifecycle, MemberGossip, NodeIdentity, Parts, Storage};

@@ -87,6 +87,8 @@ pub enum EndReason {
     /// The node has come to a later history during the feed, for example because it is a new member that catches up
     /// with a recovery. What the feed has sent is part of the later history.
     HistoryChanged,
+    /// What the caller showed when it opened the feed is void, or has other rights now.
+    CallerNotPermitted,
 }
 
 impl EndReason {
@@ -97,6 +99,7 @@ impl EndReason {
             EndReason::Stopping => "stopping",
             EndReason::Failed => "failed",
             EndReason::HistoryChanged => "history_changed",
+            EndReason::CallerNotPermitted => "caller_not_permitted",
         }
     }
 }
@@ -245,8 +248,13 @@ mod tests {
 
     #[test]
     fn a_reason_reads_as_it_is_named() {
-        for reason in [EndReason::TooSlow, EndReason::Stopping, EndReason::Failed, EndReason::HistoryChanged]
-        {
+        for reason in [
+            EndReason::TooSlow,
+            EndReason::Stopping,
+            EndReason::Failed,
+            EndReason::HistoryChanged,
+            EndReason::CallerNotPermitted,
+        ] {
             assert_eq!(serde_json::to_string(&reason).unwrap(), format!("\"{}\"", reason.as_str()));
         }
     }

@@ -49,7 +49,13 @@ fn every_word_of_the_protocol_is_on_its_page() {
     words.extend(AttestationStatus::ALL.iter().map(|word| (kinds, word.as_str())));
     words.extend(PolicyVerdict::ALL.iter().map(|word| (kinds, word.as_str())));
     words.extend(Of::ALL.iter().map(|word| (part("## Policy"), word.as_str())));
-    let ends = [EndReason::TooSlow, EndReason::Stopping, EndReason::Failed, EndReason::HistoryChanged];
+    let ends = [
+        EndReason::TooSlow,
+        EndReason::Stopping,
+        EndReason::Failed,
+        EndReason::HistoryChanged,
+        EndReason::CallerNotPermitted,
+    ];
     words.extend(ends.iter().map(|word| (part("### Events"), word.as_str())));
     for (part, word) in words {
         assert!(part.contains(&format!("`{word}`")), "`{word}` is not where it should be");

@@ -7,6 +7,7 @@
 //! however slowly its client reads.
 
 mod feed;
+mod follower;
 mod lines;
 mod poll;
 mod pump;
@@ -31,10 +32,12 @@ use crate::metrics::Metrics;
 use crate::raft::machine::AppliedAt;
 use crate::shares::Share;
 use feed::{Feed, PAGE_LEAVES, Source};
+use follower::Watch;
 use poll::Ends;
 use pump::Pump;
 
 pub(super) use feed::Feeds;
+pub use follower::Follower;
 
 /// What a caller follows, and from where.
 #[derive(Debug, Clone)]
@@ -93,7 +96,7 @@ impl Source for Service {
 impl Service {
     /// One answer of JSON lines: events, and how far the feed has come. Waits while there are none, until `stop`.
     /// Once the caller has `half_closed` its connection, it waits for at most `deadlines.events_heartbeat_ms` more,
-    /// because the caller may have left, and feeds have few places.
+    /// because the caller may have left, and feeds have few places. Ends early if what the caller showed is void.
     ///
     /// # Errors
     /// `caller_not_permitted` if the caller may not act in a domain that it asks for; `overloaded` if no place for a feed is free; `no_quorum` if the call asks for a barrier and none is passed, or
@@ -101,50 +104,50 @@ impl Service {
     /// `evidence_mutated` if the registry cannot be read.
     pub async fn poll_events(
         &self,
-        caller: &Caller,
+        follower: Follower,
         ask: EventsAsk,
         poll: PollAsk,
         stop: &CancellationToken,
         half_closed: &CancellationToken,
     ) -> Result<Bytes, Box<Problem>> {
-        let ask = EventsAsk { filter: permitted_events(caller, ask.filter)?, ..ask };
-        let _place = self.place(caller)?;
+        let ask = EventsAsk { filter: permitted_events(follower.caller(), ask.filter)?, ..ask };
+        let _place = self.place(follower.caller())?;
+        let grace = Duration::from_millis(self.config().deadlines.events_heartbeat_ms);
+        let watch = Watch::new(follower, grace);
         if poll.confirmed {
             self.confirmed().await?;
         }
         let feed = self.feed(ask).await?;
         let until = within(u64::try_from(poll.wait.as_millis()).unwrap_or(u64::MAX));
-        let grace = Duration::from_millis(self.config().deadlines.events_heartbeat_ms);
-        let answer = poll::answer(self, &feed, poll.limit, Ends { until, stop, half_closed, grace }).await?;
+        let ends = Ends { until, stop, half_closed, grace, watch };
+        let answer = poll::answer(self, &feed, poll.limit, ends).await?;
         self.metrics().events_sent(answer.events);
         Ok(answer.bytes.into())
     }
 
-    /// Server-sent events, chunk by chunk, until the receiver is dropped or falls behind, or until `stop`.
+    /// Server-sent events, chunk by chunk, until the receiver is dropped or falls behind, until what the caller showed is
+    /// void, or until `stop`.
     ///
     /// # Errors
     /// `caller_not_permitted` if the caller may not act in a domain that it asks for; `overloaded` if no place for a feed is free; `no_quorum` if the node cannot go on; `history_mismatch` and
     /// `cursor_beyond_ledger` if the cursor is not in this ledger; `evidence_mutated` if the registry cannot be read.
     pub async fn stream_events(
         &self,
-        caller: &Caller,
+        follower: Follower,
         ask: EventsAsk,
         stop: CancellationToken,
     ) -> Result<mpsc::Receiver<Bytes>, Box<Problem>> {
-        let ask = EventsAsk { filter: permitted_events(caller, ask.filter)?, ..ask };
-        let place = self.place(caller)?;
+        let ask = EventsAsk { filter: permitted_events(follower.caller(), ask.filter)?, ..ask };
+        let place = self.place(follower.caller())?;
+        let deadlines = &self.config().deadlines;
+        let heartbeat = Duration::from_millis(deadlines.events_heartbeat_ms);
+        let watch = Watch::new(follower, heartbeat);
         self.live()?;
         let feed = self.feed(ask).await?;
-        let deadlines = &self.config().deadlines;
         // Half of the time after which the connection is broken, so that the client can still read the end.
         let slow = deadlines.events_slow_ms.min(deadlines.http_write_ms / 2);
-        let (pump, chunks) = Pump::new(
-            self.clone(),
-            feed,
-            Duration::from_millis(deadlines.events_heartbeat_ms),
-            Duration::from_millis(slow),
-            stop,
-        );
+        let (pump, chunks) =
+            Pump::new(self.clone(), feed, watch, heartbeat, Duration::from_millis(slow), stop);
         let metrics = self.metrics().clone();
         self.parts().tasks.passing("stream of events", async move {
             pump.run(|events| metrics.events_sent(events)).await;

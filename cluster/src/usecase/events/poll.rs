@@ -5,12 +5,13 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use assent_api::EndReason;
+use assent_api::{Call, EndReason, Problem};
 
 use super::feed::{Feed, Source};
+use super::follower::Watch;
 use super::lines::{self, Reach, Stretch};
 use crate::usecase::Shed;
-use crate::usecase::problem::ReadError;
+use crate::usecase::problem::{ReadError, not_permitted};
 
 /// The largest number of reads for one answer. If the filter matches nothing in them, the answer tells how far it has
 /// come.
@@ -33,6 +34,8 @@ pub(super) struct Ends<'a> {
     pub(super) half_closed: &'a CancellationToken,
     /// How long the poll continues after that.
     pub(super) grace: Duration,
+    /// When the caller is judged again.
+    pub(super) watch: Watch,
 }
 
 /// The answer. Its last line is a heartbeat, or an end if the node stops. If the node comes to a later history in the
@@ -42,13 +45,14 @@ pub(super) async fn answer(
     feed: &Feed,
     limit: usize,
     ends: Ends<'_>,
-) -> Result<Answered, ReadError> {
+) -> Result<Answered, Box<Problem>> {
     let mut applied = source.applied();
     let mut answered = Answered { bytes: Vec::new(), events: 0 };
     let mut position = feed.after;
-    let Ends { mut until, stop, half_closed, grace } = ends;
+    let Ends { mut until, stop, half_closed, grace, mut watch } = ends;
     let mut hurried = false;
-    for read in 1.. {
+    'reads: for read in 1.. {
+        watch.look().map_err(|denial| not_permitted(&denial, Call::Feed))?;
         let wanted = limit.saturating_sub(answered.events);
         let page = source.page(&feed.filter, position.revision, wanted).await?;
         let Some(Stretch { lines: found, reach }) = Stretch::of(page, position.history) else {
@@ -70,26 +74,30 @@ pub(super) async fn answer(
         if reach.has_more() {
             continue;
         }
-        let more = tokio::select! {
-            more = timeout_at(until, applied.wait_for(|at| at.ledger() > Some(position))) => more,
-            () = half_closed.cancelled(), if !hurried => {
-                hurried = true;
-                until = until.min(Instant::now() + grace);
-                continue;
+        // Reads are counted and looks at the caller are not: they read nothing.
+        let more = loop {
+            tokio::select! {
+                more = timeout_at(until, applied.wait_for(|at| at.ledger() > Some(position))) => {
+                    break matches!(more, Ok(Ok(_)));
+                }
+                () = half_closed.cancelled(), if !hurried => {
+                    hurried = true;
+                    until = until.min(Instant::now() + grace);
+                    continue 'reads;
+                }
+                () = stop.cancelled() => {
+                    answered.bytes.extend_from_slice(&lines::end(EndReason::Stopping, position).to_line());
+                    return Ok(answered);
+                }
+                () = watch.due() => {}
             }
-            () = stop.cancelled() => {
-                answered.bytes.extend_from_slice(&lines::end(EndReason::Stopping, position).to_line());
-                return Ok(answered);
-            }
+            watch.look().map_err(|denial| not_permitted(&denial, Call::Feed))?;
         };
-        match more {
-            Ok(Ok(_)) => {}
-            // The time is over, or nothing will be applied any more.
-            Ok(Err(_)) | Err(_) => {
-                answered.bytes.extend_from_slice(&last.to_line());
-                return Ok(answered);
-            }
+        // The time is over, or nothing will be applied any more.
+        if !more {
+            answered.bytes.extend_from_slice(&last.to_line());
+            return Ok(answered);
         }
     }
-    Err(ReadError::Shed(Shed::Lost))
+    Err(ReadError::Shed(Shed::Lost).into())
 }

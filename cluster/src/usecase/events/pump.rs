@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use assent_api::{EndReason, Problem};
@@ -13,6 +13,7 @@ use assent_proof::Cursor;
 use assent_registry::query::EventPage;
 
 use super::feed::{Feed, PAGE_LEAVES, Source};
+use super::follower::Watch;
 use super::lines::{self, Reach, Stretch};
 use crate::raft::machine::AppliedAt;
 
@@ -34,6 +35,7 @@ pub(super) struct Pump<S> {
     source: S,
     applied: watch::Receiver<AppliedAt>,
     feed: Feed,
+    watch: Watch,
     /// Everything up to this revision of the feed's history was passed on.
     position: u64,
     heartbeat: Duration,
@@ -49,6 +51,7 @@ impl<S: Source> Pump<S> {
     pub(super) fn new(
         source: S,
         feed: Feed,
+        watch: Watch,
         heartbeat: Duration,
         slow: Duration,
         stop: CancellationToken,
@@ -59,6 +62,7 @@ impl<S: Source> Pump<S> {
             source,
             position: feed.after.revision,
             feed,
+            watch,
             heartbeat,
             slow,
             // The first heartbeat is sent at once. It tells the consumer that the stream is open, and where it
@@ -88,7 +92,19 @@ impl<S: Source> Pump<S> {
         Cursor { revision: self.position, ..self.feed.after }
     }
 
+    /// Ends the stream if its caller may not follow it any more.
+    fn look(&mut self) -> Result<(), Over> {
+        self.watch.look().map_err(|denial| {
+            tracing::debug!(
+                why = denial.detail,
+                "a stream of events ends, because its caller is not permitted any more"
+            );
+            Over::End(EndReason::CallerNotPermitted)
+        })
+    }
+
     async fn step(&mut self, sent: &(impl Fn(usize) + Send)) -> Result<(), Over> {
+        self.look()?;
         // Checked before anything is sent: the ledger of a later history means nothing for the feed's.
         let ledger = self.applied.borrow().ledger();
         let reach = Reach::of(self.at(), ledger).ok_or(Over::End(EndReason::HistoryChanged))?;
@@ -111,6 +127,7 @@ impl<S: Source> Pump<S> {
                 Err(_) => Err(Over::End(EndReason::Stopping)),
             },
             () = sleep_until(self.next_beat) => Ok(()),
+            () = self.watch.due() => Ok(()),
             () = self.stop.cancelled() => Err(Over::End(EndReason::Stopping)),
             () = self.chunks.closed() => Err(Over::Gone),
         }
@@ -140,10 +157,15 @@ impl<S: Source> Pump<S> {
 
     /// Passes one chunk on, or returns why the stream ended.
     async fn hand_over(&mut self, chunk: Vec<u8>) -> Result<(), Over> {
-        let room = tokio::select! {
-            room = self.chunks.reserve() => room.map_err(|_| Over::Gone)?,
-            () = self.stop.cancelled() => return Err(Over::End(EndReason::Stopping)),
-            () = sleep(self.slow) => return Err(Over::End(EndReason::TooSlow)),
+        let slow = Instant::now() + self.slow;
+        let room = loop {
+            self.look()?;
+            tokio::select! {
+                room = self.chunks.reserve() => break room.map_err(|_| Over::Gone)?,
+                () = self.stop.cancelled() => return Err(Over::End(EndReason::Stopping)),
+                () = sleep_until(slow) => return Err(Over::End(EndReason::TooSlow)),
+                () = self.watch.due() => {}
+            }
         };
         room.send(chunk.into());
         self.next_beat = Instant::now() + self.heartbeat;

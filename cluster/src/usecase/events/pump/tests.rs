@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 #![allow(clippy::disallowed_methods, reason = "tests are no nodes: what they spawn they wait for")]
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use assent_proof::{EvidenceId, EvidenceKind, History, LineageName, Millis};
@@ -10,8 +11,10 @@ use serde_json::Value;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use super::super::follower::Follower;
 use super::super::poll;
 use super::*;
+use crate::access::{Caller, Credential, Domains, RoleSet, Unknown};
 use crate::usecase::problem::ReadError;
 
 const HEARTBEAT: Duration = Duration::from_secs(3);
@@ -90,6 +93,20 @@ fn after(revision: u64) -> Feed {
     Feed { filter: EventFilter::default(), after: Cursor { history: history(1), revision } }
 }
 
+fn local() -> Watch {
+    Watch::new(Follower::new(Caller::local().clone(), || Caller::local().clone()), HEARTBEAT)
+}
+
+/// A caller with a token, which is good as long as the flag is set.
+fn with_token(good: &Arc<AtomicBool>) -> Watch {
+    let caller = Caller::named("a".into(), Credential::Token, RoleSet::ALL, Domains::All);
+    let (good, known) = (good.clone(), caller.clone());
+    let again = move || {
+        if good.load(Ordering::Relaxed) { known.clone() } else { Caller::unknown(Unknown::TokenNotListed) }
+    };
+    Watch::new(Follower::new(caller, again), HEARTBEAT)
+}
+
 struct Stream {
     chunks: mpsc::Receiver<Bytes>,
     stop: CancellationToken,
@@ -99,8 +116,12 @@ struct Stream {
 
 impl Stream {
     fn of(ledger: &Ledger, feed: Feed) -> Self {
+        Self::by(ledger, feed, local())
+    }
+
+    fn by(ledger: &Ledger, feed: Feed, watch: Watch) -> Self {
         let stop = CancellationToken::new();
-        let (pump, chunks) = Pump::new(ledger.clone(), feed, HEARTBEAT, SLOW, stop.clone());
+        let (pump, chunks) = Pump::new(ledger.clone(), feed, watch, HEARTBEAT, SLOW, stop.clone());
         Self { chunks, stop, task: tokio::spawn(pump.run(|_| {})), unread: Vec::new() }
     }
 
@@ -240,7 +261,7 @@ async fn poll_until(
     half_closed: &CancellationToken,
 ) -> (Vec<u64>, Value, Duration) {
     let (from, stop) = (Instant::now(), CancellationToken::new());
-    let ends = poll::Ends { until: from + wait, stop: &stop, half_closed, grace: HEARTBEAT };
+    let ends = poll::Ends { until: from + wait, stop: &stop, half_closed, grace: HEARTBEAT, watch: local() };
     let answered = poll::answer(ledger, feed, limit, ends).await.unwrap();
     let lines: Vec<Value> = std::str::from_utf8(&answered.bytes)
         .unwrap()
@@ -370,4 +391,42 @@ async fn a_node_that_says_a_moment_late_what_it_has_applied_ends_no_feed_of_it()
     ledger.grow(10);
     let next = text(stream.chunks.recv().await.unwrap());
     assert!(next.contains(r#""revision":10"#) && !next.contains("event: end"), "{next}");
+}
+
+/// It fails if a feed is judged only when it is opened, or if a caller that takes nothing is not looked at.
+#[tokio::test(start_paused = true)]
+async fn a_stream_ends_within_a_heartbeat_after_its_callers_token_is_void() {
+    for size in [10, 10_000] {
+        let (ledger, good) = (Ledger::of(size), Arc::new(AtomicBool::new(true)));
+        let mut stream = Stream::by(&ledger, after(10), with_token(&good));
+        if size == 10 {
+            tokio::time::sleep(HEARTBEAT * 2).await;
+            assert!(!stream.task.is_finished(), "a good token ends nothing");
+        }
+        good.store(false, Ordering::Relaxed);
+        timeout(HEARTBEAT + Duration::from_millis(10), &mut stream.task).await.unwrap().unwrap();
+        let mut last = None;
+        while let Some(found) = stream.next().await {
+            last = Some(found);
+        }
+        let (_, name, data) = last.unwrap();
+        assert_eq!((name.as_str(), data["reason"].as_str()), ("end", Some("caller_not_permitted")), "{size}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_poll_that_waits_is_refused_within_a_heartbeat_after_its_callers_token_is_void() {
+    let (ledger, good) = (Ledger::of(10), Arc::new(AtomicBool::new(true)));
+    let (from, stop, half_closed) = (Instant::now(), CancellationToken::new(), CancellationToken::new());
+    let until = from + HEARTBEAT * 9;
+    let watch = with_token(&good);
+    let ends = poll::Ends { until, stop: &stop, half_closed: &half_closed, grace: HEARTBEAT, watch };
+    let later = good.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(HEARTBEAT + Duration::from_secs(1)).await;
+        later.store(false, Ordering::Relaxed);
+    });
+    let refused = poll::answer(&ledger, &after(10), 9, ends).await.err().unwrap();
+    assert_eq!(refused.status, 401, "{refused:?}");
+    assert!(from.elapsed() >= HEARTBEAT * 2 && from.elapsed() < HEARTBEAT * 3, "{:?}", from.elapsed());
 }
