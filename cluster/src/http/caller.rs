@@ -21,6 +21,10 @@ pub(super) struct CountedFor(pub(super) Account);
 /// The callers that change the cluster.
 pub(super) const OPERATORS: RoleSet = RoleSet::NONE.with(Role::Operator);
 
+/// The paths of the calls that are open to everyone: there a bearer token is not looked at. To verify one costs a
+/// signature, and these calls have no quota that would bound it.
+pub(super) const OPEN_TO_EVERYONE: [&str; 2] = ["/livez", "/readyz"];
+
 /// Which credentials count on a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Counts {
@@ -46,12 +50,12 @@ pub(super) struct Visitor {
 }
 
 impl Visitor {
-    /// The caller of a request with these headers. The bearer token is taken out of them, so that nothing behind this
+    /// The caller of a request for this path with these headers. The bearer token is taken out of them, so that nothing behind this
     /// can print it.
-    pub(super) fn identify(&self, headers: &mut HeaderMap) -> Caller {
+    pub(super) fn identify(&self, path: &str, headers: &mut HeaderMap) -> Caller {
         let caller = match self.counts {
-            Counts::Any => self.by(bearer(headers)),
-            Counts::OperatorsCertificate => self.by_certificate_first(bearer(headers)),
+            Counts::Any => self.by(bearer(path, headers)),
+            Counts::OperatorsCertificate => self.by_certificate_first(bearer(path, headers)),
             // The credentials are not looked at, since that would cost something.
             Counts::Nothing => Caller::unknown(Unknown::NothingShown),
         };
@@ -73,9 +77,12 @@ impl Visitor {
     }
 }
 
-/// The bearer token. If there are several, or one that is no text, the result is a token that nobody has, so that what
-/// was shown is never overlooked.
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+/// The bearer token, if it says anything at this path. If there are several, or one that is no text, the result is a
+/// token that nobody has, so that what was shown is never overlooked.
+fn bearer<'a>(path: &str, headers: &'a HeaderMap) -> Option<&'a str> {
+    if OPEN_TO_EVERYONE.contains(&path) {
+        return None;
+    }
     let mut all = headers.get_all(AUTHORIZATION).iter();
     let first = all.next()?;
     match (first.to_str(), all.next()) {
@@ -93,14 +100,25 @@ mod tests {
     #[test]
     fn a_token_is_read_from_exactly_one_header() {
         let mut headers = HeaderMap::new();
-        assert_eq!(bearer(&headers), None);
+        assert_eq!(bearer("/v1/domains", &headers), None);
         headers.append(AUTHORIZATION, HeaderValue::from_static("Basic eDp5"));
-        assert_eq!(bearer(&headers), None);
+        assert_eq!(bearer("/v1/domains", &headers), None);
         headers.insert(AUTHORIZATION, HeaderValue::from_static("bearer assent_x"));
-        assert_eq!(bearer(&headers), Some("assent_x"));
+        assert_eq!(bearer("/v1/domains", &headers), Some("assent_x"));
         headers.append(AUTHORIZATION, HeaderValue::from_static("Bearer assent_y"));
-        assert_eq!(bearer(&headers), Some(""));
+        assert_eq!(bearer("/v1/domains", &headers), Some(""));
         headers.insert(AUTHORIZATION, HeaderValue::from_bytes(b"Bearer \xff").unwrap());
-        assert_eq!(bearer(&headers), Some(""));
+        assert_eq!(bearer("/v1/domains", &headers), Some(""));
+    }
+
+    /// Fails if anyone can make the node verify a signature by asking what everyone may ask without a quota.
+    #[test]
+    fn a_token_is_not_looked_at_where_a_call_is_open_to_everyone() {
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer a.b.c"));
+        for path in OPEN_TO_EVERYONE {
+            assert_eq!(bearer(path, &headers), None, "{path}");
+        }
+        assert_eq!(bearer("/metrics", &headers), Some("a.b.c"));
     }
 }

@@ -26,7 +26,7 @@ use crate::tasks::{Panicked, Tasks};
 
 /// The endpoints that are served beyond the limit of connections. Supervisors request them, so that a busy node does
 /// not look like a dead one.
-pub(super) const PROBES: [&str; 3] = ["/livez", "/readyz", "/metrics"];
+const PROBES: [&str; 3] = ["/livez", "/readyz", "/metrics"];
 
 /// The status of a request beyond a limit of connections.
 const BEYOND_STATUS: u16 = 503;
@@ -115,7 +115,8 @@ impl Service<Request<Incoming>> for Front {
         if let Some(refusal) = self.refusal(&request) {
             return ready(Ok(leaving(refusal, turn))).boxed();
         }
-        let caller = self.visitor.identify(request.headers_mut());
+        let path = request.uri().path().to_owned();
+        let caller = self.visitor.identify(&path, request.headers_mut());
         request.extensions_mut().insert(CountedFor(caller.counted_for(&self.visitor.source)));
         request.extensions_mut().insert(caller);
         request.extensions_mut().insert(RemoteAddr(self.visitor.remote.clone()));
