@@ -312,7 +312,8 @@ pub struct LimitConfig {
     /// turn.
     pub handshakes_per_address: usize,
     /// The largest number of requests of one caller at once. A request beyond it is refused as `overloaded`. With
-    /// `plain_http`, and for callers without a name, each source address counts as a caller. Probes do not count.
+    /// `plain_http`, and for callers without a name, each source address counts as a caller. `/livez` and `/readyz` do
+    /// not count.
     pub caller_requests: usize,
     /// The largest number of requests of one caller in a second, for as long as it likes. Each request of a batch and
     /// each envelope counts. A request beyond it is refused as `overloaded`. An entry of `callers` can have a `rate`

@@ -267,6 +267,40 @@ async fn what_the_rules_refuse_costs_an_issuer_nothing() {
     node.shutdown().await;
 }
 
+/// Fails if a caller that leaves before its answer makes an issuer pay for what the rules refuse: then whoever holds such
+/// an envelope can spend all of the issuer's tokens.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_submits_an_issuers_refused_envelope_and_leaves_spends_nothing_of_the_issuer() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = of_one(folder.path(), |config| {
+        (config.limits.issuer_rate, config.limits.issuer_burst) = (1, 50);
+    });
+    let (node, _) = start_on(&config, PLENTY).await;
+    ready(&node).await;
+    let gap = authorized_at("gap", 5, Some(id_of(&authorization())));
+    assert_eq!(refused(&submit(&node, gap.clone()).await).0, Code::LineageFragmented);
+    for number in 0..400_u32 {
+        // It leaves during the check, or while the envelope is being proposed.
+        let leaves = async {
+            for _ in 0..number % 100 * 10 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            _ = submit(&node, gap.clone()) => {}
+            () = leaves => {}
+        }
+    }
+    // What is under way ends.
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    for number in 0..40 {
+        let answer = submit(&node, authorized_at(&format!("own-{number}"), 0, None)).await;
+        assert!(accepted(&answer), "{number}: {answer:?}");
+    }
+    node.shutdown().await;
+}
+
 /// Fails if the length of a lineage has no bound, or if the last statement that fits is not told its receipt again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lineage_takes_so_much_evidence_and_no_more_and_can_still_be_quarantined() {

@@ -1,4 +1,4 @@
-//! Free ports for a cluster: `base…` for clients and `base + 100…` for peers.
+//! Free ports for a cluster: `base…` for clients, `base + 100…` for peers and `base + 200…` for operators.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -20,7 +20,7 @@ pub(crate) fn free_base(nodes: u16) -> Result<u16, HarnessError> {
     for _ in 0..RANGES {
         let range = start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % RANGES;
         let base = FIRST + range * SPAN;
-        let ports = (0..nodes).flat_map(|n| [base + n, base + 100 + n]);
+        let ports = (0..nodes).flat_map(|n| [base + n, base + 100 + n, base + 200 + n]);
         let held: Vec<_> = ports.map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port))).collect();
         if held.iter().all(Result::is_ok) {
             return Ok(base);

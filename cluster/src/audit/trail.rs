@@ -19,6 +19,7 @@ use super::entry::{Entry, Facts};
 use super::line::{Phase, line, lost_line};
 use super::setting::AuditConfig;
 use super::sink::Sink;
+use crate::access::RefusedCaller;
 use crate::env::{Blocking, Clock, blocking};
 use crate::locked::lock;
 use crate::log_throttle::LogThrottle;
@@ -31,9 +32,10 @@ const BYTES_MAX: usize = 8 << 20;
 /// As many more for lines of class `admin`, so that other lines never keep an operator out.
 const ADMIN_LINES: usize = 1024;
 const ADMIN_BYTES: usize = 1 << 20;
-/// How many entries of unknown callers are written in a second, over a while, and how many of callers that are beyond a
-/// limit. Anyone can be an unknown caller, and could push everything else out of the files that are kept. So could a
-/// caller that goes on asking beyond its limit, which costs it little.
+/// How many entries of unknown callers are written in a second, over a while, how many of callers that are beyond a
+/// limit, and how many of known callers that lack a role or a domain or hand in what nobody may. Anyone can be an unknown
+/// caller, and could push everything else out of the files that are kept. So could a caller that goes on asking beyond
+/// its limit or its rights, which costs it little.
 const UNKNOWN_PER_SECOND: u64 = 50;
 /// How many of them are written at once after a quiet time.
 const UNKNOWN_AT_ONCE: u64 = 500;
@@ -66,6 +68,8 @@ struct On {
     trouble: Mutex<LogThrottle>,
     unknown: Mutex<Bucket>,
     limited: Mutex<Bucket>,
+    /// For known callers that lack a right.
+    denied: Mutex<Bucket>,
 }
 
 impl On {
@@ -75,8 +79,10 @@ impl On {
             None
         } else if entry.who.by() == "unknown" {
             Some(&self.unknown)
+        } else if entry.facts.refused.is_some_and(RefusedCaller::is_of_limit) {
+            Some(&self.limited)
         } else {
-            entry.facts.refused.filter(|why| why.is_of_limit()).map(|_| &self.limited)
+            Some(&self.denied)
         }
     }
 }
@@ -155,6 +161,7 @@ impl Trail {
             trouble: Mutex::default(),
             unknown: Mutex::new(Bucket::full()),
             limited: Mutex::new(Bucket::full()),
+            denied: Mutex::new(Bucket::full()),
         });
         Self { node, clock, metrics, ids: OnceLock::new(), requests: AtomicU64::new(0), on }
     }

@@ -22,6 +22,10 @@ pub(super) struct CountedFor(pub(super) Account);
 /// The callers that change the cluster.
 pub(super) const OPERATORS: RoleSet = RoleSet::NONE.with(Role::Operator);
 
+/// The paths of the calls that are open to everyone: there a bearer token is not looked at. To verify one costs a
+/// signature, and these calls have no quota that would bound it.
+pub(super) const OPEN_TO_EVERYONE: [&str; 2] = ["/livez", "/readyz"];
+
 /// Which credentials count on a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Counts {
@@ -48,10 +52,10 @@ pub(super) struct Visitor {
 }
 
 impl Visitor {
-    /// The caller of a request with these headers. The bearer token is taken out of them, so that nothing behind this
-    /// can print it.
-    pub(super) fn identify(&self, headers: &mut HeaderMap) -> Caller {
-        let caller = self.judge(bearer(headers));
+    /// The caller of a request for this path with these headers. The bearer token is taken out of them, so that
+    /// nothing behind this can print it.
+    pub(super) fn identify(&self, path: &str, headers: &mut HeaderMap) -> Caller {
+        let caller = self.judge(bearer(path, headers));
         headers.remove(AUTHORIZATION);
         caller
     }
@@ -65,8 +69,8 @@ impl Visitor {
     }
 
     /// What a request with these headers shows, for a call that goes on for longer than it is judged for.
-    pub(super) fn keep(&self, headers: &HeaderMap) -> Kept {
-        let bearer = bearer(headers).map(|bearer| Zeroizing::new(bearer.to_owned()));
+    pub(super) fn keep(&self, path: &str, headers: &HeaderMap) -> Kept {
+        let bearer = bearer(path, headers).map(|bearer| Zeroizing::new(bearer.to_owned()));
         Kept(Arc::new((self.clone(), bearer)))
     }
 
@@ -105,9 +109,12 @@ impl Kept {
     }
 }
 
-/// The bearer token. If there are several, or one that is no text, the result is a token that nobody has, so that what
-/// was shown is never overlooked.
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+/// The bearer token, if it says anything at this path. If there are several, or one that is no text, the result is a
+/// token that nobody has, so that what was shown is never overlooked.
+fn bearer<'a>(path: &str, headers: &'a HeaderMap) -> Option<&'a str> {
+    if OPEN_TO_EVERYONE.contains(&path) {
+        return None;
+    }
     let mut all = headers.get_all(AUTHORIZATION).iter();
     let first = all.next()?;
     match (first.to_str(), all.next()) {
@@ -125,19 +132,30 @@ mod tests {
     #[test]
     fn a_token_is_read_from_exactly_one_header() {
         let mut headers = HeaderMap::new();
-        assert_eq!(bearer(&headers), None);
+        assert_eq!(bearer("/v1/domains", &headers), None);
         headers.append(AUTHORIZATION, HeaderValue::from_static("Basic eDp5"));
-        assert_eq!(bearer(&headers), None);
+        assert_eq!(bearer("/v1/domains", &headers), None);
         headers.insert(AUTHORIZATION, HeaderValue::from_static("bearer assent_x"));
-        assert_eq!(bearer(&headers), Some("assent_x"));
+        assert_eq!(bearer("/v1/domains", &headers), Some("assent_x"));
         for bad in ["Bearer", "Bearer\t", "bearer "] {
             headers.insert(AUTHORIZATION, HeaderValue::from_static(bad));
-            assert_eq!(bearer(&headers), Some(""), "{bad}");
+            assert_eq!(bearer("/v1/domains", &headers), Some(""), "{bad}");
         }
         headers.insert(AUTHORIZATION, HeaderValue::from_static("bearer assent_x"));
         headers.append(AUTHORIZATION, HeaderValue::from_static("Bearer assent_y"));
-        assert_eq!(bearer(&headers), Some(""));
+        assert_eq!(bearer("/v1/domains", &headers), Some(""));
         headers.insert(AUTHORIZATION, HeaderValue::from_bytes(b"Bearer \xff").unwrap());
-        assert_eq!(bearer(&headers), Some(""));
+        assert_eq!(bearer("/v1/domains", &headers), Some(""));
+    }
+
+    /// Fails if anyone can make the node verify a signature by asking what everyone may ask without a quota.
+    #[test]
+    fn a_token_is_not_looked_at_where_a_call_is_open_to_everyone() {
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer a.b.c"));
+        for path in OPEN_TO_EVERYONE {
+            assert_eq!(bearer(path, &headers), None, "{path}");
+        }
+        assert_eq!(bearer("/metrics", &headers), Some("a.b.c"));
     }
 }

@@ -21,12 +21,13 @@ use super::head::{HEAD_BYTES, head_bytes, head_too_large, is_encoded, wrong_host
 use super::held::{Guard, Held};
 use super::reply::{closing, fault, finished, refused_by_http};
 use super::socket::{RequestGuard, Socket};
+use crate::access::Who;
 use crate::metrics::{Limited, Metrics};
 use crate::tasks::{Panicked, Tasks};
 
 /// The endpoints that are served beyond the limit of connections. Supervisors request them, so that a busy node does
 /// not look like a dead one.
-pub(super) const PROBES: [&str; 3] = ["/livez", "/readyz", "/metrics"];
+const PROBES: [&str; 3] = ["/livez", "/readyz", "/metrics"];
 
 /// The path of the call that goes on for longer than its caller is judged for, so that it is judged again.
 const FEED: &str = "/v1/events";
@@ -118,11 +119,13 @@ impl Service<Request<Incoming>> for Front {
         if let Some(refusal) = self.refusal(&request) {
             return ready(Ok(leaving(refusal, turn))).boxed();
         }
-        if request.uri().path() == FEED {
-            let kept = self.visitor.keep(request.headers());
+        let path = request.uri().path().to_owned();
+        if path == FEED {
+            let kept = self.visitor.keep(&path, request.headers());
             request.extensions_mut().insert(kept);
         }
-        let caller = self.visitor.identify(request.headers_mut());
+        let caller = self.visitor.identify(&path, request.headers_mut());
+        let is_unknown = matches!(caller.who(), Who::Unknown(_));
         request.extensions_mut().insert(CountedFor(caller.counted_for(&self.visitor.source)));
         request.extensions_mut().insert(caller);
         request.extensions_mut().insert(RemoteAddr(self.visitor.remote.clone()));
@@ -144,7 +147,10 @@ impl Service<Request<Incoming>> for Front {
             };
             // The rest of the body was not read, and the next request comes after it. The client must be told,
             // whatever the answer is. Otherwise it would send its next request on a connection that is being closed.
-            let goes_on = ended.load(Ordering::Relaxed) && !in_doubt;
+            // A stranger who is refused needs a new connection, and so another handshake, for each further request. On
+            // one connection it could send refusals in a row without waiting, each of which costs the node something.
+            let is_stranger = is_unknown && matches!(answer.status().as_u16(), 401 | 403);
+            let goes_on = ended.load(Ordering::Relaxed) && !in_doubt && !is_stranger;
             let answer = if goes_on { answer } else { closing(answer) };
             Ok(leaving(answer, turn))
         }

@@ -17,7 +17,6 @@ use axum::routing::{MethodRouter, any, delete, get, patch, post};
 
 use super::audited::Audited;
 use super::caller::{CountedFor, OPERATORS};
-use super::front::PROBES;
 use super::judged::{Judged, OverQuota};
 use super::reply::{as_problem, other_method, problem_body, refused_by_http};
 use super::{authorize, envelopes, events, members, read};
@@ -268,13 +267,12 @@ async fn judge(
         (ApiPort::Client | ApiPort::Only, Open::Everyone) => None,
         (ApiPort::Client | ApiPort::Only, Open::Roles(roles)) => caller.permitted(roles).err(),
     };
-    // A caller is charged for what it may not do, too. What supervisors and Prometheus ask is not counted, nor what
-    // operators ask on their own listener.
-    let quota = match port {
-        ApiPort::Client | ApiPort::Only if !PROBES.contains(&row.path) => {
-            admitted(&service, &caller, counted_for)
-        }
-        ApiPort::Client | ApiPort::Only | ApiPort::Admin => Ok(None),
+    // A caller is charged for what it may not do, too. What supervisors ask without a credential is not counted, nor
+    // what operators ask on their own listener.
+    let quota = match (port, row.open) {
+        (ApiPort::Client | ApiPort::Only, Open::Roles(_)) => admitted(&service, &caller, counted_for),
+        (ApiPort::Client | ApiPort::Only, Open::Everyone)
+        | (ApiPort::Admin, Open::Everyone | Open::Roles(_)) => Ok(None),
     };
     // Probes come every second and show nothing, so they are not in the audit trail.
     if row.open == Open::Everyone && denial.is_none() && quota.is_ok() {

@@ -18,11 +18,11 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use super::caller::OPERATORS;
+use super::caller::{CountedFor, OPEN_TO_EVERYONE, OPERATORS};
 use super::front::HalfClosed;
 use super::routes::{ApiPort, On, Open, ROUTES, Row, Scope, router};
 use super::server::Stopping;
-use crate::access::{Caller, Credential, Domains, Role, RoleSet, Unknown};
+use crate::access::{Account, Caller, Credential, Domains, Role, RoleSet, Unknown};
 use crate::config::{Config, VoterConfig};
 use crate::env::Environment;
 use crate::node::Node;
@@ -428,6 +428,44 @@ fn the_page_of_callers_has_every_row_with_its_listener_its_roles_and_its_scope()
             vec![String::new(), call.clone(), on.to_owned(), roles, scope.to_owned(), String::new()];
         assert!(rows.contains(&expected), "the page lacks {expected:?}");
     }
+}
+
+/// Fails if a call that needs a role is charged to nobody, or if a supervisor's probe has a quota.
+#[tokio::test]
+async fn every_call_that_needs_a_role_is_charged_to_its_caller_and_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let most = assent_api::MAX_BATCH;
+    let node = node(folder.path(), |config| {
+        (config.limits.caller_rate, config.limits.caller_burst) = (1, most);
+    })
+    .await;
+    let routes = routes_of(&node);
+    for row in ROUTES.iter().filter(|row| row.method == "GET") {
+        let account = Account::Named(row.path.into());
+        // All but what the second that this takes gives.
+        for _ in 0..most {
+            let _ = node.service().admit(account.clone(), of(Role::Auditor).pace());
+        }
+        let mut shed = 0;
+        for _ in 0..10 {
+            let mut request = harmless(row.method, row.path, DOMAIN);
+            request.extensions_mut().insert(CountedFor(account.clone()));
+            // A local caller has every role, so nothing but a quota keeps it out.
+            let (_, body) = answer(&routes, Some(Caller::local().clone()), request).await;
+            shed += usize::from(body["code"] == "overloaded");
+        }
+        assert_eq!(shed > 0, row.open != Open::Everyone, "{}", row.path);
+    }
+    node.shutdown().await;
+}
+
+#[test]
+fn the_paths_where_no_token_is_looked_at_are_those_of_the_rows_that_are_open_to_everyone() {
+    let open: Vec<&str> =
+        ROUTES.iter().filter(|row| row.open == Open::Everyone).map(|row| row.path).collect();
+    assert_eq!(open, OPEN_TO_EVERYONE);
+    let guarded = |path: &str| ROUTES.iter().any(|row| row.path == path && row.open != Open::Everyone);
+    assert!(!OPEN_TO_EVERYONE.into_iter().any(guarded), "a caller would lose its rights there");
 }
 
 /// A path with `{}` for each part that has a name.

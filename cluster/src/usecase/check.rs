@@ -121,8 +121,7 @@ struct Findings {
 pub(super) struct Looked {
     /// Why each envelope is not proposed, or none if it may be proposed.
     pub(super) unfit: Vec<Option<Unfit>>,
-    /// What the issuers of envelopes were charged, by the place of the envelope. If an envelope does not enter the
-    /// ledger, they get it back.
+    /// What the issuers of envelopes were charged, by the place of the envelope. If this is dropped, they get it back.
     pub(super) charges: BTreeMap<usize, Charge>,
 }
 

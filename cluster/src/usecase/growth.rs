@@ -14,6 +14,8 @@ mod disk_reserve;
 mod domain_years;
 mod issuer_rates;
 
+use std::sync::Arc;
+
 use tokio::time::Instant;
 
 use assent_proof::{Code, EvidenceKind, Refusal, Statement};
@@ -31,7 +33,7 @@ const MIB: u64 = 1 << 20;
 /// The bounds of one node, and what they have counted.
 pub(super) struct Growth {
     /// The statements of each issuer.
-    pub(super) issuers: IssuerRates,
+    pub(super) issuers: Arc<IssuerRates>,
     /// The space on the disk.
     pub(super) disk: DiskReserve,
     /// What each domain has taken in a year.
@@ -76,7 +78,7 @@ impl Growth {
     /// The bounds that the configuration sets.
     pub(super) fn new(limits: &LimitConfig) -> Self {
         Self {
-            issuers: IssuerRates::new(limits.issuer_rate, limits.issuer_burst),
+            issuers: Arc::new(IssuerRates::new(limits.issuer_rate, limits.issuer_burst)),
             disk: DiskReserve::new(limits.disk_reserve_mib.saturating_mul(MIB)),
             domains: DomainYears::new(limits.domain_mib_per_year.saturating_mul(MIB)),
             lineage_statements: limits.lineage_statements,
@@ -151,7 +153,7 @@ impl Growth {
         Ok(Some(TooMuch::new(GrowthBound::LineageStatements, detail)))
     }
 
-    /// Charges the issuers of a statement whose signatures are good.
+    /// Charges the issuers of a statement whose signatures are good. They get it back when the charge is dropped.
     ///
     /// # Errors
     /// Why it is refused.
@@ -160,11 +162,6 @@ impl Growth {
         self.issuers
             .charge(&statement.issuers, governs, Instant::now())
             .map_err(|detail| TooMuch::new(GrowthBound::IssuerRate, detail))
-    }
-
-    /// Gives back what was charged for a statement that did not enter the ledger.
-    pub(super) fn refund(&self, charge: &Charge) {
-        self.issuers.refund(charge, Instant::now());
     }
 }
 
@@ -263,7 +260,7 @@ mod tests {
         assert_eq!(bound(judged(&growth, evidence, true, false)), refused);
         assert_eq!(judged(&growth, EvidenceKind::Revocation, true, false), Judged::Free);
         assert_eq!(judged(&growth, EvidenceKind::Policy, true, false), Judged::Chargeable);
-        growth.refund(&charge);
+        drop(charge);
         assert_eq!(judged(&growth, evidence, true, false), Judged::Chargeable);
     }
 }

@@ -84,12 +84,12 @@ fn spread(batch: Vec<Pending>, result: Result<Outcomes, Failure>) {
             let mut groups = groups.into_iter();
             for pending in batch {
                 let outcomes = groups.next().unwrap_or_default();
-                let _ = pending.reply.send(Ok(SubmissionOutcome { outcomes, history }));
+                pending.end(Ok(SubmissionOutcome { outcomes, history }));
             }
         }
         Err(failure) => {
             for pending in batch {
-                let _ = pending.reply.send(Err(failure.clone()));
+                pending.end(Err(failure.clone()));
             }
         }
     }

@@ -39,6 +39,15 @@ pub(super) struct Sent<'a> {
     pub(super) mode: BatchMode,
 }
 
+/// The envelopes of a call, with what was found about each.
+struct Checked {
+    envelopes: Vec<Bytes>,
+    /// Why each is not proposed, or none if it may be proposed.
+    unfit: Vec<Option<Unfit>>,
+    /// What the issuers were charged, by the place of the envelope.
+    charges: BTreeMap<usize, Charge>,
+}
+
 impl Service {
     /// Submits one envelope, byte for byte.
     pub async fn submit(&self, caller: &Caller, envelope: Bytes) -> Submitted {
@@ -112,11 +121,11 @@ impl Service {
                 let results = match (mode, unfit.iter().any(Option::is_some)) {
                     (BatchMode::All, true) => all_refused(&unfit),
                     _ => {
+                        let checked = Checked { envelopes, unfit, charges };
                         let places = held_places.into_places();
-                        self.propose_checked((mode, behalf), urgency, places, envelopes, unfit, until).await
+                        self.propose_checked((mode, behalf), urgency, places, checked, until).await
                     }
                 };
-                self.give_back(&charges, &results);
                 unless_shed(results)
             }
             Err(problem) => Err(problem),
@@ -129,31 +138,23 @@ impl Service {
         results
     }
 
-    /// Gives back what the issuers were charged for envelopes that did not enter the ledger. If the caller leaves before
-    /// this, its envelopes may still enter, so the issuers get nothing back.
-    fn give_back(&self, charges: &BTreeMap<usize, Charge>, results: &[Submitted]) {
-        for (place, charge) in charges {
-            if !results.get(*place).is_some_and(may_have_grown) {
-                self.inner.growth.refund(charge);
-            }
-        }
-    }
-
     /// Proposes the envelopes that passed the check, and puts the answers in the given order.
     async fn propose_checked(
         &self,
         on: (BatchMode, Behalf),
         urgency: Urgency,
         mut places: Share,
-        envelopes: Vec<Bytes>,
-        unfit: Vec<Option<Unfit>>,
+        Checked { envelopes, unfit, mut charges }: Checked,
         until: Instant,
     ) -> Vec<Submitted> {
-        let good: Vec<Bytes> = envelopes
-            .into_iter()
-            .zip(&unfit)
-            .filter_map(|(bytes, unfit)| unfit.is_none().then_some(bytes))
-            .collect();
+        let mut good = Vec::new();
+        for (place, (envelope, unfit)) in envelopes.into_iter().zip(&unfit).enumerate() {
+            if unfit.is_none() {
+                good.push((envelope, charges.remove(&place)));
+            }
+        }
+        // What is not proposed costs its issuers nothing.
+        drop(charges);
         let count = good.len();
         // Envelopes that are not proposed give their places back.
         places.keep(count);
@@ -182,13 +183,15 @@ impl Service {
         (mode, behalf): (BatchMode, Behalf),
         urgency: Urgency,
         places: Share,
-        envelopes: Vec<Bytes>,
+        charged: Vec<(Bytes, Option<Charge>)>,
         until: Instant,
     ) -> Result<SubmissionOutcome, Failure> {
+        let (envelopes, charges): (Vec<Bytes>, Vec<Option<Charge>>) = charged.into_iter().unzip();
         let bytes = envelopes.iter().map(Bytes::len).sum();
         let (reply, outcome) = oneshot::channel();
         let group = Group { atomic: mode == BatchMode::All, envelopes };
-        let pending = Pending { group, behalf, bytes, until, reply, _places: places };
+        // From here on the proposer settles the charges, whether the caller stays or not.
+        let pending = Pending { group, behalf, bytes, until, reply, charges, _places: places };
         // Each envelope has a place, and the queue has as many entries as there are places, so it has room for each
         // of them.
         self.inner
@@ -265,17 +268,6 @@ fn unless_shed(results: Vec<Submitted>) -> Result<Vec<Submitted>, Box<Problem>> 
         _ => None,
     };
     shed.map_or(Ok(results), Err)
-}
-
-/// Whether the ledger has grown by this envelope, or may have.
-fn may_have_grown(result: &Submitted) -> bool {
-    match result {
-        Submitted::Accepted { fresh, .. } => *fresh,
-        // The second statement for a slot is refused, and kept as a proof.
-        Submitted::Refused(problem) => problem.receipt.is_some(),
-        Submitted::NotTaken(_) => false,
-        Submitted::Unknown(_) => true,
-    }
 }
 
 /// It may have been proposed, and no more is known.

@@ -130,7 +130,7 @@ fn base_port(from: u16) -> u16 {
     let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
     (from..from + 900)
         .step_by(10)
-        .find(|base| (0..5).all(|n| free(base + n) && free(base + n + 100)))
+        .find(|base| (0..5).all(|n| free(base + n) && free(base + n + 100) && free(base + n + 200)))
         .unwrap()
 }
 

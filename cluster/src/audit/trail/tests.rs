@@ -4,7 +4,6 @@ use std::path::Path;
 
 use super::super::entry::Party;
 use super::*;
-use crate::access::RefusedCaller;
 use crate::env::{Inline, RealClock};
 
 fn trail(folder: &Path, classes: &[AuditClass]) -> (Arc<Trail>, Arc<Metrics>) {
@@ -140,4 +139,27 @@ async fn entries_of_callers_beyond_a_limit_have_a_rate_of_their_own() {
     assert_eq!(all(100, &Party::unknown("nothing_shown"), RefusedCaller::Connections), 0);
     tokio::time::advance(Duration::from_secs(1)).await;
     assert_eq!(all(UNKNOWN_PER_SECOND + 7, &known(), RefusedCaller::Requests), 7);
+}
+
+/// Fails if a known caller that goes on asking for what it has no right to can fill the files that are kept, or keeps the
+/// entries of others out of them.
+#[tokio::test(start_paused = true)]
+async fn entries_of_known_callers_without_the_right_have_a_rate_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let (trail, metrics) = trail(folder.path(), &AuditClass::ALL);
+    let all = |entries: u64, who: &Party, refused: RefusedCaller| {
+        let before = metrics.audit_entries_lost();
+        for _ in 0..entries {
+            let facts = Facts { refused: Some(refused), ..Facts::default() };
+            trail.add(&Entry { facts, ..entry(&trail, AuditClass::Refused, who.clone()) });
+        }
+        metrics.audit_entries_lost() - before
+    };
+    assert_eq!(all(UNKNOWN_AT_ONCE + 7, &known(), RefusedCaller::Role), 7);
+    assert_eq!(all(100, &known(), RefusedCaller::Rate), 0);
+    assert_eq!(all(100, &Party::unknown("nothing_shown"), RefusedCaller::Handshake), 0);
+    for refused in [RefusedCaller::Role, RefusedCaller::Domain, RefusedCaller::Kind] {
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(all(UNKNOWN_PER_SECOND + 7, &known(), refused), 7);
+    }
 }

@@ -4,11 +4,12 @@
 //! full again. A statement takes a token from the bucket of each of its issuers, or from none. A full bucket says
 //! nothing that a missing one does not, so full ones are dropped, and the table is bounded.
 //!
-//! The caller charges only after it has verified the signatures. So nobody can spend the tokens of a key that they do
-//! not have.
+//! A statement is charged only after its signatures were verified, and its charge is given back unless it is kept, which
+//! happens only once the statement has entered the ledger, or may have. So nobody can spend the tokens of a key that
+//! they do not have: not with statements that they made, and not with statements of the key's that the rules refuse.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -30,6 +31,7 @@ const TOKEN: u64 = 1_000;
 type Of = (PublicKey, bool);
 
 /// The buckets of all issuers.
+#[derive(Debug)]
 pub(in crate::usecase) struct IssuerRates {
     /// Tokens a second; 0 is no bound.
     rate: u64,
@@ -39,14 +41,14 @@ pub(in crate::usecase) struct IssuerRates {
     buckets: Mutex<Buckets>,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Buckets {
     all: BTreeMap<Of, Bucket>,
     /// When the full buckets were dropped last.
     swept: Option<Instant>,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 struct Bucket {
     /// What is left, in thousandths of a token.
     left: u64,
@@ -54,13 +56,32 @@ struct Bucket {
     at: Instant,
 }
 
-/// The buckets from which a statement has taken a token.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::usecase) struct Charge(BTreeSet<Of>);
+/// The tokens that a statement has taken. Dropping it gives them back, so a caller that leaves in the middle of its call
+/// costs the issuers nothing.
+#[derive(Debug)]
+#[must_use = "a charge that is dropped is given back"]
+pub(in crate::usecase) struct Charge {
+    rates: Arc<IssuerRates>,
+    /// The buckets from which a token was taken and not given back.
+    of: BTreeSet<Of>,
+}
+
+impl Charge {
+    /// Spends the tokens for good: the statement is in the ledger, or may be.
+    pub(in crate::usecase) fn keep(mut self) {
+        self.of.clear();
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.rates.refund(&self.of, Instant::now());
+    }
+}
 
 impl IssuerRates {
     /// Buckets that get `rate` tokens a second and hold `burst`. Without a rate there is no bound.
-    pub(super) fn new(rate: u64, burst: u64) -> Self {
+    pub(in crate::usecase) fn new(rate: u64, burst: u64) -> Self {
         Self { rate, burst, buckets_max: BUCKETS_MAX, buckets: Mutex::default() }
     }
 
@@ -84,14 +105,14 @@ impl IssuerRates {
     ///
     /// # Errors
     /// Why not, one sentence with what to do.
-    pub(super) fn charge(
-        &self,
+    pub(in crate::usecase) fn charge(
+        self: &Arc<Self>,
         issuers: &[PublicKey],
         governs: bool,
         now: Instant,
     ) -> Result<Charge, String> {
         if self.rate == 0 {
-            return Ok(Charge(BTreeSet::new()));
+            return Ok(Charge { rates: self.clone(), of: BTreeSet::new() });
         }
         let of: BTreeSet<Of> = issuers.iter().map(|issuer| (*issuer, governs)).collect();
         let mut buckets = lock(&self.buckets);
@@ -115,13 +136,16 @@ impl IssuerRates {
             }
         }
         buckets.all.extend(charged);
-        Ok(Charge(of))
+        Ok(Charge { rates: self.clone(), of })
     }
 
-    /// Gives the tokens back.
-    pub(super) fn refund(&self, charge: &Charge, now: Instant) {
+    /// Gives a token back to each of these.
+    fn refund(&self, charged: &BTreeSet<Of>, now: Instant) {
+        if charged.is_empty() {
+            return;
+        }
         let mut buckets = lock(&self.buckets);
-        for of in &charge.0 {
+        for of in charged {
             // A bucket that is not there is full.
             if let Some(bucket) = buckets.all.get_mut(of) {
                 let filled = self.filled(*bucket, now);
@@ -168,18 +192,24 @@ mod tests {
 
     use super::*;
 
+    fn rates(rate: u64, burst: u64) -> Arc<IssuerRates> {
+        Arc::new(IssuerRates::new(rate, burst))
+    }
+
     fn issuer(seed: u8) -> PublicKey {
         SigningKey::from_seed([seed; 32]).public()
     }
 
     /// How many statements of this issuer are taken now.
-    fn taken(rates: &IssuerRates, seed: u8, now: Instant) -> usize {
-        (0..10_000).take_while(|_| rates.charge(&[issuer(seed)], false, now).is_ok()).count()
+    fn taken(rates: &Arc<IssuerRates>, seed: u8, now: Instant) -> usize {
+        (0..10_000)
+            .take_while(|_| rates.charge(&[issuer(seed)], false, now).map(Charge::keep).is_ok())
+            .count()
     }
 
     #[test]
     fn an_issuer_gets_its_burst_at_once_and_its_rate_from_then_on_and_others_get_theirs() {
-        let (rates, start) = (IssuerRates::new(10, 50), Instant::now());
+        let (rates, start) = (rates(10, 50), Instant::now());
         let after = |ms| start + Duration::from_millis(ms);
         assert_eq!(taken(&rates, 1, start), 50);
         assert_eq!(taken(&rates, 2, start), 50, "another issuer has a bucket of its own");
@@ -191,7 +221,7 @@ mod tests {
 
     #[test]
     fn a_look_takes_nothing_and_says_the_bound_once_nothing_is_left() {
-        let (rates, now) = (IssuerRates::new(10, 2), Instant::now());
+        let (rates, now) = (rates(10, 2), Instant::now());
         for _ in 0..5 {
             rates.look(&[issuer(1)], false, now).unwrap();
         }
@@ -205,44 +235,61 @@ mod tests {
 
     #[test]
     fn a_statement_of_several_issuers_takes_a_token_of_each_or_of_none() {
-        let (rates, now) = (IssuerRates::new(1, 2), Instant::now());
+        let (rates, now) = (rates(1, 2), Instant::now());
         assert_eq!(taken(&rates, 1, now), 2);
         assert!(rates.charge(&[issuer(2), issuer(1)], false, now).is_err());
         assert_eq!(taken(&rates, 2, now), 2, "nothing was taken of it");
-        rates.charge(&[issuer(3), issuer(3)], false, now).unwrap();
+        rates.charge(&[issuer(3), issuer(3)], false, now).unwrap().keep();
         assert_eq!(taken(&rates, 3, now), 1, "an issuer that is named twice gives one token");
     }
 
     #[test]
     fn what_is_given_back_can_be_spent_again_and_never_makes_a_bucket_more_than_full() {
-        let (rates, now) = (IssuerRates::new(1, 3), Instant::now());
+        let (rates, now) = (rates(1, 3), Instant::now());
         let charge = rates.charge(&[issuer(1)], false, now).unwrap();
         for _ in 0..5 {
-            rates.refund(&charge, now);
+            rates.refund(&charge.of, now);
         }
         assert_eq!(taken(&rates, 1, now), 3);
-        rates.refund(&charge, now);
+        rates.refund(&charge.of, now);
         assert_eq!(taken(&rates, 1, now), 1);
+        charge.keep();
+    }
+
+    /// Fails if a charge that nobody has settled, as that of a caller who has left, stays.
+    #[tokio::test(start_paused = true)]
+    async fn a_charge_that_is_dropped_leaves_the_bucket_as_it_was_before() {
+        let (rates, now) = (rates(1, 3), Instant::now());
+        for _ in 0..20 {
+            drop(rates.charge(&[issuer(1)], false, now).unwrap());
+        }
+        let abandoned = async {
+            let _charge = rates.charge(&[issuer(1)], false, now).unwrap();
+            std::future::pending::<()>().await;
+        };
+        assert!(tokio::time::timeout(Duration::from_millis(1), abandoned).await.is_err());
+        assert_eq!(taken(&rates, 1, now), 3);
+        assert!(rates.charge(&[issuer(1)], false, now).is_err(), "what is kept is spent");
     }
 
     #[test]
     fn the_table_is_bounded_and_forgets_only_full_buckets() {
         let start = Instant::now();
-        let rates = IssuerRates { buckets_max: 2, ..IssuerRates::new(1, 1) };
+        let rates = Arc::new(IssuerRates { buckets_max: 2, ..IssuerRates::new(1, 1) });
         for seed in [1, 2] {
-            rates.charge(&[issuer(seed)], false, start).unwrap();
+            rates.charge(&[issuer(seed)], false, start).unwrap().keep();
         }
         let why = rates.charge(&[issuer(3)], false, start).unwrap_err();
         assert!(why.contains("more than 2 issuers"), "{why}");
         // A second later both are full.
         let later = start + Duration::from_secs(1);
-        rates.charge(&[issuer(3)], false, later).unwrap();
+        rates.charge(&[issuer(3)], false, later).unwrap().keep();
         assert_eq!(lock(&rates.buckets).all.len(), 1);
     }
 
     #[test]
     fn without_a_rate_nothing_is_counted() {
-        let (rates, now) = (IssuerRates::new(0, 1), Instant::now());
+        let (rates, now) = (rates(0, 1), Instant::now());
         assert_eq!(taken(&rates, 1, now), 10_000);
         rates.look(&[issuer(1)], false, now).unwrap();
         assert!(lock(&rates.buckets).all.is_empty());
