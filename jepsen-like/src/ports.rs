@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use crate::error::HarnessError;
 
 /// The number of ports that a cluster may use, counted from its base.
-const SPAN: u16 = 200;
+const SPAN: u16 = 300;
 /// The first base, below the range from which Linux takes ephemeral ports.
 const FIRST: u16 = 11_000;
-const RANGES: u16 = 100;
+const RANGES: u16 = 70;
 
 static NEXT: AtomicU16 = AtomicU16::new(0);
 
