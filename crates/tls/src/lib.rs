@@ -18,6 +18,8 @@
 //!   certificate of a chain must be covered by a list of its issuer that has not expired.
 //! - A private key is never printed: not by `Debug`, and not in an error.
 
+#![forbid(unsafe_code)]
+
 mod authorities;
 pub mod ca;
 mod certificate_error;
