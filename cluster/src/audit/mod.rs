@@ -1,7 +1,7 @@
 //! The audit trail: for each call, one line that says who made it, from where, and what became of it.
 //!
-//! [`Trail`] takes entries from every request and never makes one wait, except that a change of the cluster waits until
-//! its entry is on the disk. [`Sink`] owns the file: its permissions, its rotation and its end. An entry never has a
+//! `Trail` takes entries from every request and never makes one wait, except that a change of the cluster waits until
+//! its entry is on the disk. `Sink` owns the file: its permissions, its rotation and its end. An entry never has a
 //! token, a key, a header or a body: it is made of values that were parsed, and of words of this program.
 
 mod class;
