@@ -168,6 +168,9 @@ fn client(node: &Node, ca: &Ca, token: &Token) -> Client {
         token: Some(TokenSource::Value(BearerToken::new(token.expose()).unwrap())),
     });
     config.hedge_after = Some(config.deadline);
+    // A handshake may wait while others have their turns, for 2 s each.
+    config.connect_timeout = Duration::from_secs(5);
+    config.attempt_timeout = config.deadline;
     Client::new(config).unwrap()
 }
 
