@@ -257,6 +257,40 @@ async fn while_one_caller_floods_another_is_allowed_and_a_revocation_is_accepted
     node.shutdown().await;
 }
 
+/// It fails if a caller without a credential can have one refusal after the other on one connection, without waiting for
+/// any of them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_stranger_has_one_answer_on_a_connection_and_a_known_caller_has_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let (known, token) = caller(folder.path(), "known", &[Role::Auditor], 2);
+    let mut ca = None;
+    let node = alone(folder.path(), |config| {
+        ca = Some(serve_tls(config, folder.path()));
+        config.callers = vec![known];
+    })
+    .await;
+    let authorities = Authorities::read(ca.unwrap().certificate_path(), None).unwrap();
+    let tls = assent_tls::client(None, &authorities, Arc::new(DefaultTimeProvider)).unwrap();
+    let connector = TlsConnector::from(tls);
+    let body = request().to_json().to_vec();
+    let shown = format!("authorization: Bearer {}\r\n", token.expose());
+    for (headers, status, answers) in [("", "401", 1), (shown.as_str(), "200", 3)] {
+        let get = |close: &str| format!("GET /v1/domains HTTP/1.1\r\nhost: node\r\n{headers}{close}\r\n");
+        let three = [get(""), get(""), get("connection: close\r\n")].concat();
+        let answer = answer_to(&connector, node.client_addr(), three.as_bytes()).await;
+        let answer = String::from_utf8_lossy(&answer);
+        assert_eq!(answer.matches(&format!("HTTP/1.1 {status}")).count(), answers, "{answer}");
+        assert_eq!(answer.matches("HTTP/1.1 ").count(), answers, "{answer}");
+        assert!(answer.contains("connection: close"), "{answer}");
+    }
+    let twice = post("/v1/authorize", "", &body).repeat(2);
+    let answer = answer_to(&connector, node.client_addr(), &twice).await;
+    let answer = String::from_utf8_lossy(&answer);
+    assert_eq!(answer.matches("HTTP/1.1 403").count(), 1, "{answer}");
+    assert!(answer.contains("\"decision\":\"deny\""), "{answer}");
+    node.shutdown().await;
+}
+
 /// It fails if the handshakes of all addresses wait in one line.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn silent_handshakes_of_one_address_hold_up_no_other_address() {
