@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
+use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -70,12 +71,24 @@ pub struct SeedsReport {
     pub together: Vec<Found>,
 }
 
+/// What a seed is a violation of whose process was ended by a signal: a panic while another one unwinds aborts it. No
+/// check names it, so it never counts as the check that a defect is made for.
+const ABORTED: &str = "aborted";
+
 /// Why the seeds could not be run.
 #[derive(Debug, thiserror::Error)]
 pub enum SeedsError {
     /// A process could not be started.
     #[error("starting the process of a seed: {0}")]
     Start(#[from] io::Error),
+    /// A process was ended by a signal.
+    #[error("the process of seed {seed} was ended: {problem}")]
+    Aborted {
+        /// The seed.
+        seed: u64,
+        /// What it printed instead of a report.
+        problem: String,
+    },
     /// A process ended without a report.
     #[error("the process of seed {seed} ended without a report: {problem}")]
     NoReport {
@@ -122,7 +135,20 @@ pub fn run_seeds(
         }
         drop(told);
         for report in reports {
-            let report = report?;
+            let report = match report {
+                // A finding like any other: the other seeds have to be run all the same.
+                Err(SeedsError::Aborted { seed, problem }) => {
+                    all.seeds = all.seeds.saturating_add(1);
+                    let found = Found { invariant: ABORTED.to_owned(), what: problem, window: Vec::new() };
+                    all.violations.push((seed, found));
+                    if plan.stop_at_first {
+                        next.store(usize::MAX / 2, Ordering::Relaxed);
+                        break;
+                    }
+                    continue;
+                }
+                report => report?,
+            };
             all.add(&report);
             all.wall_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
             progress(&report, &all);
@@ -153,7 +179,11 @@ fn one(program: &std::path::Path, arguments: &[String], seed: u64) -> Result<See
         let said = String::from_utf8_lossy(&output.stderr);
         let tail: Vec<&str> = said.lines().rev().take(5).collect();
         let tail: Vec<&str> = tail.into_iter().rev().collect();
-        SeedsError::NoReport { seed, problem: format!("{error}; {}; {}", output.status, tail.join(" | ")) }
+        let problem = format!("{error}; {}; {}", output.status, tail.join(" | "));
+        match output.status.signal() {
+            Some(_) => SeedsError::Aborted { seed, problem },
+            None => SeedsError::NoReport { seed, problem },
+        }
     })
 }
 
