@@ -26,5 +26,6 @@ pub mod raft;
 pub mod recover;
 mod shares;
 pub mod tasks;
+mod token_bucket;
 pub mod usecase;
 mod wall_time;

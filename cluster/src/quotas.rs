@@ -5,8 +5,6 @@
 //! address may be forgotten before its bucket is full, the longest unused one first. A stranger gains nothing from that:
 //! to have an address forgotten, it needs thousands of others, and each of these has a bucket of its own anyway.
 
-mod bucket;
-
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -16,7 +14,7 @@ use tokio::time::Instant;
 use crate::access::Account;
 use crate::config::LimitConfig;
 use crate::locked::lock;
-use bucket::{Bucket, Pace};
+use crate::token_bucket::{Pace, TokenBucket};
 
 /// The most accounts that are remembered, beside those with requests under way. It is above the number of entries that
 /// `callers` may have.
@@ -39,7 +37,7 @@ struct State {
 }
 
 struct Counts {
-    bucket: Bucket,
+    bucket: TokenBucket,
     /// Its requests under way.
     running: usize,
     /// The number of its last request.
@@ -106,11 +104,11 @@ impl Quotas {
         if account != Account::Common {
             let now = Instant::now();
             let mut state = lock(&self.state);
-            let counts = state.counts(&account, self.accounts_max, now);
+            let counts = state.counts(&account, pace, self.accounts_max, now);
             if counts.running >= self.requests_max {
                 return Err(QuotaError::Requests { most: self.requests_max });
             }
-            if !counts.bucket.take(pace, 1, now) {
+            if !counts.bucket.take(1, now) {
                 return Err(QuotaError::Rate { rate: pace.rate, burst: pace.burst, more: 1 });
             }
             counts.running = counts.running.saturating_add(1);
@@ -120,14 +118,15 @@ impl Quotas {
 }
 
 impl State {
-    /// What is counted of an account, which is remembered from now on.
-    fn counts(&mut self, account: &Account, accounts_max: usize, now: Instant) -> &mut Counts {
+    /// What is counted of an account, which is remembered from now on. Its pace is always the same.
+    fn counts(&mut self, account: &Account, pace: Pace, accounts_max: usize, now: Instant) -> &mut Counts {
         self.requests = self.requests.saturating_add(1);
         if self.accounts.len() >= accounts_max && !self.accounts.contains_key(account) {
             self.forget(accounts_max, now);
         }
         let counts = self.accounts.entry(account.clone());
-        let counts = counts.or_insert_with(|| Counts { bucket: Bucket::full(now), running: 0, last: 0 });
+        let counts =
+            counts.or_insert_with(|| Counts { bucket: TokenBucket::full(pace, now), running: 0, last: 0 });
         counts.last = self.requests;
         counts
     }
@@ -165,10 +164,10 @@ impl Admitted {
         if let Some(counts) = state.accounts.get_mut(&self.account) {
             let Pace { rate, burst } = self.pace;
             let more = requests.saturating_sub(charged);
-            if !counts.bucket.take(self.pace, more, now) {
+            if !counts.bucket.take(more, now) {
                 return Err(QuotaError::Rate { rate, burst, more });
             }
-            counts.bucket.give_back(self.pace, charged.saturating_sub(requests));
+            counts.bucket.give_back(charged.saturating_sub(requests));
         }
         self.charged.store(requests, Ordering::Relaxed);
         Ok(())

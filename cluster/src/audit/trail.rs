@@ -25,6 +25,7 @@ use crate::locked::lock;
 use crate::log_throttle::LogThrottle;
 use crate::metrics::Metrics;
 use crate::tasks::Why;
+use crate::token_bucket::{Pace, TokenBucket};
 
 /// The most lines that wait to be written, and their bytes.
 const LINES_MAX: usize = 16 * 1024;
@@ -39,6 +40,8 @@ const ADMIN_BYTES: usize = 1 << 20;
 const UNKNOWN_PER_SECOND: u64 = 50;
 /// How many of them are written at once after a quiet time.
 const UNKNOWN_AT_ONCE: u64 = 500;
+/// How the bucket of such entries fills.
+const UNKNOWN_PACE: Pace = Pace { rate: UNKNOWN_PER_SECOND, burst: UNKNOWN_AT_ONCE };
 /// The longest time for which lines wait to be written or to be on the disk.
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
 /// How often old files are looked for.
@@ -66,15 +69,15 @@ struct On {
     unsynced: Mutex<Option<Instant>>,
     sink: Arc<Mutex<Sink>>,
     trouble: Mutex<LogThrottle>,
-    unknown: Mutex<Bucket>,
-    limited: Mutex<Bucket>,
+    unknown: Mutex<TokenBucket>,
+    limited: Mutex<TokenBucket>,
     /// For known callers that lack a right.
-    denied: Mutex<Bucket>,
+    denied: Mutex<TokenBucket>,
 }
 
 impl On {
     /// What bounds how many such entries are written in a second.
-    fn bucket(&self, entry: &Entry) -> Option<&Mutex<Bucket>> {
+    fn bucket(&self, entry: &Entry) -> Option<&Mutex<TokenBucket>> {
         if entry.class != AuditClass::Refused {
             None
         } else if entry.who.by() == "unknown" {
@@ -99,30 +102,6 @@ struct Line {
     bytes: Vec<u8>,
     /// Told once the line is on the disk, or why it is not.
     written: Option<oneshot::Sender<Result<(), String>>>,
-}
-
-/// How many entries of refused callers of one kind may be written now.
-struct Bucket {
-    left: u64,
-    filled: Instant,
-}
-
-impl Bucket {
-    fn full() -> Self {
-        Self { left: UNKNOWN_AT_ONCE, filled: Instant::now() }
-    }
-
-    fn take(&mut self) -> bool {
-        let since = u64::try_from(self.filled.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let more = since.saturating_mul(UNKNOWN_PER_SECOND) / 1000;
-        if more > 0 {
-            self.left = self.left.saturating_add(more).min(UNKNOWN_AT_ONCE);
-            self.filled = Instant::now();
-        }
-        let may = self.left > 0;
-        self.left = self.left.saturating_sub(1);
-        may
-    }
 }
 
 impl Queue {
@@ -152,6 +131,7 @@ impl Trail {
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
     ) -> Self {
+        let bucket = || Mutex::new(TokenBucket::full(UNKNOWN_PACE, Instant::now()));
         let on = sink.map(|sink| On {
             classes: config.classes.iter().copied().collect(),
             queue: Mutex::default(),
@@ -159,9 +139,9 @@ impl Trail {
             unsynced: Mutex::default(),
             sink: Arc::new(Mutex::new(sink)),
             trouble: Mutex::default(),
-            unknown: Mutex::new(Bucket::full()),
-            limited: Mutex::new(Bucket::full()),
-            denied: Mutex::new(Bucket::full()),
+            unknown: bucket(),
+            limited: bucket(),
+            denied: bucket(),
         });
         Self { node, clock, metrics, ids: OnceLock::new(), requests: AtomicU64::new(0), on }
     }
@@ -190,7 +170,7 @@ impl Trail {
 
     fn record(&self, entry: &Entry, latency: Duration) {
         let Some(on) = self.takes(entry.class) else { return };
-        if on.bucket(entry).is_some_and(|bucket| !lock(bucket).take()) {
+        if on.bucket(entry).is_some_and(|bucket| !lock(bucket).take(1, Instant::now())) {
             let mut queue = lock(&on.queue);
             queue.lost = queue.lost.saturating_add(1);
             return self.metrics.audit_lost(1);

@@ -1,5 +1,5 @@
 //! What this node checks of envelopes before they are proposed: whether the sender may submit them, whether the
-//! registry knows their issuers, whether it may grow by them (`growth.rs`), and whether their signatures are good.
+//! registry knows their issuers, whether it may grow by them (`growth/`), and whether their signatures are good.
 //!
 //! One signature costs as much as hundreds of look-ups. So the node refuses an envelope whose issuers the registry
 //! does not know, without checking its signatures. This keeps out only keys that were never granted. Public keys are
@@ -11,8 +11,8 @@
 //! places of its urgency. The node works in pieces of a few milliseconds, each in its turn. Between two pieces, more
 //! urgent work goes first.
 
-use std::cell::Cell;
-use std::collections::BTreeMap;
+mod findings;
+
 use std::fmt::Display;
 use std::sync::Arc;
 
@@ -20,19 +20,21 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use assent_proof::{
-    Code, EvidenceId, EvidenceKind, History, ParsedEnvelope, PublicKey, Refusal, Rules, RulesVersion,
-    Statement, VerifiedEnvelope,
+    Code, EvidenceKind, History, ParsedEnvelope, PublicKey, Refusal, Rules, RulesVersion, VerifiedEnvelope,
 };
 use assent_registry::{Checked, RowError, Rows, View, admits, query, refuses_unknown_issuers};
 
 use super::barrier::BarrierError;
-use super::growth::{Charge, Growth, Judged, TooMuch};
+use super::growth::{EnvelopeBounds, Growth, GrowthError, TooMuch};
 use super::service::Inner;
 use super::shed::Shed;
 use super::urgency::HeldPlaces;
 use super::{Parts, Service};
 use crate::env::blocking;
 use crate::raft::verifier::{Precheck, Verifier};
+use findings::{Finding, Findings};
+
+pub(super) use findings::{Looked, Unfit};
 
 /// A turn ends once it may have computed this many signatures, or looked at this many envelopes, which takes some
 /// milliseconds. The last envelope of a turn may add 96 signatures.
@@ -69,124 +71,15 @@ impl Sender {
         };
         Some(Refusal::at(Code::CallerNotPermitted, "predicateType", detail))
     }
-}
 
-/// Why an envelope is not proposed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Unfit {
-    pub(super) refusal: Refusal,
-    /// The history in force where it was judged, if it was compared with the registry.
-    pub(super) history: Option<History>,
-}
-
-impl From<Refusal> for Unfit {
-    fn from(refusal: Refusal) -> Self {
-        Self { refusal, history: None }
-    }
-}
-
-impl From<Shed> for Unfit {
-    fn from(shed: Shed) -> Self {
-        shed.refusal().into()
-    }
-}
-
-/// What was found about one envelope.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Finding {
-    /// It was not looked at yet.
-    Open,
-    /// It may be proposed.
-    Fit,
-    /// It may not be proposed.
-    Unfit(Unfit),
-    /// It names issuers that this node's registry does not know. The registry of another node may know more.
-    UnknownIssuer(Unfit),
-}
-
-/// The findings so far about the envelopes of one call.
-#[derive(Debug)]
-struct Findings {
-    /// One finding for each envelope.
-    all: Vec<Finding>,
-    /// The keys that envelopes of this call admit, each with the place of the first envelope that does.
-    newcomers: BTreeMap<PublicKey, usize>,
-    /// The largest number of signatures that may have been computed.
-    signatures: usize,
-    /// What the issuers of envelopes were charged, by the place of the envelope.
-    charges: BTreeMap<usize, Charge>,
-}
-
-/// What was found about the envelopes of one call.
-pub(super) struct Looked {
-    /// Why each envelope is not proposed, or none if it may be proposed.
-    pub(super) unfit: Vec<Option<Unfit>>,
-    /// What the issuers of envelopes were charged, by the place of the envelope. If this is dropped, they get it back.
-    pub(super) charges: BTreeMap<usize, Charge>,
-}
-
-impl Findings {
-    fn of(envelopes: usize) -> Self {
-        Self {
-            all: vec![Finding::Open; envelopes],
-            newcomers: BTreeMap::new(),
-            signatures: 0,
-            charges: BTreeMap::new(),
+    /// Whether this node charges the issuers of a statement from this sender. The node that takes it from a client
+    /// charges them, and the leader does not charge them a second time.
+    fn is_charged_here(self) -> bool {
+        match self {
+            Sender::Client => true,
+            // A permit is this node's own statement, and its places bound how many there are.
+            Sender::Node | Sender::Peer => false,
         }
-    }
-
-    fn has_unknown_issuers(&self) -> bool {
-        self.all.iter().any(|finding| matches!(finding, Finding::UnknownIssuer(_)))
-    }
-
-    /// Marks envelopes by unknown issuers to be looked at again.
-    fn look_again(&mut self) {
-        for finding in &mut self.all {
-            if matches!(finding, Finding::UnknownIssuer(_)) {
-                *finding = Finding::Open;
-            }
-        }
-    }
-
-    fn next_open(&self) -> Option<usize> {
-        self.all.iter().position(|finding| matches!(finding, Finding::Open))
-    }
-
-    fn found(&mut self, place: usize, found: Finding) {
-        if let Some(finding) = self.all.get_mut(place) {
-            *finding = found;
-        }
-    }
-
-    /// Refuses everything that is open, or by unknown issuers, for this reason. The refusal is not final.
-    fn close(&mut self, refusal: &Refusal) {
-        for finding in &mut self.all {
-            if matches!(finding, Finding::Open | Finding::UnknownIssuer(_)) {
-                *finding = Finding::Unfit(refusal.clone().into());
-            }
-        }
-    }
-
-    /// Makes sure that nothing is proposed, for this reason, which is not final. What is refused already stays
-    /// refused for its own reason.
-    fn close_all(&mut self, refusal: &Refusal) {
-        for finding in &mut self.all {
-            match finding {
-                Finding::Open | Finding::Fit | Finding::UnknownIssuer(_) => {
-                    *finding = Finding::Unfit(refusal.clone().into());
-                }
-                Finding::Unfit(_) => {}
-            }
-        }
-    }
-
-    fn looked(self) -> Looked {
-        let why = |finding| match finding {
-            Finding::Fit => None,
-            Finding::Unfit(why) | Finding::UnknownIssuer(why) => Some(why),
-            Finding::Open => Some(Shed::Lost.into()),
-        };
-        Looked { unfit: self.all.into_iter().map(why).collect(), charges: self.charges }
     }
 }
 
@@ -213,12 +106,10 @@ impl Service {
         let given: Arc<[Bytes]> = envelopes.into();
         let how = How { sender, refuses_unknown_issuers: true, until };
         let mut findings = self.look(how, held_places, &given, Findings::of(given.len())).await;
-        if findings.has_unknown_issuers() {
+        if findings.unknown_issuers() > 0 {
             findings = self.look_once_more(how, held_places, &given, findings).await;
         }
-        let unknown_issuers =
-            findings.all.iter().filter(|finding| matches!(finding, Finding::UnknownIssuer(_))).count();
-        self.parts().metrics.looked_at(findings.signatures, unknown_issuers);
+        self.parts().metrics.looked_at(findings.signatures, findings.unknown_issuers());
         findings.looked()
     }
 
@@ -347,8 +238,8 @@ enum Withheld {
     Sender(Refusal),
     /// It names issuers that this node's registry does not know.
     UnknownIssuer(Refusal),
-    /// The registry may not grow by it.
-    TooMuch(TooMuch),
+    /// The bounds on growth do not let it pass.
+    Growth(GrowthError),
     /// The registry cannot be read.
     Unread(RowError),
 }
@@ -356,8 +247,7 @@ enum Withheld {
 impl Here<'_> {
     /// Looks at one envelope. Returns how many signatures that may have cost.
     fn look_at(&self, how: How, place: usize, envelope: &[u8], findings: &mut Findings) -> usize {
-        // Whether its issuers are charged, once that was judged.
-        let charges = Cell::new(None);
+        let bounds = self.growth.of_envelope(self.rows, how.sender.is_charged_here());
         let newcomer = |key: &PublicKey| findings.newcomers.get(key).is_some_and(|at| *at < place);
         let held = |parsed: &ParsedEnvelope<'_>| {
             if let Some(refusal) = how.sender.refuses(parsed.statement().kind) {
@@ -370,18 +260,12 @@ impl Here<'_> {
                     Err(error) => return Some(Withheld::Unread(error)),
                 }
             }
-            match self.charges(how.sender, parsed.statement(), parsed.id()) {
-                Ok(found) => {
-                    charges.set(Some(found));
-                    None
-                }
-                Err(withheld) => Some(withheld),
-            }
+            bounds.judge(parsed.statement(), parsed.id()).err().map(Withheld::Growth)
         };
         let looked = admitted(&self.parts.verifier, self.known, envelope, &held);
         let (finding, signatures) = match looked {
             Precheck::Checked { checked: Checked::Verified(envelope), signatures } => {
-                (self.verified(how.sender, place, &envelope, charges.get(), findings), signatures)
+                (self.verified(how.sender, place, &envelope, &bounds, findings), signatures)
             }
             Precheck::Checked { checked: Checked::Refused(refusal), signatures } => {
                 (Finding::Unfit(refusal.into()), signatures)
@@ -392,26 +276,6 @@ impl Here<'_> {
         signatures
     }
 
-    /// Whether the issuers of a statement are charged for it. They are charged by the node that takes it from a
-    /// client, and no second time by the leader.
-    ///
-    /// # Errors
-    /// Why it is not proposed.
-    fn charges(&self, sender: Sender, statement: &Statement, id: EvidenceId) -> Result<bool, Withheld> {
-        let charged_here = match sender {
-            Sender::Client => true,
-            // A permit is this node's own statement, and its places bound how many there are.
-            Sender::Node | Sender::Peer => false,
-        };
-        let is_known = || query::receipt(self.rows, &id).map(|receipt| receipt.is_some());
-        match self.growth.judge(self.rows, statement, charged_here, is_known) {
-            Ok(Judged::Chargeable) => Ok(true),
-            Ok(Judged::Free) => Ok(false),
-            Ok(Judged::TooMuch(too_much)) => Err(Withheld::TooMuch(too_much)),
-            Err(error) => Err(Withheld::Unread(error)),
-        }
-    }
-
     /// What is found about an envelope whose signatures do not matter.
     fn withheld(&self, withheld: Withheld) -> Finding {
         match withheld {
@@ -419,11 +283,11 @@ impl Here<'_> {
             Withheld::UnknownIssuer(refusal) => {
                 Finding::UnknownIssuer(Unfit { refusal, history: self.history })
             }
-            Withheld::TooMuch(TooMuch { bound, refusal }) => {
+            Withheld::Growth(GrowthError::TooMuch(TooMuch { bound, refusal })) => {
                 self.parts.metrics.refused_growth(bound);
                 Finding::Unfit(Unfit { refusal, history: self.history })
             }
-            Withheld::Unread(error) => {
+            Withheld::Growth(GrowthError::Unread(error)) | Withheld::Unread(error) => {
                 let problem = self.parts.unread(&error);
                 tracing::warn!(%problem, "an envelope was not looked at: the registry cannot be read");
                 Finding::Unfit(Shed::Lost.into())
@@ -431,33 +295,25 @@ impl Here<'_> {
         }
     }
 
-    /// What is found about an envelope whose signatures are good, by a check now or before. If they were checked
-    /// before, `charges` is not known yet.
+    /// What is found about an envelope whose signatures are good, by a check now or before.
     fn verified(
         &self,
         sender: Sender,
         place: usize,
         envelope: &VerifiedEnvelope,
-        charges: Option<bool>,
+        bounds: &EnvelopeBounds<'_>,
         findings: &mut Findings,
     ) -> Finding {
         let statement = envelope.statement();
         if let Some(refusal) = sender.refuses(statement.kind) {
             return Finding::Unfit(refusal.into());
         }
-        let charges = charges.map_or_else(|| self.charges(sender, statement, envelope.id()), Ok);
-        // Only now, because everybody can write a statement in the name of a key, and only its holder can sign it.
-        let charged = match charges {
-            Ok(true) => self.growth.charge(statement).map(Some).map_err(Withheld::TooMuch),
-            Ok(false) => Ok(None),
-            Err(withheld) => Err(withheld),
-        };
-        match charged {
+        match bounds.charge(statement, envelope.id()) {
             Ok(Some(charge)) => {
                 findings.charges.insert(place, charge);
             }
             Ok(None) => {}
-            Err(withheld) => return self.withheld(withheld),
+            Err(error) => return self.withheld(Withheld::Growth(error)),
         }
         for key in admits(envelope) {
             findings.newcomers.entry(key).or_insert(place);
@@ -558,33 +414,6 @@ mod tests {
         assert_eq!(cost(look(true)), Some(0));
         let other = envelope("application/vnd.in-toto+json", false);
         assert_eq!(cost(verifier.check_unless(&other, rules, |_| None)), Some(1));
-    }
-
-    #[test]
-    fn envelopes_by_unknown_issuers_are_checked_again_and_those_left_open_are_refused() {
-        let mut findings = Findings::of(3);
-        findings.found(0, Finding::UnknownIssuer(Shed::Lost.into()));
-        findings.found(1, Finding::Fit);
-        assert_eq!(findings.next_open(), Some(2));
-        findings.look_again();
-        assert_eq!(findings.next_open(), Some(0));
-        findings.close(&late());
-        let codes: Vec<Option<Code>> =
-            findings.looked().unfit.into_iter().map(|unfit| unfit.map(|unfit| unfit.refusal.code)).collect();
-        assert_eq!(codes, [Some(Code::DeadlineExceeded), None, Some(Code::DeadlineExceeded)]);
-    }
-
-    #[test]
-    fn a_call_that_gets_no_place_after_its_barrier_proposes_nothing_and_keeps_its_refusals() {
-        let mut findings = Findings::of(4);
-        findings.found(0, Finding::UnknownIssuer(Shed::Lost.into()));
-        findings.found(1, Finding::Fit);
-        findings.found(2, Finding::Unfit(late().into()));
-        findings.close_all(&Shed::Overloaded("full".to_owned()).refusal());
-        let codes: Vec<Option<Code>> =
-            findings.looked().unfit.into_iter().map(|unfit| unfit.map(|unfit| unfit.refusal.code)).collect();
-        let (full, late) = (Some(Code::Overloaded), Some(Code::DeadlineExceeded));
-        assert_eq!(codes, [full, full, late, full]);
     }
 
     #[test]

@@ -17,15 +17,13 @@ use tokio::time::Instant;
 use assent_proof::PublicKey;
 
 use crate::locked::lock;
+use crate::token_bucket::{Pace, TokenBucket};
 
 /// The largest number of buckets that are not full. It takes this many issuers that submit within the time in which a
 /// bucket fills, and takes some megabytes of memory.
 const BUCKETS_MAX: usize = 64 * 1024;
 /// How often the full buckets are dropped at most, because that looks at all of them.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
-/// A token, in the unit in which a bucket counts. A bucket gets as many of these units in a millisecond as it gets
-/// tokens in a second.
-const TOKEN: u64 = 1_000;
 
 /// An issuer, and whether its governance statements are meant or all others.
 type Of = (PublicKey, bool);
@@ -33,27 +31,17 @@ type Of = (PublicKey, bool);
 /// The buckets of all issuers.
 #[derive(Debug)]
 pub(in crate::usecase) struct IssuerRates {
-    /// Tokens a second; 0 is no bound.
-    rate: u64,
-    /// The most tokens in a bucket.
-    burst: u64,
+    /// How the buckets fill. A rate of 0 is no bound, and then there are no buckets.
+    pace: Pace,
     buckets_max: usize,
     buckets: Mutex<Buckets>,
 }
 
 #[derive(Debug, Default)]
 struct Buckets {
-    all: BTreeMap<Of, Bucket>,
+    all: BTreeMap<Of, TokenBucket>,
     /// When the full buckets were dropped last.
     swept: Option<Instant>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Bucket {
-    /// What is left, in thousandths of a token.
-    left: u64,
-    /// When that was so.
-    at: Instant,
 }
 
 /// The tokens that a statement has taken. Dropping it gives them back, so a caller that leaves in the middle of its call
@@ -75,14 +63,25 @@ impl Charge {
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        self.rates.refund(&self.of, Instant::now());
+        self.rates.refund(&self.of);
+    }
+}
+
+impl Buckets {
+    /// Drops the full buckets, unless that was done just now.
+    fn sweep(&mut self, now: Instant) {
+        if self.swept.is_some_and(|at| now.saturating_duration_since(at) < SWEEP_EVERY) {
+            return;
+        }
+        self.swept = Some(now);
+        self.all.retain(|_, bucket| !bucket.is_full(now));
     }
 }
 
 impl IssuerRates {
     /// Buckets that get `rate` tokens a second and hold `burst`. Without a rate there is no bound.
     pub(in crate::usecase) fn new(rate: u64, burst: u64) -> Self {
-        Self { rate, burst, buckets_max: BUCKETS_MAX, buckets: Mutex::default() }
+        Self { pace: Pace { rate, burst }, buckets_max: BUCKETS_MAX, buckets: Mutex::default() }
     }
 
     /// Whether each of these issuers has a token. It takes none.
@@ -90,13 +89,13 @@ impl IssuerRates {
     /// # Errors
     /// Why not, one sentence with what to do.
     pub(super) fn look(&self, issuers: &[PublicKey], governs: bool, now: Instant) -> Result<(), String> {
-        if self.rate == 0 {
+        if self.pace.rate == 0 {
             return Ok(());
         }
         let buckets = lock(&self.buckets);
         let empty = |issuer: &&PublicKey| {
             let bucket = buckets.all.get(&(**issuer, governs));
-            bucket.is_some_and(|bucket| self.filled(*bucket, now).left < TOKEN)
+            bucket.is_some_and(|bucket| !bucket.has(1, now))
         };
         issuers.iter().find(empty).map_or(Ok(()), |issuer| Err(self.spent(issuer)))
     }
@@ -111,13 +110,13 @@ impl IssuerRates {
         governs: bool,
         now: Instant,
     ) -> Result<Charge, String> {
-        if self.rate == 0 {
+        if self.pace.rate == 0 {
             return Ok(Charge { rates: self.clone(), of: BTreeSet::new() });
         }
         let of: BTreeSet<Of> = issuers.iter().map(|issuer| (*issuer, governs)).collect();
         let mut buckets = lock(&self.buckets);
         if buckets.all.len().saturating_add(of.len()) > self.buckets_max {
-            self.sweep(&mut buckets, now);
+            buckets.sweep(now);
         }
         let fresh = of.iter().filter(|of| !buckets.all.contains_key(*of)).count();
         if buckets.all.len().saturating_add(fresh) > self.buckets_max {
@@ -126,21 +125,21 @@ impl IssuerRates {
                 self.buckets_max
             ));
         }
-        let full = Bucket { left: self.full(), at: now };
+        let full = TokenBucket::full(self.pace, now);
         let mut charged = Vec::with_capacity(of.len());
         for of in &of {
-            let bucket = self.filled(buckets.all.get(of).copied().unwrap_or(full), now);
-            match bucket.left.checked_sub(TOKEN) {
-                Some(left) => charged.push((*of, Bucket { left, ..bucket })),
-                None => return Err(self.spent(&of.0)),
+            let mut bucket = buckets.all.get(of).copied().unwrap_or(full);
+            if !bucket.take(1, now) {
+                return Err(self.spent(&of.0));
             }
+            charged.push((*of, bucket));
         }
         buckets.all.extend(charged);
         Ok(Charge { rates: self.clone(), of })
     }
 
     /// Gives a token back to each of these.
-    fn refund(&self, charged: &BTreeSet<Of>, now: Instant) {
+    fn refund(&self, charged: &BTreeSet<Of>) {
         if charged.is_empty() {
             return;
         }
@@ -148,40 +147,16 @@ impl IssuerRates {
         for of in charged {
             // A bucket that is not there is full.
             if let Some(bucket) = buckets.all.get_mut(of) {
-                let filled = self.filled(*bucket, now);
-                *bucket = Bucket { left: filled.left.saturating_add(TOKEN).min(self.full()), ..filled };
+                bucket.give_back(1);
             }
         }
-    }
-
-    /// The most that a bucket holds.
-    fn full(&self) -> u64 {
-        self.burst.saturating_mul(TOKEN)
-    }
-
-    /// A bucket with what it has got since.
-    fn filled(&self, bucket: Bucket, now: Instant) -> Bucket {
-        let ms = now.saturating_duration_since(bucket.at).as_millis();
-        let ms = u64::try_from(ms).unwrap_or(u64::MAX);
-        let left = bucket.left.saturating_add(ms.saturating_mul(self.rate)).min(self.full());
-        // Whole milliseconds only, so that a part of one is not lost.
-        Bucket { left, at: bucket.at.checked_add(Duration::from_millis(ms)).unwrap_or(now) }
-    }
-
-    /// Drops the full buckets, unless that was done just now.
-    fn sweep(&self, buckets: &mut Buckets, now: Instant) {
-        if buckets.swept.is_some_and(|at| now.saturating_duration_since(at) < SWEEP_EVERY) {
-            return;
-        }
-        buckets.swept = Some(now);
-        buckets.all.retain(|_, bucket| self.filled(*bucket, now).left < self.full());
     }
 
     fn spent(&self, issuer: &PublicKey) -> String {
         format!(
             "issuer `{issuer}` has submitted {} statements at once, and this node takes {} a second of an issuer in the long run \
              (`limits.issuer_burst`, `limits.issuer_rate`): submit the rest more slowly",
-            self.burst, self.rate
+            self.pace.burst, self.pace.rate
         )
     }
 }
@@ -248,10 +223,10 @@ mod tests {
         let (rates, now) = (rates(1, 3), Instant::now());
         let charge = rates.charge(&[issuer(1)], false, now).unwrap();
         for _ in 0..5 {
-            rates.refund(&charge.of, now);
+            rates.refund(&charge.of);
         }
         assert_eq!(taken(&rates, 1, now), 3);
-        rates.refund(&charge.of, now);
+        rates.refund(&charge.of);
         assert_eq!(taken(&rates, 1, now), 1);
         charge.keep();
     }

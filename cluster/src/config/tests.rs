@@ -1,10 +1,9 @@
 //! The example configurations load, and an error in a configuration is reported by its field.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use std::path::Path;
 
-use assent_cluster::access::{JwtAlgorithm, JwtIssuerConfig};
-use assent_cluster::config::{ClientTlsConfig, Config, ConfigError, PeerConfig};
+use super::{ClientTlsConfig, Config, ConfigError, PeerConfig};
+use crate::access::{JwtAlgorithm, JwtIssuerConfig};
 
 fn example() -> Config {
     Config::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/three-nodes/node-1.toml")).unwrap()
@@ -240,7 +239,7 @@ fn a_cluster_founded_before_spellings_were_checked_still_starts() {
     }
 }
 
-/// It fails if `REMOVED` in `cluster/src/config.rs` loses the field: the reader then calls it unknown, without a remedy.
+/// It fails if `REMOVED` in `cluster/src/config/load.rs` loses the field: the reader then calls it unknown, without a remedy.
 #[test]
 fn a_configuration_that_trusts_its_network_is_refused_with_what_to_do_instead() {
     let text = example().to_toml().unwrap();
