@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use assent_api::parse_node_id;
 use assent_client::Trust;
 use assent_proof::{DomainName, Sha256};
 use clap::Args;
@@ -41,6 +42,25 @@ impl DomainArg {
     /// The domain. It must be known.
     pub(crate) fn required(&self) -> Result<DomainName, CliError> {
         self.domain.clone().ok_or_else(|| missing("--domain", "ASSENT_DOMAIN"))
+    }
+}
+
+/// The node id of the member that a command concerns: `ID`, or `--id ID`.
+#[derive(Clone, Copy, Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct MemberIdArg {
+    /// The member's node id
+    #[arg(value_name = "ID", value_parser = parse_node_id)]
+    id: Option<u64>,
+    /// The same as `ID`
+    #[arg(long = "id", value_name = "ID", value_parser = parse_node_id)]
+    named: Option<u64>,
+}
+
+impl MemberIdArg {
+    /// The id. Clap has checked that there is one.
+    pub(crate) fn required(self) -> Result<u64, CliError> {
+        self.id.or(self.named).ok_or_else(|| CliError::usage("no node id is given"))
     }
 }
 

@@ -105,14 +105,26 @@ pub(crate) fn reported(report: FlushReport, dir: &Path, output: Output) -> Resul
 fn why_stopped(stopped: FlushStopped, dir: &Path) -> CliError {
     match stopped {
         FlushStopped::NoAnswer(error) => {
-            let remedy = if matches!(error, ClientError::Refused(_)) {
-                "run the same command again with an endpoint of the registry that the statement names"
-            } else {
-                "run the same command again"
+            let remedy = match &error {
+                ClientError::Refused(_) => {
+                    "run the same command again with an endpoint of the registry that the statement names"
+                        .to_owned()
+                }
+                // The same command would be refused again.
+                ClientError::Tls(failure) => format!("{}; then run the same command again", failure.remedy),
+                ClientError::Config { .. }
+                | ClientError::Unavailable { .. }
+                | ClientError::RefusalNotUnderstood(_)
+                | ClientError::DenyNotUnderstood(_)
+                | ClientError::OutcomeUnknown { .. }
+                | ClientError::Answer { .. }
+                | ClientError::HistoryChanged(_)
+                | ClientError::BeyondLedger { .. }
+                | ClientError::Untrusted { .. } => "run the same command again".to_owned(),
             };
             let error = CliError::from(error);
             let detail = format!("{}; what is pending stays in `{}`", error.detail, dir.display());
-            CliError { detail, remedy: remedy.to_owned(), ..error }
+            CliError { detail, remedy, ..error }
         }
         FlushStopped::Outbox(error) => error.into(),
     }

@@ -13,6 +13,7 @@ mod deliver;
 mod demo;
 mod dev;
 mod draft;
+mod each_node;
 mod edge;
 mod exit;
 #[cfg(test)]

@@ -9,7 +9,7 @@
 use std::path::{Path, PathBuf};
 
 use assent_api::Problem;
-use assent_client::{Client, Outbox, SubmitError, Submitted};
+use assent_client::{Client, ClientError, Outbox, SubmitError, Submitted};
 use assent_proof::{Code, Envelope, EvidenceId, Statement};
 
 use crate::deliver;
@@ -115,10 +115,18 @@ async fn flush(
     }
     for (id, problem) in &report.refused {
         if !SubmitError::Refused(Box::new(problem.clone())).is_settled() {
-            output.say(&format!(
-                "note: `{id}` is refused and may be accepted later; a file beside the key that keeps it stays, and the next command that \
-                 signs for its chain sends it first"
-            ));
+            let what = match unsettled.file(*id) {
+                Some(path) => format!("stays kept in `{}`: {}", path.display(), refused_remedy(problem)),
+                None => {
+                    let refused = dir.join("refused");
+                    format!(
+                        "is kept in `{}` only: submit these bytes again once the cause is removed, or sign another statement and never \
+                         submit these",
+                        refused.display()
+                    )
+                }
+            };
+            output.say(&format!("note: `{id}` is refused and {what}"));
         } else if let Err(error) = unsettled.settle(*id) {
             output.say(&format!("note: `{id}` is refused; {}; remove that file", error.detail));
         }
@@ -243,23 +251,58 @@ fn may_be_anothers(problem: &Problem) -> bool {
     problem.code == Code::WrongRegistry || problem.history.is_none() && by_gateways.contains(&problem.code)
 }
 
-/// The error of a statement that stays kept.
-fn kept(error: SubmitError, path: &Path) -> CliError {
-    let remedy = match &error {
-        SubmitError::Refused(problem) if may_be_anothers(problem) => {
+/// What to do about a statement that stays kept although it is refused.
+///
+/// If it was refused because its signers lack a right, these bytes help only if their own keys can get that right. A key
+/// keeps its role, and a statement its signers, so otherwise another statement must be signed, and the file must go
+/// first: a command that signs for the chain sends the kept statement before it signs another one.
+fn refused_remedy(problem: &Problem) -> String {
+    let again = "run the same command again, which sends exactly these bytes";
+    let remove = "remove that file, and the one for the same id beside each other key that signed, and send no copy of it";
+    let instead = format!("to sign another statement instead, {remove}, since both would be an equivocation");
+    match problem.code {
+        _ if may_be_anothers(problem) => {
             "a service other than a node of the statement's registry may have refused it: check the endpoint and the statement, and run \
              the same command again; remove that file only if no node of that registry can have accepted the statement"
+                .to_owned()
         }
-        SubmitError::Refused(_) => {
-            "these bytes may be accepted later: remove the cause and run the same command again, which sends exactly these bytes; to sign \
-             another statement instead, remove that file, but only if no copy of it is anywhere else, since both would be an equivocation"
+        Code::CallerNotPermitted => format!(
+            "this caller may not submit it: give the credentials of a caller that may (role `submitter`, for the statement's domain), and \
+             {again}"
+        ),
+        Code::AuthorityUnknown => format!(
+            "these bytes may be accepted later: have the domain's governance grant the key its role (`assent statement new \
+             authority-grant`), and {again}; {instead}"
+        ),
+        Code::AuthorityExpired => format!(
+            "if the key's grant begins later, {again}; if the grant has ended, have the domain's governance grant a new key, {remove}, and \
+             run the command again with the new key"
+        ),
+        Code::RoleNotPermitted => format!(
+            "these bytes stay refused, since a key keeps its role (`assent authority list` shows it): {remove}, and run the command again \
+             with a key whose role may sign this kind"
+        ),
+        Code::ThresholdNotMet => format!(
+            "these bytes stay refused, since a statement keeps its signers: {remove}, and run the command again with the keys of as many \
+             signers as the threshold demands"
+        ),
+        _ => format!("these bytes may be accepted later: remove the cause and {again}; {instead}"),
+    }
+}
+
+/// The error of a statement that stays kept.
+fn kept(error: SubmitError, path: &Path) -> CliError {
+    let again = "run the same command again: it sends exactly these bytes, and signs nothing else for their slot before they have a \
+                 definite answer";
+    let remedy = match &error {
+        SubmitError::Refused(problem) => refused_remedy(problem),
+        // The same command would be refused again.
+        SubmitError::NotTaken(error @ (ClientError::Tls(_) | ClientError::Config { .. })) => {
+            format!("{}; then {again}", error.remedy())
         }
-        SubmitError::NotTaken(_) | SubmitError::Unknown(_) => {
-            "run the same command again: it sends exactly these bytes, and signs nothing else for their slot before they have a \
-             definite answer"
-        }
+        SubmitError::NotTaken(_) | SubmitError::Unknown(_) => again.to_owned(),
     };
     let error = CliError::from(error);
     let detail = format!("{}; the signed statement is kept in `{}`", error.detail, path.display());
-    CliError { detail, remedy: remedy.to_owned(), ..error }
+    CliError { detail, remedy, ..error }
 }

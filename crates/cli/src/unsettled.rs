@@ -161,9 +161,15 @@ impl Unsettled {
         let path = kept.path.display();
         let detail =
             format!("`{path}` was signed by an earlier run for the same chain, and its outcome is not known");
-        let remedy =
-            format!("submit it (`assent submit {path}`); once it has a definite answer, remove that file");
+        let remedy = format!(
+            "submit it (`assent submit {path}`); once it is accepted, or refused for a cause that nothing can lift, remove that file"
+        );
         Err(CliError { exit: Exit::CannotKnow, ..CliError::new("outcome_unknown", detail, remedy) })
+    }
+
+    /// The first file in which a statement is kept; `None` if it is kept in none.
+    pub(crate) fn file(&self, id: EvidenceId) -> Option<PathBuf> {
+        self.keys.iter().map(|key| file_of(key, &id)).find(|path| path.is_file())
     }
 
     /// Removes the files of a statement that has a definite outcome.

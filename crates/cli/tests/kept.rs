@@ -35,6 +35,8 @@ enum Do {
     Refuse,
     /// It refuses it, as it was judged in its history, for a reason that a later grant can lift.
     RefuseForNow,
+    /// It refuses it with this code and 403, as it was judged in its history.
+    RefuseFor(Code),
     /// It records it as an equivocation.
     Record,
     /// It refuses it as a node of another registry.
@@ -117,6 +119,10 @@ fn serve(stream: &mut TcpStream, server: &Server) {
         }
         Do::RefuseForNow => {
             let problem = Problem::new(Code::AuthorityUnknown, 403, "as told").in_history(Some(history));
+            answer(stream, "403 Forbidden", &problem.to_vec());
+        }
+        Do::RefuseFor(code) => {
+            let problem = Problem::new(code, 403, "as told").in_history(Some(history));
             answer(stream, "403 Forbidden", &problem.to_vec());
         }
         Do::Record => {
@@ -492,6 +498,58 @@ fn what_a_later_grant_can_make_acceptable_stays_kept_and_is_sent_first() {
     let output = statement(dir, "started", &options);
     assert_eq!((output.status.code(), server.sent().len()), (Some(0), 1), "{}", said(&output));
     assert!(kept(dir).is_empty());
+}
+
+#[test]
+fn what_is_refused_for_lack_of_a_right_says_what_to_do_and_that_works() {
+    // The same bytes help where the caller or the key can get the right.
+    for (code, says) in [
+        (Code::CallerNotPermitted, "role `submitter`"),
+        (Code::AuthorityUnknown, "grant the key its role"),
+        (Code::AuthorityExpired, "if the key's grant begins later"),
+    ] {
+        for outbox in [&[][..], &["--outbox", "outbox"]] {
+            let (dir, server) = (tempfile::tempdir().unwrap(), Server::start(Do::RefuseFor(code)));
+            let dir = dir.path();
+            prepare(dir);
+            let options = [&["--submit", "--endpoint", &server.endpoint][..], outbox].concat();
+            let output = statement(dir, "started", &options);
+            assert_eq!((output.status.code(), kept(dir).len()), (Some(1), 1), "{}", said(&output));
+            assert!(said(&output).contains(says), "{code}: {}", said(&output));
+            assert!(said(&output).contains("run the same command again, which sends exactly these bytes"));
+            server.will(Do::Accept);
+            let output = statement(dir, "started", &options);
+            assert_eq!((output.status.code(), server.sent().len()), (Some(0), 1), "{}", said(&output));
+            assert!(kept(dir).is_empty(), "{code}");
+        }
+    }
+    // They do not where the key has another role, or the statement too few signers: another statement is needed.
+    for (code, says) in [
+        (Code::RoleNotPermitted, "with a key whose role may sign"),
+        (Code::ThresholdNotMet, "as many signers as the threshold demands"),
+    ] {
+        for outbox in [&[][..], &["--outbox", "outbox"]] {
+            let (dir, server) = (tempfile::tempdir().unwrap(), Server::start(Do::RefuseFor(code)));
+            let dir = dir.path();
+            prepare(dir);
+            let options = [&["--submit", "--endpoint", &server.endpoint][..], outbox].concat();
+            let output = statement(dir, "started", &options);
+            assert_eq!((output.status.code(), kept(dir).len()), (Some(1), 1), "{}", said(&output));
+            let file = kept(dir)[0].clone();
+            let name = file.file_name().unwrap().to_string_lossy().into_owned();
+            for words in [says, "stay refused", "remove that file", &name] {
+                assert!(said(&output).contains(words), "{words}: {}", said(&output));
+            }
+            // While the file is there, nothing else is signed for its chain.
+            let output = statement(dir, "completed", &options);
+            assert_eq!((output.status.code(), server.sent().len()), (Some(1), 1), "{}", said(&output));
+            fs::remove_file(&file).unwrap();
+            server.will(Do::Accept);
+            let output = statement(dir, "completed", &options);
+            assert_eq!((output.status.code(), server.sent().len()), (Some(0), 2), "{}", said(&output));
+            assert!(kept(dir).is_empty(), "{code}");
+        }
+    }
 }
 
 #[test]

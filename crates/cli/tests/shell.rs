@@ -8,6 +8,8 @@
     reason = "tests fail by panicking"
 )]
 
+mod support;
+
 use std::fs::{self, Permissions};
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -15,9 +17,11 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use assent_proof::{Envelope, SigningKey};
+use assent_api::Problem;
+use assent_proof::{Code, Envelope, SigningKey};
 use assent_registry::GenesisFile;
 use serde_json::Value;
+use support::refusing;
 use tokio::time::Instant;
 
 /// Nobody listens there.
@@ -84,6 +88,65 @@ fn status_and_clock_end_with_11_when_nobody_answers() {
         assert_eq!(output.status.code(), Some(11), "{}", text(&output.stderr));
         assert!(text(&output.stderr).starts_with("error: unavailable: no node answered\nremedy: "));
     }
+}
+
+#[test]
+fn status_and_clock_say_once_why_nodes_that_answer_refuse_the_caller() {
+    let dir = tempfile::tempdir().unwrap();
+    let problem = Problem::new(Code::CallerNotPermitted, 401, "the caller showed nothing at all");
+    let (one, _) = refusing("401 Unauthorized", &problem);
+    let (other, _) = refusing("401 Unauthorized", &problem);
+    let both = [one.as_str(), other.as_str()];
+    for command in ["status", "clock"] {
+        let output = run(dir.path(), &[command, "--endpoint", &both.join(","), "--timeout", "5000"]);
+        let (shown, said) = (text(&output.stdout), text(&output.stderr));
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        let why = "each of the 2 nodes answered and refused: the caller showed nothing at all";
+        assert!(said.starts_with(&format!("error: caller_not_permitted: {why}\nremedy: ")), "{said}");
+        assert!(said.contains("use credentials that permit this call"), "{said}");
+        assert_eq!(shown.matches("refused: caller_not_permitted").count(), 2, "{shown}");
+        assert!(!shown.contains("caller_not_permitted: ") && !shown.contains("nothing at all"), "{shown}");
+        // A node that does not answer is told from those that refuse.
+        let output =
+            run(dir.path(), &[command, "--endpoint", &one, "--endpoint", NOBODY, "--timeout", "5000"]);
+        let (shown, said) = (text(&output.stdout), text(&output.stderr));
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("of 2 nodes, 1 answered and refused, and the others gave no answer"), "{said}");
+        assert!(shown.contains(" unavailable: "), "{shown}");
+    }
+}
+
+#[test]
+fn the_commands_about_members_take_a_node_id_in_one_way() {
+    let dir = tempfile::tempdir().unwrap();
+    let (endpoint, seen) = refusing("403 Forbidden", &Problem::new(Code::CallerNotPermitted, 403, "as told"));
+    let with = |args: &[&str]| run(dir.path(), &[args, &["--endpoint", &endpoint]].concat());
+    for (command, asked) in [
+        (&["member", "promote"][..], "POST /v1/cluster/members/2/promote"),
+        (&["member", "remove"], "DELETE /v1/cluster/members/2"),
+        (&["member", "update", "--peer-addr", "10.0.0.1:7500"], "PATCH /v1/cluster/members/2"),
+        (&["leader", "transfer"], "POST /v1/cluster/leader"),
+    ] {
+        for id in [&["2"][..], &["--id", "2"]] {
+            let output = with(&[command, id].concat());
+            assert_eq!(output.status.code(), Some(1), "{command:?} {id:?}: {}", text(&output.stderr));
+            assert_eq!(seen.lock().unwrap().pop().as_deref(), Some(asked), "{command:?} {id:?}");
+        }
+        for (wrong, says) in [(&["two"][..], "'two'"), (&["2", "--id", "3"], "cannot be used with")] {
+            let output = with(&[command, wrong].concat());
+            assert_eq!(output.status.code(), Some(64), "{command:?} {wrong:?}: {}", text(&output.stderr));
+            assert!(text(&output.stderr).contains(says), "{command:?}: {}", text(&output.stderr));
+        }
+        if command[0] == "member" {
+            let output = with(command);
+            assert_eq!(output.status.code(), Some(64), "{command:?}: {}", text(&output.stderr));
+            assert!(text(&output.stderr).contains("<ID|--id <ID>>"), "{}", text(&output.stderr));
+        }
+    }
+    // As earlier versions had it.
+    let output = with(&["leader", "transfer", "--to", "2"]);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    assert_eq!(seen.lock().unwrap().as_slice(), ["POST /v1/cluster/leader"]);
 }
 
 #[test]

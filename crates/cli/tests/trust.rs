@@ -17,7 +17,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
-use assent_proof::SigningKey;
+use assent_proof::{Code, SigningKey};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use support::{Fake, Running, history, now};
@@ -450,6 +450,30 @@ fn an_allow_of_a_service_that_recorded_no_permit_starts_no_command_and_the_error
     }
     let ended = run(dir, &server, "authorize", &["--trust", "node.pem"], MARK);
     assert_eq!((ended.code, ended.ran), (0, true), "{}", ended.said);
+}
+
+#[test]
+fn a_permit_that_is_denied_for_another_reason_does_not_say_to_ask_for_a_permit() {
+    let dir = tempfile::tempdir().unwrap();
+    let both = vec![Code::AuthorityRevoked, Code::PermitRequired];
+    let server = Fake { denies_for: both, ..Fake::new() }.start();
+    for command in [&["permit"][..], &["watch", "--permit"]] {
+        let options = [&["--unverified"][..], &command[1..]].concat();
+        let ended = run(dir.path(), &server, command[0], &options, MARK);
+        assert_eq!((ended.code, ended.ran), (10, false), "{command:?}: {}", ended.said);
+        assert!(ended.said.contains("authority_revoked: as told"), "{command:?}: {}", ended.said);
+        assert!(!ended.said.contains("permit_required"), "{command:?}: {}", ended.said);
+        assert!(!ended.said.contains("ask for a permit"), "{command:?}: {}", ended.said);
+    }
+    // A caller that asks for no permit needs to know it.
+    let ended = run(dir.path(), &server, "authorize", &["--unverified"], MARK);
+    assert!(ended.said.contains("permit_required: as told"), "{}", ended.said);
+    assert!(ended.said.contains("remedy: ask for a permit instead"), "{}", ended.said);
+    // If it is the only reason, the node has recorded nothing although nothing else denies.
+    let alone = Fake { denies_for: vec![Code::PermitRequired], ..Fake::new() }.start();
+    let ended = run(dir.path(), &alone, "permit", &["--unverified"], MARK);
+    assert!(ended.said.contains("permit_required: as told"), "{}", ended.said);
+    assert!(ended.said.contains("remedy: ask again with the same nonce"), "{}", ended.said);
 }
 
 #[test]

@@ -287,7 +287,7 @@ impl NoAnswer {
             let others = self.details.iter().map(|detail| format!("; {detail}")).collect::<String>();
             return ClientError::Answer { endpoint: endpoint.to_string(), detail: format!("{what}{others}") };
         }
-        // If no node answered, the endpoint that could not be asked over TLS tells more than those that are silent.
+        // If no node answered, an endpoint with which TLS failed tells more than those that are silent.
         if let (Some(failure), None) = (&self.tls, &self.last) {
             let failure = TlsFailure { detail: self.detail(), ..failure.clone() };
             return ClientError::Tls(Box::new(failure));

@@ -22,6 +22,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::answer::{NoAnswer, Unread};
 use crate::client::Client;
 use crate::error::ClientError;
+use crate::tls_failure::Refusing;
 use crate::transport::{Answer, Ask, Failure};
 
 /// The shortest share of an attempt, however many endpoints there are, unless less time is left.
@@ -203,38 +204,69 @@ pub(crate) fn later(duration: Duration) -> Instant {
     now.checked_add(duration).unwrap_or_else(|| now + Duration::from_secs(365 * 24 * 3600))
 }
 
-/// Until when each endpoint is not asked, because it answered with `Retry-After`. It lasts for one call.
+/// Until when each endpoint is not asked, and whether it is worth asking any of them again. It lasts for one call.
+///
+/// An endpoint that answered with `Retry-After` rests for that time. An endpoint with which there is no TLS, or that is
+/// not a node, rests for good: neither side's certificates change within a call. If a node refuses the caller's
+/// certificate, that may be the trouble of this node alone, such as an old list of revoked certificates. So every other
+/// endpoint is asked once. If none of them takes the caller's connection either, the call ends.
 #[derive(Debug)]
-pub(crate) struct Rests(Vec<Instant>);
+pub(crate) struct Rests {
+    until: Vec<Instant>,
+    /// Whether a node has refused the caller's certificate.
+    is_caller_refused: bool,
+    /// Whether a node has taken a request of the caller, or may have.
+    is_caller_taken: bool,
+}
 
 impl Rests {
     /// All endpoints may be asked at once.
     pub(crate) fn new(endpoints: usize) -> Self {
-        Rests(vec![Instant::now(); endpoints])
+        Rests { until: vec![Instant::now(); endpoints], is_caller_refused: false, is_caller_taken: false }
     }
 
-    /// Notes the `Retry-After` of the endpoint at this place.
+    /// Notes that the node at this place has answered that it cannot do it, and its `Retry-After`.
     pub(crate) fn note(&mut self, place: usize, answer: &Answer) {
-        if let (Some(rest), Some(said)) = (self.0.get_mut(place), answer.retry_after) {
+        self.is_caller_taken = true;
+        if let (Some(rest), Some(said)) = (self.until.get_mut(place), answer.retry_after) {
             *rest = later(said);
         }
     }
 
-    /// Excludes the endpoint at this place for the rest of the call, because it is not a node.
+    /// Notes why the endpoint at this place gave no answer.
+    pub(crate) fn failed(&mut self, place: usize, failure: &Failure) {
+        match failure {
+            Failure::NotSent(_) => {}
+            Failure::MaybeSent(_) => self.is_caller_taken = true,
+            Failure::NotTheApi(_) => self.for_good(place),
+            Failure::Tls(failure) => {
+                self.is_caller_refused |= failure.refusing == Refusing::Node;
+                self.for_good(place);
+            }
+        }
+    }
+
+    /// Excludes the endpoint at this place for the rest of the call.
     pub(crate) fn for_good(&mut self, place: usize) {
-        if let Some(rest) = self.0.get_mut(place) {
+        if let Some(rest) = self.until.get_mut(place) {
             *rest = later(Duration::MAX);
         }
     }
 
+    /// Whether the caller is refused, once every endpoint was asked: a node has refused its certificate, and no other
+    /// node has taken a request of it.
+    pub(crate) fn is_refused_by_all(&self) -> bool {
+        self.is_caller_refused && !self.is_caller_taken
+    }
+
     /// Whether the endpoint at this place may be asked now.
     pub(crate) fn is_over(&self, place: usize) -> bool {
-        self.0.get(place).is_none_or(|rest| *rest <= Instant::now())
+        self.until.get(place).is_none_or(|rest| *rest <= Instant::now())
     }
 
     /// When the first endpoint may be asked.
     pub(crate) fn first_over(&self) -> Instant {
-        self.0.iter().min().copied().unwrap_or_else(Instant::now)
+        self.until.iter().min().copied().unwrap_or_else(Instant::now)
     }
 }
 

@@ -23,9 +23,10 @@ pub enum ClientError {
         /// What the last node that answered said.
         problem: Option<Box<Problem>>,
     },
-    /// No node answered, and at least one endpoint could not be asked over TLS: this side refused the node's
-    /// certificate, or the node refused this caller's, or the two do not speak the same protocol. Nothing was submitted.
-    #[error("no endpoint could be asked over TLS: {}", .0.detail)]
+    /// No node answered, and with at least one endpoint there was no connection because of TLS: this side refused the
+    /// node's certificate, or the node refused this caller's, or the two do not speak the same protocol. Nothing was
+    /// submitted.
+    #[error("no endpoint could be asked: {}", .0.detail)]
     Tls(Box<TlsFailure>),
     /// A node refused the call: finally, or for as long as the call could take (`membership_busy`).
     #[error("{}: {}{}", .0.code, .0.field.as_deref().map(|f| format!("`{f}` ")).unwrap_or_default(), .0.detail)]

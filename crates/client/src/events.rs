@@ -18,7 +18,7 @@ use crate::answer::{NoAnswer, Unread, problem, refused};
 use crate::attempts::{Rests, share_of};
 use crate::client::Client;
 use crate::error::{ClientError, HistoryChange};
-use crate::transport::{Answer, Ask, Failure};
+use crate::transport::{Answer, Ask};
 
 /// How long one long poll waits at one endpoint, unless the deadline leaves less.
 const WAIT: Duration = Duration::from_secs(5);
@@ -92,8 +92,8 @@ impl EventFollower {
     /// then returns an empty page.
     ///
     /// # Errors
-    /// `Unavailable` if no endpoint gave an answer for as long as a call may take. `Answer` if no endpoint that
-    /// answered is a node. `Refused` for a filter that no node accepts. `HistoryChanged` or `BeyondLedger` if a quorum
+    /// `Unavailable` if no endpoint gave an answer for as long as a call may take. `Tls` at once if the nodes refuse the
+    /// caller's certificate. `Answer` if no endpoint that answered is a node. `Refused` for a filter that no node accepts. `HistoryChanged` or `BeyondLedger` if a quorum
     /// has confirmed that the follower's place is not in its ledger; unless the other history is a later epoch of the
     /// same cluster, every other endpoint is asked once before this error is returned. After an error the follower
     /// stays at its place, and can be called again.
@@ -143,7 +143,10 @@ impl EventFollower {
                         }
                         return Ok(page);
                     }
-                    Err(Unjoined::Broken(what)) => no_answer.cannot(&endpoint, &what),
+                    Err(Unjoined::Broken(what)) => {
+                        rests.note(self.place, &answer);
+                        no_answer.cannot(&endpoint, &what);
+                    }
                     Err(Unjoined::NoFeed) => {
                         rests.for_good(self.place);
                         no_answer.foreign(&endpoint, "status 200, which is no feed".to_owned());
@@ -151,7 +154,10 @@ impl EventFollower {
                 },
                 Ok(answer) if answer.retry() == Retry::Final => match refused(&answer) {
                     Unread::Said(error) => return Err(error),
-                    Unread::Cannot(what) | Unread::Untrusted(what) => no_answer.cannot(&endpoint, &what),
+                    Unread::Cannot(what) | Unread::Untrusted(what) => {
+                        rests.note(self.place, &answer);
+                        no_answer.cannot(&endpoint, &what);
+                    }
                     Unread::Foreign(what) => {
                         rests.for_good(self.place);
                         no_answer.foreign(&endpoint, what);
@@ -173,9 +179,7 @@ impl EventFollower {
                     }
                 },
                 Err(failure) => {
-                    if matches!(failure, Failure::NotTheApi(_)) {
-                        rests.for_good(self.place);
-                    }
+                    rests.failed(self.place, &failure);
                     no_answer.failed(&endpoint, &failure);
                 }
             }
@@ -188,7 +192,8 @@ impl EventFollower {
                 continue;
             }
             failures = failures.saturating_add(1);
-            if rests.first_over().max(Instant::now()) >= until {
+            let is_refused = failures >= endpoints && rests.is_refused_by_all();
+            if is_refused || rests.first_over().max(Instant::now()) >= until {
                 return Err(no_answer.into());
             }
             sleep_until(rests.first_over()).await;

@@ -12,7 +12,7 @@ use std::fmt::{self, Display, Formatter};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -25,15 +25,39 @@ use assent_tls::ServerName;
 
 use crate::credentials::Credentials;
 use crate::endpoint::{Endpoint, is_loopback};
-use crate::tls_failure::{Refusing, TlsFailure};
+use crate::tls_failure::{Refusing, SpeaksTls, TlsFailure};
 
 /// A connection.
 #[derive(Debug)]
 pub(crate) enum Link {
     /// Plain TCP.
-    Plain(TcpStream),
+    Plain(Plain),
     /// TLS, after its handshake. It is boxed because it is much larger.
     Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// A plain connection. It fails if the first byte that comes is that of an alert of TLS. A port that speaks TLS answers
+/// plain HTTP with an alert, and an answer of HTTP begins with a letter.
+#[derive(Debug)]
+pub(crate) struct Plain {
+    stream: TcpStream,
+    has_begun: bool,
+}
+
+/// The first byte of a TLS record that is an alert (RFC 8446, section 5.1).
+const ALERT: u8 = 21;
+
+impl Plain {
+    fn poll_read(&mut self, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = into.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(context, into))?;
+        let first = into.filled().get(before).copied();
+        let is_first = first.is_some() && !std::mem::replace(&mut self.has_begun, true);
+        if is_first && first == Some(ALERT) {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, SpeaksTls)));
+        }
+        Poll::Ready(Ok(()))
+    }
 }
 
 /// Why there is no connection.
@@ -129,7 +153,7 @@ pub(crate) async fn secure(
                 "write `https://`; a token or a certificate is not meant for plain HTTP to another machine",
             );
         }
-        return Ok(Link::Plain(tcp));
+        return Ok(Link::Plain(Plain { stream: tcp, has_begun: false }));
     }
     let held = match credentials {
         Some(credentials) => Some(credentials.for_connection().await),
@@ -179,7 +203,7 @@ impl AsyncRead for Link {
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Link::Plain(stream) => Pin::new(stream).poll_read(context, into),
+            Link::Plain(plain) => plain.poll_read(context, into),
             Link::Tls(stream) => Pin::new(stream.as_mut()).poll_read(context, into),
         }
     }
@@ -188,7 +212,7 @@ impl AsyncRead for Link {
 impl AsyncWrite for Link {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Link::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
+            Link::Plain(plain) => Pin::new(&mut plain.stream).poll_write(context, bytes),
             Link::Tls(stream) => Pin::new(stream.as_mut()).poll_write(context, bytes),
         }
     }
@@ -199,28 +223,28 @@ impl AsyncWrite for Link {
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Link::Plain(stream) => Pin::new(stream).poll_write_vectored(context, parts),
+            Link::Plain(plain) => Pin::new(&mut plain.stream).poll_write_vectored(context, parts),
             Link::Tls(stream) => Pin::new(stream.as_mut()).poll_write_vectored(context, parts),
         }
     }
 
     fn is_write_vectored(&self) -> bool {
         match self {
-            Link::Plain(stream) => stream.is_write_vectored(),
+            Link::Plain(plain) => plain.stream.is_write_vectored(),
             Link::Tls(stream) => stream.is_write_vectored(),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Link::Plain(stream) => Pin::new(stream).poll_flush(context),
+            Link::Plain(plain) => Pin::new(&mut plain.stream).poll_flush(context),
             Link::Tls(stream) => Pin::new(stream.as_mut()).poll_flush(context),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Link::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+            Link::Plain(plain) => Pin::new(&mut plain.stream).poll_shutdown(context),
             Link::Tls(stream) => Pin::new(stream.as_mut()).poll_shutdown(context),
         }
     }

@@ -14,6 +14,9 @@
 //! sent. But something between may have passed the envelope on. So the outcome is unknown, even if nothing else
 //! answered.
 //!
+//! A refusal of the caller is final: a node's answer that the caller is not permitted, and a certificate that every node
+//! refuses. If one node refuses the caller's certificate, the other endpoints are asked once.
+//!
 //! [`Outbox`]: crate::Outbox
 
 use assent_api::{BatchMode, BatchResponse, Call, Problem, ReceiptBody, Retry, batch_body, status_of};
@@ -272,8 +275,9 @@ impl Client {
         Ok(self.insist(&ask, read).await?)
     }
 
-    /// Sends the same bytes until an endpoint gives a definite answer that `read` can read, the deadline passes, or
-    /// every endpoint has turned out to be a wrong service.
+    /// Sends the same bytes until an endpoint gives a definite answer that `read` can read, the deadline passes, every
+    /// endpoint has turned out to be a wrong service or one with which there is no TLS, or the caller's certificate is
+    /// refused and no other endpoint can be reached.
     async fn insist<T>(
         &self,
         ask: &Ask,
@@ -305,6 +309,7 @@ impl Client {
                             }
                             Err(Unread::Cannot(what) | Unread::Untrusted(what)) => {
                                 maybe_taken = true;
+                                rests.note(place, &answer);
                                 no_answer.cannot(endpoint, &what);
                             }
                             Err(Unread::Foreign(what)) => {
@@ -323,12 +328,9 @@ impl Client {
                     Err(failure) => {
                         match failure {
                             Failure::NotSent(_) | Failure::Tls(_) => {}
-                            Failure::MaybeSent(_) => maybe_taken = true,
-                            Failure::NotTheApi(_) => {
-                                maybe_taken = true;
-                                rests.for_good(place);
-                            }
+                            Failure::MaybeSent(_) | Failure::NotTheApi(_) => maybe_taken = true,
                         }
+                        rests.failed(place, &failure);
                         no_answer.failed(endpoint, &failure);
                     }
                 }
@@ -338,7 +340,7 @@ impl Client {
                 }
             }
             let next = rests.first_over().max(Instant::now() + pause);
-            if next >= until {
+            if next >= until || rests.is_refused_by_all() {
                 return Err(gave_up(maybe_taken, no_answer));
             }
             sleep_until(next).await;

@@ -20,7 +20,7 @@ pub enum Refusing {
     Neither,
 }
 
-/// Why no connection could be made over TLS. Nothing was asked.
+/// Why no connection could be made: over TLS, or without it to a port that speaks TLS. Nothing was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFailure {
     /// Which side refused the other.
@@ -43,8 +43,9 @@ impl TlsFailure {
             TlsError::AlertReceived(alert) => of_alert(*alert),
             TlsError::InvalidMessage(_) => TlsFailure::new(
                 Refusing::Neither,
-                format!("the endpoint does not speak TLS: {error}"),
-                "check the port; write `http://` if the node has no `client_tls`, which is only for loopback",
+                format!("this port does not speak TLS: {error}"),
+                "use `http://` if this is the client port of a node without `client_tls`, which only loopback addresses \
+                 have; otherwise check the port",
             ),
             _ => TlsFailure::new(
                 Refusing::Neither,
@@ -56,14 +57,15 @@ impl TlsFailure {
 
     /// The failure in an error or in one of its causes, if there is one.
     pub(crate) fn in_causes(error: &(dyn Error + 'static)) -> Option<Self> {
-        let mut next = Some(error);
-        while let Some(cause) = next {
-            if let Some(error) = tls_error(cause) {
-                return Some(TlsFailure::of(error));
-            }
-            next = cause.source();
-        }
-        None
+        in_causes::<TlsError>(error).map(TlsFailure::of)
+    }
+
+    /// The failure of a plain connection to a port that speaks TLS, if an error or one of its causes says so.
+    pub(crate) fn of_plain(error: &(dyn Error + 'static)) -> Option<Self> {
+        in_causes::<SpeaksTls>(error).map(|speaks_tls| {
+            let detail = format!("{speaks_tls}, and the endpoint is written with `http://`");
+            TlsFailure::new(Refusing::Neither, detail, "use `https://` and `--ca`")
+        })
     }
 
     /// The alert of a node that refused this caller, in an error or in one of its causes.
@@ -72,8 +74,25 @@ impl TlsFailure {
     }
 }
 
-/// The error of TLS that an error is or holds. An `io::Error` does not name what it holds as its cause.
-fn tls_error<'a>(mut error: &'a (dyn Error + 'static)) -> Option<&'a TlsError> {
+/// What a plain connection fails with if the other side answers with an alert of TLS. Such a port reads no plain HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this port speaks TLS")]
+pub(crate) struct SpeaksTls;
+
+/// The first error of this type among an error and its causes.
+fn in_causes<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        if let Some(found) = held(cause) {
+            return Some(found);
+        }
+        next = cause.source();
+    }
+    None
+}
+
+/// The error of this type that an error is or holds. An `io::Error` does not name what it holds as its cause.
+fn held<'a, E: Error + 'static>(mut error: &'a (dyn Error + 'static)) -> Option<&'a E> {
     while let Some(outer) = error.downcast_ref::<io::Error>() {
         error = outer.get_ref()?;
     }
@@ -203,6 +222,10 @@ mod tests {
         }
         let own = io::Error::other(refused(CertificateError::None));
         assert_eq!(TlsFailure::refusal_in(&own), None);
+        assert_eq!(TlsFailure::of_plain(&own), None);
+        let plain = io::Error::other(io::Error::new(io::ErrorKind::InvalidData, SpeaksTls));
+        assert_eq!(TlsFailure::of_plain(&plain).unwrap().refusing, Refusing::Neither);
+        assert_eq!(TlsFailure::in_causes(&plain), None);
         assert_eq!(TlsFailure::refusal_in(&io::Error::other("closed")), None);
     }
 }

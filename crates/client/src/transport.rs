@@ -105,7 +105,7 @@ impl Begun {
 pub(crate) enum Failure {
     /// Nothing left this machine.
     NotSent(String),
-    /// One side refused the other in TLS, so the node read nothing.
+    /// One side refused the other in TLS, or only one of them speaks it, so the node read nothing.
     Tls(TlsFailure),
     /// The node may have read the request and acted on it.
     MaybeSent(String),
@@ -222,16 +222,15 @@ impl Transport {
         if let Some(failure) = TlsFailure::refusal_in(error) {
             return Failure::Tls(with_trouble(failure, self.credentials.as_ref()));
         }
+        if let Some(failure) = TlsFailure::of_plain(error) {
+            return Failure::Tls(failure);
+        }
         let detail = in_full(error);
         if error.is_connect() {
             return Failure::NotSent(detail);
         }
-        let http = cause.and_then(|cause| cause.downcast_ref::<hyper::Error>());
-        let is_parse = http.is_some_and(hyper::Error::is_parse);
         Failure::MaybeSent(if is_https {
             format!("{detail}; if this lasts, see the node's log: it may refuse this caller's certificate")
-        } else if is_parse {
-            format!("{detail}; if the node speaks TLS, write `https://`")
         } else {
             detail
         })

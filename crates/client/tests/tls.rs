@@ -11,9 +11,10 @@ mod support;
 
 use assent_client::load::{Call, LoadConfig, Stop, Work, judge_submit, run};
 use assent_client::{
-    BearerToken, CertificateFiles, Client, ClientConfig, ClientError, ClientTls, Clock, SubmitError,
-    TokenSource, Trust,
+    BearerToken, CertificateFiles, Client, ClientConfig, ClientError, ClientTls, Clock, EventsFilter,
+    FirstEndpoint, SubmitError, TokenSource, Trust,
 };
+use assent_proof::Code;
 use assent_tls::ca::{Ca, CertificateRequest};
 use assent_tls::{Authorities, NodeName, OwnCertificate, SpiffeId, TrustDomain};
 use std::fs;
@@ -23,11 +24,15 @@ use std::sync::Arc;
 use std::time::Duration;
 use support::*;
 use tempfile::TempDir;
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::time_provider::DefaultTimeProvider;
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 const SECRET: &str = "assent_c2VjcmV0c2VjcmV0";
+
+/// Far less than the deadline of a call that insists, and more than a busy machine needs for a few handshakes.
+const AT_ONCE: Duration = Duration::from_secs(8);
 
 /// Now, by the client's own clock.
 fn now() -> i64 {
@@ -225,9 +230,83 @@ async fn a_node_that_speaks_tls_is_found_behind_an_endpoint_of_plain_http() {
     let node_files = authority.node("127.0.0.1", 1);
     let server = Server::start_with(Some(node(&node_files, &authority)), vec![]).await;
     let endpoint = server.endpoint.replace("https://", "http://");
-    let client = Client::new(ClientConfig::new([endpoint], Trust::NoAllow)).unwrap();
+    let mut config = ClientConfig::new([endpoint], Trust::NoAllow);
+    config.deadline = Duration::from_secs(60);
+    let client = Client::new(config).unwrap();
     let error = client.envelope(&id(&envelope(1))).await.unwrap_err();
-    assert!(error.to_string().contains("write `https://`"), "{error}");
+    assert_says(&error, "tls_failed", "this port speaks TLS", "use `https://` and `--ca`");
+    // The port has read nothing, and asking it again would not change that.
+    let begun = Instant::now();
+    let submitted = client.submit(envelope(1)).await.unwrap_err();
+    assert!(matches!(submitted, SubmitError::NotTaken(ClientError::Tls(_))), "{submitted}");
+    assert!(begun.elapsed() < AT_ONCE, "{:?}", begun.elapsed());
+    assert_eq!(server.requests(), 0);
+}
+
+/// A client with a long deadline that asks these endpoints in this order.
+fn insisting(endpoints: &[&str], tls: ClientTls) -> Client {
+    let mut config = ClientConfig::new(endpoints.iter().copied(), Trust::NoAllow);
+    config.first_endpoint = FirstEndpoint::AsListed;
+    config.deadline = Duration::from_secs(60);
+    config.tls = Some(tls);
+    Client::new(config).unwrap()
+}
+
+#[tokio::test]
+async fn a_caller_whose_certificate_every_node_refuses_is_told_so_at_once() {
+    let (mut authority, mut other) = (Authority::new(), Authority::new());
+    let node_files = authority.node("127.0.0.1", 1);
+    let mut servers = Vec::new();
+    for _ in 0..3 {
+        servers.push(Server::start_with(Some(node(&node_files, &authority)), vec![]).await);
+    }
+    let endpoints: Vec<&str> = servers.iter().map(|server| server.endpoint.as_str()).collect();
+    let dead = dead_endpoint().await.replace("http://", "https://");
+    let tls = ClientTls { certificate: Some(other.caller(1)), ..trusting(&authority) };
+    // Where the others cannot be reached, the refusal of one node is all that there is.
+    for endpoints in [&endpoints[..], &endpoints[..1], &[dead.as_str(), endpoints[0], dead.as_str()]] {
+        let client = insisting(endpoints, tls.clone());
+        let begun = Instant::now();
+        let submitted = client.submit(envelope(1)).await.unwrap_err();
+        assert!(matches!(submitted, SubmitError::NotTaken(ClientError::Tls(_))), "{submitted}");
+        assert_eq!(submitted.code(), "caller_certificate_refused");
+        assert!(submitted.to_string().contains("the node refused this caller's certificate"), "{submitted}");
+        let followed = client.follow_events(EventsFilter::default(), None).next().await.unwrap_err();
+        assert_eq!(followed.code(), "caller_certificate_refused", "{followed}");
+        assert!(begun.elapsed() < AT_ONCE, "{endpoints:?}: {:?}", begun.elapsed());
+    }
+    assert!(servers.iter().all(|server| server.requests() == 0));
+}
+
+#[tokio::test]
+async fn a_certificate_that_one_node_refuses_is_shown_to_the_next_one() {
+    let (mut authority, other) = (Authority::new(), Authority::new());
+    let node_files = authority.node("127.0.0.1", 1);
+    // The first node knows the callers of another CA only.
+    let refusing = Server::start_with(Some(node(&node_files, &other)), vec![]).await;
+    let shedding = problem(Code::NoQuorum, 503);
+    let taking = Server::start_with(Some(node(&node_files, &authority)), vec![shedding]).await;
+    let tls = ClientTls { certificate: Some(authority.caller(1)), ..trusting(&authority) };
+    let client = insisting(&[&refusing.endpoint, &taking.endpoint], tls);
+    // The second node takes the caller, so it is asked again although it cannot answer at first.
+    assert!(client.submit(envelope(1)).await.unwrap().fresh);
+    assert_eq!((refusing.requests(), taking.requests()), (0, 2));
+}
+
+#[tokio::test]
+async fn a_node_whose_certificate_this_side_refuses_does_not_keep_a_submission_from_the_others() {
+    let (mut authority, mut other) = (Authority::new(), Authority::new());
+    let (foreign, own) = (other.node("127.0.0.1", 1), authority.node("127.0.0.1", 1));
+    let wrong = Server::start_with(Some(node(&foreign, &authority)), vec![]).await;
+    let right = Server::start_with(Some(node(&own, &authority)), vec![]).await;
+    let client = insisting(&[&wrong.endpoint, &right.endpoint], trusting(&authority));
+    assert!(client.submit(envelope(1)).await.unwrap().fresh);
+    // Alone, it ends the call.
+    let begun = Instant::now();
+    let submitted =
+        insisting(&[&wrong.endpoint], trusting(&authority)).submit(envelope(1)).await.unwrap_err();
+    assert_eq!(submitted.code(), "node_certificate_refused", "{submitted}");
+    assert!(begun.elapsed() < AT_ONCE, "{:?}", begun.elapsed());
 }
 
 #[tokio::test]

@@ -6,9 +6,10 @@
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
+use assent_api::{DecisionBody, ReasonBody};
 use assent_client::{Allowed, Client, Decision};
 use assent_proof::text::one_line;
-use assent_proof::{AuthorizeRequest, EvidenceId, History, LineageName, Token};
+use assent_proof::{AuthorizeRequest, Code, EvidenceId, History, LineageName, Token};
 use clap::Args as ClapArgs;
 
 use crate::args::{DomainArg, SubjectArg, TrustArgs};
@@ -95,7 +96,7 @@ impl QuestionArgs {
 
     /// Shows the decision. If it allows and a command is given, this process becomes the command instead.
     pub(crate) fn conclude(&self, decision: &Decision, output: Output) -> Result<Exit, CliError> {
-        self.conclude_by(show, decision, output)
+        self.conclude_by(Wanted::Allow, decision, output)
     }
 
     /// Concludes the answer to a request for a permit like [`conclude`](Self::conclude), but fails if no reader gets
@@ -104,18 +105,18 @@ impl QuestionArgs {
     /// # Errors
     /// Also `io_failed` for an allow that no reader takes.
     pub(crate) fn conclude_permit(&self, decision: &Decision, output: Output) -> Result<Exit, CliError> {
-        self.conclude_by(if decision.is_allow() { show_made } else { show }, decision, output)
+        self.conclude_by(Wanted::Permit, decision, output)
     }
 
-    fn conclude_by(&self, show: Show, decision: &Decision, output: Output) -> Result<Exit, CliError> {
+    fn conclude_by(&self, wanted: Wanted, decision: &Decision, output: Output) -> Result<Exit, CliError> {
         if let Some(allowed) = decision.allowed() {
             still_allowed(allowed)?;
         }
         match self.command.split_first() {
-            None => show(decision, output)?,
+            None => show(decision, wanted, output)?,
             Some((program, arguments)) if decision.is_allow() => return Err(replace_by(program, arguments)),
             // Stdout is reserved for the command, and the command does not run.
-            Some(_) => output.say(&text(decision)),
+            Some(_) => output.say(&text(decision, wanted)),
         }
         Ok(match (decision.is_allow(), decision.is_cannot_know()) {
             (true, _) => Exit::Ok,
@@ -180,24 +181,41 @@ fn replace_by(program: &str, arguments: &[String]) -> CliError {
     CliError::new("command_failed", detail, "check the command after `--`")
 }
 
-/// A function that shows a decision.
-type Show = fn(&Decision, Output) -> Result<(), CliError>;
+/// What a question asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    /// An allow.
+    Allow,
+    /// An allow that is recorded.
+    Permit,
+}
 
-fn show(decision: &Decision, output: Output) -> Result<(), CliError> {
-    match output {
+/// Shows a decision. Fails if no reader takes an allow that is recorded.
+fn show(decision: &Decision, wanted: Wanted, output: Output) -> Result<(), CliError> {
+    let is_made = wanted == Wanted::Permit && decision.is_allow();
+    match (output, is_made) {
         // This is the node's own document. Escapes that are added to its JSON here change nothing that its receipt
         // proves.
-        Output::Json => output.json(decision.bytes()),
-        Output::Text => output.line(&text(decision)),
+        (Output::Json, false) => output.json(decision.bytes()),
+        (Output::Json, true) => output.product_json(decision.bytes()),
+        (Output::Text, false) => output.line(&text(decision, wanted)),
+        (Output::Text, true) => output.product_line(&text(decision, wanted)),
     }
 }
 
-/// Shows a decision with a permit, and fails if no reader takes it.
-fn show_made(decision: &Decision, output: Output) -> Result<(), CliError> {
-    match output {
-        Output::Json => output.product_json(decision.bytes()),
-        Output::Text => output.product_line(&text(decision)),
-    }
+/// What is shown of the reasons of a deny: each with its remedy.
+///
+/// A permit is recorded only for a request that nothing else denies. So a node that denies a request for a permit adds
+/// that no permit is recorded (`permit_required`), which is no reason to this caller: it has asked for one.
+fn shown_reasons(body: &DecisionBody, wanted: Wanted) -> impl Iterator<Item = (&ReasonBody, &str)> {
+    let is_unrecorded =
+        move |reason: &ReasonBody| wanted == Wanted::Permit && reason.code == Code::PermitRequired;
+    let is_denied_otherwise = !body.reasons.iter().all(is_unrecorded);
+    body.reasons.iter().filter_map(move |reason| match is_unrecorded(reason) {
+        true if is_denied_otherwise => None,
+        true => Some((reason, "ask again with the same nonce")),
+        false => Some((reason, reason.remedy.as_str())),
+    })
 }
 
 /// Why a decision denies, in one line.
@@ -208,7 +226,7 @@ pub(crate) fn explain(decision: &Decision) -> String {
     format!("{reasons} (at revision {} of history {})", body.revision, body.history)
 }
 
-fn text(decision: &Decision) -> String {
+fn text(decision: &Decision, wanted: Wanted) -> String {
     let body = decision.body();
     let by = decision.signer().map(|key| format!(", signed by {key}")).unwrap_or_default();
     if let Some(allowed) = decision.allowed() {
@@ -225,10 +243,10 @@ fn text(decision: &Decision) -> String {
     }
     let known = if decision.is_cannot_know() { "deny, cannot know" } else { "deny" };
     let mut text = format!("{known}, at revision {}{by}", body.revision);
-    for reason in &body.reasons {
+    for (reason, remedy) in shown_reasons(body, wanted) {
         text.push_str(&format!("\n  {}: {}", reason.code, one_line(&reason.detail)));
         text.push_str(&reason.evidence.map(|id| format!("\n    evidence: {id}")).unwrap_or_default());
-        text.push_str(&format!("\n    remedy: {} ({})", one_line(&reason.remedy), one_line(&reason.clause)));
+        text.push_str(&format!("\n    remedy: {} ({})", one_line(remedy), one_line(&reason.clause)));
     }
     if body.more_reasons > 0 {
         text.push_str(&format!("\n  and {} more", body.more_reasons));

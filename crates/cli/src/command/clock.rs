@@ -7,6 +7,7 @@ use clap::{Args as ClapArgs, Subcommand};
 use tokio::task::JoinSet;
 
 use crate::connect::{AdminEndpoints, Endpoints};
+use crate::each_node::{self, NoneGave};
 use crate::exit::{CliError, Exit};
 use crate::output::Output;
 
@@ -17,7 +18,7 @@ Example:
     --endpoint http://127.0.0.1:7400";
 
 /// Show how sure each node is of its clock: whether the node uses it, and if not, what is wrong. Fails if no node
-/// answers.
+/// answers, or if the nodes that answer refuse the caller.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = EXAMPLE, args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
@@ -81,13 +82,11 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     rows.sort_by_key(|(place, _)| *place);
     let rows: Vec<Row> = rows.into_iter().map(|(_, row)| row).collect();
     let json: Vec<serde_json::Value> = rows.iter().map(json).collect();
+    let end = NoneGave::of(rows.iter().map(|row| &row.status));
     output.result(&serde_json::json!({ "nodes": json }), || {
-        rows.iter().map(lines).collect::<Vec<_>>().join("\n")
+        rows.iter().map(|row| lines(row, end.as_ref())).collect::<Vec<_>>().join("\n")
     })?;
-    if rows.iter().any(|row| row.status.is_ok()) {
-        return Ok(Exit::Ok);
-    }
-    Err(CliError::nobody_answered())
+    end.map_or(Ok(Exit::Ok), |end| Err(end.error))
 }
 
 fn json(row: &Row) -> serde_json::Value {
@@ -103,10 +102,10 @@ fn json(row: &Row) -> serde_json::Value {
     }
 }
 
-fn lines(row: &Row) -> String {
+fn lines(row: &Row, end: Option<&NoneGave>) -> String {
     match &row.status {
         Ok(status) => format!("{} node {}\n{}", row.endpoint, status.node_id, told(&status.clock)),
-        Err(error) => format!("{} {}: {error}", row.endpoint, error.code()),
+        Err(error) => format!("{} {}", row.endpoint, each_node::row(error, end)),
     }
 }
 

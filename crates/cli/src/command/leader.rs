@@ -10,7 +10,7 @@ use crate::output::Output;
 
 const EXAMPLE: &str = "\
 Example:
-  assent leader transfer --to 2
+  assent leader transfer 2
   assent leader transfer";
 
 /// Move leadership to another voter, for example before maintenance of the leader's machine.
@@ -30,8 +30,11 @@ enum LeaderCommand {
 #[derive(Debug, ClapArgs)]
 #[command(after_help = EXAMPLE)]
 struct Transfer {
-    /// The voter that is to lead; by default the voter whose log is furthest ahead
-    #[arg(long, value_name = "ID", value_parser = parse_node_id)]
+    /// The node id of the voter that is to lead; by default the voter whose log is furthest ahead
+    #[arg(value_name = "ID", value_parser = parse_node_id)]
+    id: Option<u64>,
+    /// The same as `ID`
+    #[arg(long, visible_alias = "id", value_name = "ID", value_parser = parse_node_id, conflicts_with = "id")]
     to: Option<u64>,
     #[command(flatten)]
     admin: AdminEndpoints,
@@ -39,7 +42,7 @@ struct Transfer {
 
 pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     let LeaderCommand::Transfer(args) = args.command;
-    let members = args.admin.client_for_changes()?.transfer_leader(args.to).await?;
+    let members = args.admin.client_for_changes()?.transfer_leader(args.id.or(args.to)).await?;
     output.done(&members, || table(&members), "the leader is changed as asked", SHOWN_BY_LIST)?;
     Ok(Exit::Ok)
 }

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use assent_api::{
-    AddressError, MemberAddress, MemberAddresses, MemberRole, MembersBody, NewMember, parse_node_id,
-};
+use assent_api::{AddressError, MemberAddress, MemberAddresses, MemberRole, MembersBody, NewMember};
 use assent_client::Client;
 use clap::{Args as ClapArgs, Subcommand};
 
 use super::replace;
+use crate::args::MemberIdArg;
 use crate::connect::AdminEndpoints;
 use crate::exit::{CliError, Exit};
 use crate::members::{SHOWN_BY_LIST, introduce, promote, table};
@@ -20,7 +19,7 @@ Example:
   assent member add --node http://10.0.0.14:7400 --promote
   assent member promote 4
   assent member remove 2
-  assent member update --id 2 --peer-addr 10.0.0.22:7500
+  assent member update 2 --peer-addr 10.0.0.22:7500
   assent member replace 2 --node http://10.0.0.14:7400 \\
     --root-key root.pem --node-key node-4.pem";
 
@@ -75,9 +74,8 @@ struct Add {
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Example:\n  assent member promote 4\n  assent member remove 2")]
 struct One {
-    /// The member's node id
-    #[arg(value_parser = parse_node_id)]
-    id: u64,
+    #[command(flatten)]
+    id: MemberIdArg,
     #[command(flatten)]
     admin: AdminEndpoints,
 }
@@ -89,12 +87,11 @@ struct One {
 /// `client_advertise`): when the node is started again, it reports the addresses of its configuration.
 #[derive(Debug, ClapArgs)]
 #[command(
-    after_help = "Example:\n  assent member update --id 2 --peer-addr 10.0.0.22:7500 \\\n    --client-addr 10.0.0.22:7400"
+    after_help = "Example:\n  assent member update 2 --peer-addr 10.0.0.22:7500 \\\n    --client-addr 10.0.0.22:7400"
 )]
 struct Update {
-    /// The member's node id
-    #[arg(long, value_name = "ID", value_parser = parse_node_id)]
-    id: u64,
+    #[command(flatten)]
+    id: MemberIdArg,
     /// The address at which peers reach the member from now on
     #[arg(long, value_name = "HOST:PORT", required_unless_present = "client_addr")]
     peer_addr: Option<String>,
@@ -129,14 +126,18 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
                 false => members,
             }
         }
-        MemberCommand::Promote(args) => args.admin.client_for_changes()?.promote_member(args.id).await?,
-        MemberCommand::Remove(args) => args.admin.client_for_changes()?.remove_member(args.id).await?,
+        MemberCommand::Promote(args) => {
+            args.admin.client_for_changes()?.promote_member(args.id.required()?).await?
+        }
+        MemberCommand::Remove(args) => {
+            args.admin.client_for_changes()?.remove_member(args.id.required()?).await?
+        }
         MemberCommand::Update(args) => {
             let to = MemberAddresses {
                 peer: args.peer_addr.map(|text| address("--peer-addr", &text)).transpose()?,
                 client: args.client_addr.map(|text| address("--client-addr", &text)).transpose()?,
             };
-            args.admin.client_for_changes()?.update_member(args.id, &to).await?
+            args.admin.client_for_changes()?.update_member(args.id.required()?, &to).await?
         }
         MemberCommand::Replace(args) => return replace::run(args, output).await,
     };

@@ -4,12 +4,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use assent_api::{AuthorityBody, AuthorityStatus, MemberRole, MembersBody, NewMember, parse_node_id};
+use assent_api::{AuthorityBody, AuthorityStatus, MemberRole, MembersBody, NewMember};
 use assent_client::Client;
 use assent_proof::{Claims, DomainName, PublicKey, RevocationReason, Role, Seconds, SigningKey};
 use clap::Args as ClapArgs;
 
-use crate::args::OriginArg;
+use crate::args::{MemberIdArg, OriginArg};
 use crate::connect::AdminEndpoints;
 use crate::exit::{CliError, Exit};
 use crate::key_locks::KeyLocks;
@@ -19,7 +19,8 @@ use crate::slotted::{say_settled, send, settle};
 use crate::unsettled::{Chain, Unsettled};
 use crate::{deliver, draft, edge, govern, keys};
 
-/// Replace a member by a new node, with a new id, an empty data directory and a key of its own.
+/// Replace a member by a new node, with a new id, an empty data directory and a key of its own. `ID` is the node id of
+/// the lost member.
 ///
 /// The command revokes the old node's key, unless another member has the same key. It then grants the new node's key,
 /// removes the old member, adds the new node, and promotes the new node once it has caught up. If you start the
@@ -33,9 +34,8 @@ Example:
   assent member replace 2 --node http://10.0.0.14:7400 \\
     --root-key root.pem --node-key node-4.pem")]
 pub(crate) struct Args {
-    /// The node id of the lost member
-    #[arg(value_parser = parse_node_id)]
-    old: u64,
+    #[command(flatten)]
+    old: MemberIdArg,
     /// The new node's client address, at which it reports its id, store and key
     #[arg(long, value_name = "URL")]
     node: String,
@@ -61,21 +61,23 @@ pub(crate) struct Args {
 struct Replacement {
     args: Args,
     client: Client,
+    /// The node id of the lost member.
+    old: u64,
     new: NewMember,
     output: Output,
 }
 
 pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     let client = args.admin.client_for_changes()?;
-    let new = introduce(&args.admin, &args.node).await?;
-    if new.id == args.old {
-        let detail = format!("`{}` says that it is node {} itself", args.node, args.old);
+    let (old, new) = (args.old.required()?, introduce(&args.admin, &args.node).await?);
+    if new.id == old {
+        let detail = format!("`{}` says that it is node {old} itself", args.node);
         let remedy = "give the new node an id that was never used, in its configuration";
         return Err(CliError::new("member_exists", detail, remedy));
     }
-    let replacement = Replacement { args, client, new, output };
+    let replacement = Replacement { args, client, old, new, output };
     let members = replacement.run().await?;
-    let done = format!("node {} is replaced by node {}", replacement.args.old, replacement.new.id);
+    let done = format!("node {} is replaced by node {}", replacement.old, replacement.new.id);
     output.done(&members, || table(&members), &done, SHOWN_BY_LIST)?;
     Ok(Exit::Ok)
 }
@@ -84,26 +86,26 @@ impl Replacement {
     async fn run(&self) -> Result<MembersBody, CliError> {
         let members = self.client.members().await?;
         self.is_sane(&members)?;
-        may_replace(&members, self.args.old, self.has_begun(&members).await?)?;
+        may_replace(&members, self.old, self.has_begun(&members).await?)?;
         self.can_keep_the_grant().await?;
-        match members.member(self.args.old).map(|old| old.key) {
+        match members.member(self.old).map(|old| old.key) {
             // The key is revoked before the node is removed. From then on no answer of the node counts, wherever its
             // old disk is used.
-            Some(Some(key)) => match others_with(&members, self.args.old, &key).as_slice() {
+            Some(Some(key)) => match others_with(&members, self.old, &key).as_slice() {
                 [] => self.revoke_old(&key).await?,
                 others => self.output.say(&kept(&key, others)),
             },
             Some(None) => self
                 .output
                 .say("1. the membership does not say which key the old node has: revoke it by hand"),
-            None => self.output.say(&format!("1. node {} is no longer a member", self.args.old)),
+            None => self.output.say(&format!("1. node {} is no longer a member", self.old)),
         }
         self.grant_new().await?;
-        if members.member(self.args.old).is_some() {
-            self.client.remove_member(self.args.old).await?;
-            self.output.say(&format!("3. node {} is removed", self.args.old));
+        if members.member(self.old).is_some() {
+            self.client.remove_member(self.old).await?;
+            self.output.say(&format!("3. node {} is removed", self.old));
         } else {
-            self.output.say(&format!("3. node {} was removed before", self.args.old));
+            self.output.say(&format!("3. node {} was removed before", self.old));
         }
         self.client.add_member(&self.new).await?;
         self.output.say(&format!("4. node {} at {} is a learner", self.new.id, self.new.peer));
@@ -117,7 +119,7 @@ impl Replacement {
     /// member's key.
     fn is_sane(&self, members: &MembersBody) -> Result<(), CliError> {
         let votes = members.member(self.new.id).is_some_and(|new| new.role == MemberRole::Voter);
-        if votes && members.member(self.args.old).is_some() {
+        if votes && members.member(self.old).is_some() {
             let detail =
                 format!("`{}` is node {}, a voter of this cluster already", self.args.node, self.new.id);
             let remedy = "name a new node, with an id that was never used and an empty data directory";

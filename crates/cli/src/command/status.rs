@@ -7,11 +7,13 @@ use clap::Args as ClapArgs;
 use tokio::task::JoinSet;
 
 use crate::connect::Endpoints;
+use crate::each_node::{self, NoneGave};
 use crate::exit::{CliError, Exit};
 use crate::output::Output;
 use crate::table::{self, Column};
 
-/// Show the cluster as each node sees it. Exit codes: 0 at least one node answered, 11 none did.
+/// Show the cluster as each node sees it. Exit codes: 0 at least one node gave its status, 1 the nodes that answered
+/// refused the caller, 11 no node answered.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Example:
@@ -62,11 +64,9 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     rows.sort_by_key(|(place, _)| *place);
     let rows: Vec<Row> = rows.into_iter().map(|(_, row)| row).collect();
     let json: Vec<serde_json::Value> = rows.iter().map(json).collect();
-    output.result(&serde_json::json!({ "nodes": json }), || text(&rows))?;
-    if rows.iter().any(|row| row.status.is_ok()) {
-        return Ok(Exit::Ok);
-    }
-    Err(CliError::nobody_answered())
+    let end = NoneGave::of(rows.iter().map(|row| &row.status));
+    output.result(&serde_json::json!({ "nodes": json }), || text(&rows, end.as_ref()))?;
+    end.map_or(Ok(Exit::Ok), |end| Err(end.error))
 }
 
 async fn ask(client: &Client, endpoint: String, digest: bool) -> Row {
@@ -94,9 +94,9 @@ fn json(row: &Row) -> serde_json::Value {
     json
 }
 
-fn text(rows: &[Row]) -> String {
+fn text(rows: &[Row], end: Option<&NoneGave>) -> String {
     let mut lines = vec![table::heads(&COLUMNS)];
-    lines.extend(rows.iter().map(line));
+    lines.extend(rows.iter().map(|row| line(row, end)));
     lines.extend(rows.iter().filter_map(|row| row.status.as_ref().ok()).flat_map(notes));
     lines.extend(rows.iter().filter_map(|row| Some((row, row.digest.as_ref()?))).map(digest_line));
     let answered: Vec<&StatusBody> = rows.iter().filter_map(|row| row.status.as_ref().ok()).collect();
@@ -184,7 +184,8 @@ fn notes(status: &StatusBody) -> Vec<String> {
     }
     if !status.refused_callers.is_empty() {
         let counts = status.refused_callers.iter();
-        let reasons: Vec<String> = counts.map(|(reason, count)| format!("{reason} {count}")).collect();
+        let reasons: Vec<String> =
+            counts.map(|(reason, count)| format!("{count} {} (`{reason}`)", refused_since(reason))).collect();
         notes.push(format!("node {id} has refused callers since its start: {}", reasons.join(", ")));
     }
     notes.extend(status.peers.iter().filter_map(|peer| {
@@ -203,10 +204,30 @@ fn notes(status: &StatusBody) -> Vec<String> {
     notes
 }
 
-fn line(row: &Row) -> String {
+/// Why callers were refused, in words, for a reason by which a node counts them. A node counts no roles: its audit trail
+/// has the caller and the call of each refusal.
+fn refused_since(reason: &str) -> &'static str {
+    match reason {
+        "nothing_shown" => "without a certificate and a token",
+        "certificate_not_listed" => "with a certificate that the node does not list",
+        "token_not_listed" => "with a token that the node does not list",
+        "bearer_malformed" => "with a malformed bearer token",
+        "handshake" => "without a TLS connection",
+        "role" => "without a role that may make the call",
+        "domain" => "in a domain in which the caller may not act",
+        "kind" => "with a kind of statement that no caller may submit",
+        "caller_requests" => "with too many requests at a time",
+        "caller_rate" => "with too many requests a second",
+        "connections_per_address" => "with too many connections from their address",
+        jwt if jwt.starts_with("jwt_") => "with a JSON web token that the node does not accept",
+        _ => "for a reason that this build does not know",
+    }
+}
+
+fn line(row: &Row, end: Option<&NoneGave>) -> String {
     let status = match &row.status {
         Ok(status) => status,
-        Err(error) => return format!("{} {}: {error}", ENDPOINT.cell(&row.endpoint), error.code()),
+        Err(error) => return format!("{} {}", ENDPOINT.cell(&row.endpoint), each_node::row(error, end)),
     };
     let or_none = |value: Option<u64>| value.map_or_else(|| "none".to_owned(), |value| value.to_string());
     let ready = match (row.ready, &status.removed) {
@@ -226,4 +247,16 @@ fn line(row: &Row) -> String {
         ready.to_owned(),
     ];
     table::row(&COLUMNS, cells)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_for_which_callers_were_refused_is_told_in_words() {
+        assert_eq!(refused_since("role"), "without a role that may make the call");
+        assert!(refused_since("jwt_expired").contains("JSON web token"));
+        assert!(refused_since("moon_wrong").contains("this build does not know"));
+    }
 }

@@ -91,7 +91,10 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     let nonce = recorded.as_deref();
     let decision = decided.map_err(|error| permit::in_vain(error, nonce))?;
     let Some(last_allow) = LastAllow::of(&decision, grace_periods) else {
-        let exit = question.conclude(&decision, output)?;
+        let exit = match args.permit {
+            true => question.conclude_permit(&decision, output)?,
+            false => question.conclude(&decision, output)?,
+        };
         permit::say_nonce(nonce, output);
         return Ok(exit);
     };

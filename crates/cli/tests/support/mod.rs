@@ -3,13 +3,13 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use assent_api::DecisionBody;
-use assent_proof::{SigningKey, sign_batch};
+use assent_api::{DecisionBody, Problem, ReasonBody};
+use assent_proof::{Code, SigningKey, sign_batch};
 use serde_json::{Value, json};
 
 /// A server that allows whatever it is asked.
@@ -29,6 +29,8 @@ pub struct Fake {
     pub answers: usize,
     /// From this question on, counted from 0, it denies, for a reason with a code that no build knows.
     pub denies_from: Option<usize>,
+    /// It denies everything for these reasons, if there are any.
+    pub denies_for: Vec<Code>,
     /// Whether it says that the history of its decisions is in force no more.
     pub moved: bool,
     /// Whether it answers a permit like an authorize, so that its allow has no receipt of a permit.
@@ -79,7 +81,9 @@ impl Fake {
         }
         let evaluated = self.decided.unwrap_or_else(|| now() + self.ahead);
         thread::sleep(self.slow);
-        let (status, answer) = if self.denies_from.is_some_and(|from| before >= from) {
+        let (status, answer) = if !self.denies_for.is_empty() {
+            ("403 Forbidden", self.deny(&body, evaluated))
+        } else if self.denies_from.is_some_and(|from| before >= from) {
             ("403 Forbidden", newer_deny(&body, evaluated))
         } else {
             let permit = path.starts_with("/v1/permits") && !self.records_nothing;
@@ -88,6 +92,18 @@ impl Fake {
         let length = answer.len();
         let head = format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n");
         let _ = stream.write_all(&[head.as_bytes(), answer.as_slice()].concat());
+    }
+
+    fn deny(&self, request: &[u8], evaluated: i64) -> Vec<u8> {
+        let request: Value = serde_json::from_slice(request).unwrap();
+        let reasons: Vec<ReasonBody> =
+            self.denies_for.iter().map(|code| ReasonBody::new(*code, "as told", None)).collect();
+        let decision = json!({
+            "decision": "deny", "request": request, "history": history(), "nodeId": 1, "revision": 2,
+            "head": null, "policy": null, "evaluatedAt": evaluated, "validUntil": evaluated,
+            "reasons": reasons,
+        });
+        serde_json::to_vec(&decision).unwrap()
     }
 
     fn allow(&self, request: &[u8], evaluated: i64, permit: bool) -> Vec<u8> {
@@ -123,6 +139,29 @@ fn newer_deny(request: &[u8], evaluated: i64) -> Vec<u8> {
         "reasons": [{ "code": "moon_wrong", "clause": "§0", "detail": "new moon", "remedy": "wait" }],
     });
     serde_json::to_vec(&decision).unwrap()
+}
+
+/// A server that refuses every request with this status and problem. Returns its endpoint, and for each request its
+/// method and path.
+pub fn refusing(status: &'static str, problem: &Problem) -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let (seen, body) = (Arc::new(Mutex::new(Vec::new())), problem.to_vec());
+    let noted = Arc::clone(&seen);
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, noted, body) = (stream.unwrap(), Arc::clone(&noted), body.clone());
+            thread::spawn(move || {
+                let Some(Request { method, path, .. }) = request(&mut stream) else { return };
+                noted.lock().unwrap().push(format!("{method} {path}"));
+                let length = body.len();
+                let head =
+                    format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n");
+                let _ = stream.write_all(&[head.as_bytes(), body.as_slice()].concat());
+            });
+        }
+    });
+    (endpoint, seen)
 }
 
 /// The history that the server answers in.
