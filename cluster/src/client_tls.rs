@@ -36,7 +36,7 @@ const TURN_WITHIN: Duration = Duration::from_secs(2);
 /// Why a listener that demands certificates lets no caller in. A configuration like this is refused before.
 const NO_CA: &str = "`client_tls.ca` is not set, so no caller's certificate can be checked";
 
-/// What the port speaks within TLS.
+/// What the admin listener speaks within TLS, as the client port does.
 const ALPN: &[u8] = b"http/1.1";
 
 /// On which listener a handshake is made, and what it demands of the caller.
@@ -71,8 +71,8 @@ struct Current {
     demanding: Option<Arc<ServerConfig>>,
     /// By what a caller's certificate is checked. `None` if callers cannot show one.
     callers: Option<Arc<Authorities>>,
-    /// When the node's own certificate ends, in milliseconds since 1970.
-    not_after_ms: i64,
+    /// The node's own certificate, which clients are shown.
+    own: OwnCertificate,
 }
 
 /// A connection after its handshake.
@@ -95,10 +95,11 @@ impl ClientTls {
     /// Reads the files. This blocks the thread.
     ///
     /// # Errors
-    /// The first file that cannot be used, and why.
+    /// The first file that cannot be used, and why. A certificate that has expired or is not for servers is such a file, and
+    /// so is a file of revocation lists of which none is by an authority of the configuration.
     pub(crate) fn read(paths: ClientTlsConfig, clock: Arc<dyn Clock>) -> Result<Self, String> {
         let time = WallTime(clock);
-        let current = Current::read(&paths, &time)?;
+        let current = Current::read(&paths, &time, None)?;
         Ok(Self {
             paths,
             time,
@@ -158,11 +159,13 @@ impl ClientTls {
         }
     }
 
-    /// Reads the files again. If they cannot be used, those that were read before stay in force.
+    /// Reads the files again. If they cannot be used, those that were read before stay in force. That includes a revocation
+    /// list that is older than the one that was read before.
     pub(crate) fn reload(&self) {
-        let read = Current::read(&self.paths, &self.time);
+        let before = read(&self.current).clone();
+        let reading = Current::read(&self.paths, &self.time, Some(before.as_ref()));
         let mut problem = lock(&self.problem);
-        match read {
+        match reading {
             Ok(current) => {
                 *write(&self.current) = Arc::new(current);
                 if problem.take().is_some() {
@@ -180,7 +183,7 @@ impl ClientTls {
 
     /// When the certificate ends that the node shows to its clients, in milliseconds since 1970.
     pub(crate) fn not_after_ms(&self) -> i64 {
-        read(&self.current).not_after_ms
+        read(&self.current).own.not_after_ms()
     }
 
     /// When the first of the lists of revoked certificates of callers ends, in milliseconds since 1970. `None` without
@@ -210,12 +213,21 @@ impl ClientTls {
 }
 
 impl Current {
-    fn read(paths: &ClientTlsConfig, time: &WallTime) -> Result<Self, String> {
+    /// Reads the files, to use them in place of `before`.
+    fn read(paths: &ClientTlsConfig, time: &WallTime, before: Option<&Current>) -> Result<Self, String> {
         let own = OwnCertificate::read(&paths.cert, &paths.key).map_err(|error| error.to_string())?;
+        // If the certificate in use expires, the lists of revoked callers must still be read.
+        if before.is_none_or(|before| before.own.chain() != own.chain()) {
+            own.check_for_server(&paths.cert, time.now()).map_err(|error| error.to_string())?;
+        }
         let callers = match &paths.ca {
             Some(ca) => {
-                let read = Authorities::read(ca, paths.crl.as_deref()).map_err(|error| error.to_string())?;
-                Some(Arc::new(read))
+                let crl = paths.crl.as_deref();
+                let read = match before.and_then(|before| before.callers.as_ref()) {
+                    Some(before) => before.read_again(ca, crl),
+                    None => Authorities::read(ca, crl),
+                };
+                Some(Arc::new(read.map_err(|error| error.to_string())?))
             }
             None => None,
         };
@@ -228,10 +240,8 @@ impl Current {
             }
             None => None,
         };
-        let config = assent_tls::server(&own, callers.clone(), Arc::new(time.clone()));
-        let mut config = ServerConfig::clone(&*config.map_err(|error| error.to_string())?);
-        // The port does not speak HTTP/2, so it must not offer it.
-        config.alpn_protocols = vec![ALPN.to_vec()];
-        Ok(Self { config: Arc::new(config), demanding, callers, not_after_ms: own.not_after_ms() })
+        let config = assent_tls::server(&own, callers.clone(), Arc::new(time.clone()))
+            .map_err(|error| error.to_string())?;
+        Ok(Self { config, demanding, callers, own })
     }
 }

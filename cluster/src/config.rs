@@ -138,7 +138,8 @@ pub struct Config {
 #[serde(deny_unknown_fields)]
 pub struct ClientTlsConfig {
     /// The path of the node's certificate and the certificates between it and its authority, in PEM. It must name the
-    /// host or address at which clients reach the node, and the one at which operators do.
+    /// host or address at which clients reach the node, and the one at which operators do. It must be in time, and for server
+    /// authentication.
     pub cert: PathBuf,
     /// The path of the certificate's private key, a PEM file that only the node may read.
     pub key: PathBuf,
@@ -146,7 +147,8 @@ pub struct ClientTlsConfig {
     /// `admin_listen` must be a loopback address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca: Option<PathBuf>,
-    /// The path of their revocation lists, in PEM. It needs `ca`.
+    /// The path of their revocation lists, in PEM. It needs `ca`. At least one list must be by an authority of `ca`. A running
+    /// node takes no list that is older than the one of the same authority that it has read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub crl: Option<PathBuf>,
 }
@@ -172,10 +174,12 @@ pub struct PeerTlsConfig {
     pub cert: PathBuf,
     /// The path of the certificate's private key, which only the node may read.
     pub key: PathBuf,
-    /// The path of the certificates of the CAs that issue the nodes' certificates.
+    /// The path of the certificates of the CAs that issue the nodes' certificates. The CA of this node's own certificate must
+    /// be among them.
     pub ca: PathBuf,
     /// The path of the lists of revoked certificates of these CAs. If it is set, there must be a list for each CA that
-    /// issued a certificate, and a certificate counts only while the list is in time.
+    /// issued a certificate, and a certificate counts only while the list is in time. A running node takes no list that is
+    /// older than the one of the same CA that it has read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub crl: Option<PathBuf>,
 }

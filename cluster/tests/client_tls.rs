@@ -13,7 +13,9 @@ use assent_client::{BearerToken, Client, ClientConfig, ClientError, ClientTls, T
 use assent_cluster::node::Node;
 use assent_cluster::usecase::Caller;
 use assent_proof::Millis;
-use authority::{Authority, OPS, now_ms, put, serve_tls, token};
+use assent_tls::ca::CertificateRequest;
+use assent_tls::{NodeName, TrustDomain};
+use authority::{Authority, DAY_MS, OPS, now_ms, put, serve_tls, token};
 use cluster_support::http::get;
 use cluster_support::*;
 use tokio::io::AsyncReadExt;
@@ -194,4 +196,81 @@ async fn a_node_does_not_start_with_a_key_that_everybody_may_read() {
     fs::set_permissions(&own.key, Permissions::from_mode(0o644)).unwrap();
     let why = refuses_to_start(&config).await;
     assert!(why.contains("client_tls") && why.contains("1.key"), "{why}");
+}
+
+/// It fails if a node starts that no client could call, or that would refuse every caller.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_does_not_start_with_a_certificate_that_no_client_takes_or_lists_of_another_authority() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut authority, other) =
+        (Authority::new(folder.path(), "own"), Authority::new(folder.path(), "other"));
+    let (_, tokens) = token(folder.path());
+    let mut config = configs(folder.path()).swap_remove(0);
+    let own = serve_tls(&mut config, &mut authority, &tokens);
+
+    let (caller, _) = authority.caller(OPS);
+    let mut wrong = config.clone();
+    if let Some(tls) = &mut wrong.client_tls {
+        (tls.cert, tls.key) = (caller.cert.clone(), caller.key.clone());
+    }
+    let why = refuses_to_start(&wrong).await;
+    assert!(why.contains("client_tls") && why.contains("is not for server authentication"), "{why}");
+
+    let mut wrong = config.clone();
+    if let Some(tls) = &mut wrong.client_tls {
+        tls.crl = Some(other.ca.crl_path().to_owned());
+    }
+    let why = refuses_to_start(&wrong).await;
+    assert!(why.contains("client_tls") && why.contains("has no revocation list"), "{why}");
+
+    let trust_domain = TrustDomain::parse("example.org").unwrap();
+    let name = NodeName { trust_domain, cluster_id: [7; 32], node_id: 1 };
+    let request = CertificateRequest::node(&name, &["127.0.0.1".to_owned()]).unwrap();
+    let old = authority.ca.issue(&request, now_ms() - 100 * DAY_MS, [200; 16]).unwrap();
+    put(&own.cert, old.certificate_pem.as_bytes());
+    put(&own.key, old.key_pem.as_bytes());
+    let why = refuses_to_start(&config).await;
+    assert!(why.contains("client_tls") && why.contains("expired at"), "{why}");
+}
+
+/// It fails if a list that is older than the one in force is taken, or a certificate that no client takes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_older_list_does_not_let_a_revoked_caller_in_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut authority = Authority::new(folder.path(), "own");
+    let (_, tokens) = token(folder.path());
+    let mut own = None;
+    let node = alone(folder.path(), |config| own = Some(serve_tls(config, &mut authority, &tokens))).await;
+    let own = own.unwrap();
+    let old = fs::read(authority.ca.crl_path()).unwrap();
+    let (revoked, issued) = authority.caller(OPS);
+    let (good, _) = authority.caller(OPS);
+    let (revoked, good) = (authority.shows(Some(revoked)), authority.shows(Some(good)));
+    status(&node, revoked.clone()).await.unwrap();
+
+    authority.ca.revoke(&issued.serial, now_ms()).unwrap();
+    let until = Instant::now() + Duration::from_secs(20);
+    while status(&node, revoked.clone()).await.is_ok() {
+        assert!(Instant::now() < until, "the list was not read");
+        sleep(Duration::from_millis(200)).await;
+    }
+
+    put(authority.ca.crl_path(), &old);
+    let (caller, _) = authority.caller(OPS);
+    let shown = (fs::read(&own.cert).unwrap(), fs::read(&own.key).unwrap());
+    put(&own.cert, &fs::read(&caller.cert).unwrap());
+    put(&own.key, &fs::read(&caller.key).unwrap());
+    sleep(Duration::from_secs(7)).await;
+    let error = status(&node, revoked.clone()).await.unwrap_err();
+    assert_eq!(error.code(), "caller_certificate_refused", "{error}");
+    status(&node, good.clone()).await.unwrap();
+
+    // With the right certificate, the older list alone is refused too.
+    put(&own.cert, &shown.0);
+    put(&own.key, &shown.1);
+    sleep(Duration::from_secs(7)).await;
+    let error = status(&node, revoked).await.unwrap_err();
+    assert_eq!(error.code(), "caller_certificate_refused", "{error}");
+    status(&node, good).await.unwrap();
+    node.shutdown().await;
 }

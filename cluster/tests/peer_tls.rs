@@ -38,6 +38,14 @@ async fn secured(id: NodeId, peers: &[(NodeId, String)], tls: PeerTlsConfig) -> 
     node_with(identity(id), "127.0.0.1:0", peers, quick(), 0, Some(tls)).await
 }
 
+/// A file with these CAs.
+fn bundle(folder: &std::path::Path, file: &str, cas: &[&TestCa]) -> std::path::PathBuf {
+    let path = folder.join(file);
+    let text: String = cas.iter().map(|ca| std::fs::read_to_string(ca.ca_file()).unwrap()).collect();
+    certificates::replace(&path, &text);
+    path
+}
+
 fn node_certificate(ca: &TestCa, id: NodeId) -> PeerTlsConfig {
     ca.issue(&format!("node-{id}"), &Says::node(CLUSTER, id).serial(id))
 }
@@ -332,8 +340,9 @@ async fn the_node_whose_certificate_is_refused_says_that_the_other_log_has_the_r
     let (folder, ca) = ca();
     let stranger = TestCa::new(folder.path(), "stranger");
     let two = secured(2, &[], node_certificate(&ca, 2)).await;
-    // Node 1 believes node 2's CA, and shows the certificate of another one.
-    let shown = PeerTlsConfig { ca: ca.ca_file(), ..stranger.issue("node-1", &Says::node(CLUSTER, 1)) };
+    // Node 1 believes both CAs, and shows the certificate of the one that node 2 does not believe.
+    let both = bundle(folder.path(), "bundle.pem", &[&ca, &stranger]);
+    let shown = PeerTlsConfig { ca: both, ..stranger.issue("node-1", &Says::node(CLUSTER, 1)) };
     let one = secured(1, &[(2, two.hub.local_addr().to_string())], shown).await;
     eventually("a problem", || problem(&one, 2).contains("the other side refused this side's certificate"))
         .await;
@@ -352,6 +361,81 @@ async fn a_nodes_certificate_must_be_its_own_before_it_starts() {
     assert!(load(&Says::node([9; 32], 1)).contains("issue one for this node"));
     assert!(!load(&Says::uri("spiffe://example.org/slurm")).is_empty());
     assert!(!load(&Says { uris: Vec::new(), ..Says::node(CLUSTER, 1) }).is_empty());
+    // Peers refuse an expired certificate, but the clock may be wrong and the file may be replaced, so the node starts.
+    assert_eq!(load(&Says { from_s: -7_200, until_s: -60, ..Says::node(CLUSTER, 1) }), "");
+}
+
+/// Why a node with these files does not start, or nothing.
+fn refused_to_load(files: PeerTlsConfig) -> String {
+    let loaded = PeerTls::load(files, CLUSTER, 1, std::sync::Arc::new(RealClock));
+    loaded.err().map(|error| error.to_string()).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn a_node_does_not_start_with_a_certificate_of_no_ca_of_its_own_file() {
+    let (folder, ca) = ca();
+    let stranger = TestCa::new(folder.path(), "stranger");
+    // A CA that was made anew under the same name.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let namesake = TestCa::new(elsewhere.path(), "ca");
+    let own = node_certificate(&ca, 1);
+    for other in [&stranger, &namesake] {
+        let why = refused_to_load(PeerTlsConfig { ca: other.ca_file(), ..own.clone() });
+        assert!(why.contains("was issued by no CA of") && why.contains("node-1.pem"), "{why}");
+    }
+    // The CA is being replaced: the file has the new one too, and the certificate is still of the old one, or already of
+    // the new one.
+    let both = bundle(folder.path(), "bundle.pem", &[&stranger, &ca]);
+    assert_eq!(refused_to_load(PeerTlsConfig { ca: both.clone(), ..own }), "");
+    let new = stranger.issue("new", &Says::node(CLUSTER, 1));
+    assert_eq!(refused_to_load(PeerTlsConfig { ca: both, ..new }), "");
+}
+
+#[tokio::test]
+async fn a_node_does_not_start_with_revocation_lists_of_which_none_is_of_its_ca() {
+    let (folder, ca) = ca();
+    let stranger = TestCa::new(folder.path(), "stranger");
+    let own = node_certificate(&ca, 1);
+    let why = refused_to_load(PeerTlsConfig { crl: Some(stranger.revoke(&[], 3_600)), ..own.clone() });
+    assert!(why.contains("has no revocation list") && why.contains("stranger-crl.pem"), "{why}");
+    assert_eq!(refused_to_load(PeerTlsConfig { crl: Some(ca.revoke(&[], 3_600)), ..own }), "");
+}
+
+#[tokio::test]
+async fn an_older_list_does_not_bring_back_a_node_whose_certificate_is_revoked() {
+    let (_folder, ca) = ca();
+    let crl = ca.revoke(&[], 3_600);
+    let old = std::fs::read_to_string(&crl).unwrap();
+    let two = secured(2, &[], PeerTlsConfig { crl: Some(crl.clone()), ..node_certificate(&ca, 2) }).await;
+    let one = secured(1, &[(2, two.hub.local_addr().to_string())], node_certificate(&ca, 1)).await;
+    two.hub.ensure_peer(1, &one.hub.local_addr().to_string());
+    connected(&two, 1).await;
+    ca.revoke(&[1], 3_600);
+    eventually("the end", || !two.hub.is_connected(1) && two.hub.hello(1).is_none()).await;
+
+    certificates::replace(&crl, &old);
+    let until = Instant::now() + Duration::from_millis(1_500);
+    while Instant::now() < until {
+        assert!(!two.hub.is_connected(1) && two.hub.hello(1).is_none());
+        sleep(Duration::from_millis(50)).await;
+    }
+    // A list with a higher number is taken.
+    ca.revoke(&[], 3_600);
+    connected(&two, 1).await;
+}
+
+#[tokio::test]
+async fn a_file_that_has_lost_the_ca_of_the_nodes_own_certificate_changes_nothing() {
+    let (folder, ca) = ca();
+    let (one, two) = secured_pair(&ca).await;
+    let other = TestCa::new(folder.path(), "other");
+    let good = std::fs::read_to_string(ca.ca_file()).unwrap();
+    certificates::replace(&ca.ca_file(), &std::fs::read_to_string(other.ca_file()).unwrap());
+    sleep(Duration::from_millis(500)).await;
+    assert!(one.hub.call(2, &Probe {}, SOON).await.is_ok());
+    assert!(two.hub.call(1, &Probe {}, SOON).await.is_ok());
+    certificates::replace(&ca.ca_file(), &good);
+    assert!(one.hub.call(2, &Probe {}, SOON).await.is_ok());
 }
 
 #[tokio::test]
@@ -409,9 +493,16 @@ async fn connections_end_when_the_certificate_expires_or_its_ca_is_withdrawn() {
     eventually("the end", || two.hub.hello(1).is_none()).await;
     drop(one);
 
-    let (one, two) = secured_pair(&ca).await;
+    // Node 2 believes both CAs, and then only that of its own certificate.
     let other = TestCa::new(folder.path(), "other");
-    certificates::replace(&ca.ca_file(), &std::fs::read_to_string(other.ca_file()).unwrap());
+    let both = bundle(folder.path(), "bundle.pem", &[&ca, &other]);
+    let certificate = other.issue("other-2", &Says::node(CLUSTER, 2));
+    let two = secured(2, &[], PeerTlsConfig { ca: both.clone(), ..certificate }).await;
+    let trusts =
+        PeerTlsConfig { ca: bundle(folder.path(), "both.pem", &[&ca, &other]), ..node_certificate(&ca, 1) };
+    let one = secured(1, &[(2, two.hub.local_addr().to_string())], trusts).await;
+    met(&two, 1).await;
+    certificates::replace(&both, &std::fs::read_to_string(other.ca_file()).unwrap());
     eventually("the end", || two.hub.hello(1).is_none() && one.hub.hello(2).is_none()).await;
 }
 

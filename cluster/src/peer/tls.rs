@@ -6,7 +6,9 @@
 //! Names and addresses do not count.
 //!
 //! The files are read again while the node runs. What is unusable is logged, and the node goes on with what it read
-//! before. A connection keeps the chain that the peer has shown, which is checked again from time to time.
+//! before. Unusable are also a file of CAs of which none has issued the node's own certificate, and a revocation list that
+//! is older than the one that was read before. A connection keeps the chain that the peer has shown, which is checked
+//! again from time to time.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
@@ -80,7 +82,7 @@ pub(super) enum Reread {
 }
 
 impl PeerTls {
-    /// Reads the files, and checks that the certificate is that of this node.
+    /// Reads the files, and checks that the certificate is that of this node and was issued by one of the CAs.
     pub fn load(
         files: PeerTlsConfig,
         cluster_id: [u8; 32],
@@ -88,7 +90,7 @@ impl PeerTls {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, PeerTlsError> {
         let (own, time) = ((cluster_id, node_id), WallTime(clock));
-        let material = Material::read(&files, own, &time, 0)?;
+        let material = Material::read(&files, own, &time, 0, None)?;
         // The clock may be wrong, and the file may be replaced while the node runs.
         for side in [Side::Server, Side::Client] {
             if let Err(error) = material.authorities.check(material.own.chain(), side, time.now()) {
@@ -104,7 +106,7 @@ impl PeerTls {
     pub(super) fn reread(&self) -> Result<Reread, PeerTlsError> {
         let before = self.current();
         let Inner { files, own, time, .. } = &*self.inner;
-        let mut read = Material::read(files, *own, time, before.issue)?;
+        let mut read = Material::read(files, *own, time, before.issue, Some(before.authorities.as_ref()))?;
         let is_renewed = read.own.chain() != before.own.chain();
         if !is_renewed && read.authorities.is_same(&before.authorities) {
             return Ok(Reread::Nothing);
@@ -178,12 +180,17 @@ impl Material {
         (cluster_id, node_id): ([u8; 32], NodeId),
         time: &WallTime,
         issue: u64,
+        before: Option<&Authorities>,
     ) -> Result<Self, PeerTlsError> {
         let unusable = |problem: String| PeerTlsError(problem);
         let own =
             OwnCertificate::read(&files.cert, &files.key).map_err(|error| unusable(error.to_string()))?;
-        let authorities = Authorities::read(&files.ca, files.crl.as_deref())
-            .map_err(|error| unusable(error.to_string()))?;
+        let crl = files.crl.as_deref();
+        let authorities = match before {
+            Some(before) => before.read_again(&files.ca, crl),
+            None => Authorities::read(&files.ca, crl),
+        };
+        let authorities = authorities.map_err(|error| unusable(error.to_string()))?;
         let cert = files.cert.display();
         let id = own.id().map_err(|error| unusable(format!("`{cert}`: {error}")))?;
         let name = NodeName::of(&id).map_err(|error| unusable(format!("`{cert}`: {error}")))?;
@@ -194,6 +201,14 @@ impl Material {
                 right.to_id()
             )));
         }
+        // While the CA is replaced, the file has both. A file that has lost the CA of this certificate is taken for a mistake:
+        // peers with the same file refuse this node.
+        authorities.covers(own.chain()).map_err(|error| {
+            let ca = files.ca.display();
+            unusable(format!(
+                "the certificate `{cert}` was issued by no CA of `{ca}`, so peers would refuse it: {error}"
+            ))
+        })?;
         let authorities = Arc::new(authorities);
         let own_name = name.clone();
         let admit: Admit = Arc::new(move |id: &SpiffeId| named(id, &own_name).map(|_| ()));

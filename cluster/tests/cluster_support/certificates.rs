@@ -4,6 +4,7 @@ use std::fs::Permissions;
 use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use assent_cluster::config::PeerTlsConfig;
@@ -17,6 +18,8 @@ pub struct TestCa {
     issuer: Issuer<'static, KeyPair>,
     folder: PathBuf,
     name: String,
+    /// The number of the newest list of revoked certificates.
+    list: AtomicU64,
 }
 
 /// What a certificate says. The default is right for a node: it can be used on both sides, from an hour ago for a day.
@@ -68,7 +71,9 @@ impl TestCa {
         (params.not_before, params.not_after) = (at(-86_400), at(10 * 86_400));
         let key = KeyPair::generate().unwrap();
         let certificate = params.self_signed(&key).unwrap();
-        let ca = Self { issuer: Issuer::new(params, key), folder: folder.to_owned(), name: name.to_owned() };
+        let issuer = Issuer::new(params, key);
+        let (folder, name, list) = (folder.to_owned(), name.to_owned(), AtomicU64::new(0));
+        let ca = Self { issuer, folder, name, list };
         std::fs::write(ca.ca_file(), certificate.pem()).unwrap();
         ca
     }
@@ -105,7 +110,8 @@ impl TestCa {
         PeerTlsConfig { cert, key: key_file, ca: self.ca_file(), crl: None }
     }
 
-    /// Writes the list of revoked certificates, which counts from a minute ago for so many seconds from now.
+    /// Writes the list of revoked certificates with the next number, which counts from a minute ago for so many seconds
+    /// from now.
     pub fn revoke(&self, serials: &[u64], until_s: i64) -> PathBuf {
         let revoked = |serial: &u64| RevokedCertParams {
             serial_number: SerialNumber::from(*serial),
@@ -113,10 +119,11 @@ impl TestCa {
             reason_code: None,
             invalidity_date: None,
         };
+        let number = self.list.fetch_add(1, Ordering::Relaxed) + 1;
         let list = CertificateRevocationListParams {
             this_update: at(-60),
             next_update: at(until_s),
-            crl_number: SerialNumber::from(1_u64),
+            crl_number: SerialNumber::from(number),
             issuing_distribution_point: None,
             revoked_certs: serials.iter().map(revoked).collect(),
             key_identifier_method: KeyIdMethod::Sha256,

@@ -4,27 +4,28 @@
 //! certificate of a chain, except that of the CA in the file of CAs, must be covered by a list of its issuer: a CA
 //! without a list in the file is refused, not passed over. A list that has expired covers nothing, and neither does one
 //! that was not signed by its issuer. webpki reads only the first list that has the issuer's name, so a file with two of
-//! them is refused: the newer one, with the newer revocations, could be the second.
+//! them is refused: the newer one, with the newer revocations, could be the second. A file in which no CA has signed a
+//! list covers no chain at all, and is refused too.
 
-use std::collections::BTreeSet;
 use std::fmt::{self, Debug, Formatter};
 use std::path::Path;
 use std::sync::Arc;
 
 use assent_proof::Seconds;
-use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, ServerName, TrustAnchor, UnixTime};
+use rustls_pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
 use webpki::{
-    CertRevocationList, EndEntityCert, ExpirationPolicy, KeyUsage, OwnedCertRevocationList,
-    RevocationCheckDepth, RevocationOptions, RevocationOptionsBuilder, UnknownStatusPolicy, VerifiedPath,
+    CertRevocationList, EndEntityCert, ExpirationPolicy, KeyUsage, RevocationCheckDepth, RevocationOptions,
+    RevocationOptionsBuilder, UnknownStatusPolicy, VerifiedPath,
 };
 
 use crate::certificate_error::{CertificateError, Side};
 use crate::files::{BUNDLE_BYTES_MAX, TlsFileError, TlsFileProblem, sections};
 use crate::provider::provider;
+use crate::revocation::{Lists, Newest, Signer};
 use crate::spiffe::SpiffeId;
 use crate::x509::{
-    Validity, identity_of, is_authority, issuer_of, name_of, revocation_list, shown, states_its_usage,
-    subject_of, validity_of,
+    Validity, identity_of, is_authority, issuer_of, key_of, name_of, shown, states_its_usage, subject_of,
+    validity_of,
 };
 
 /// Most certificates of a chain, the leaf included, that are looked at.
@@ -43,12 +44,15 @@ struct All {
     /// Empty if no file of lists was given.
     lists: Vec<CertRevocationList<'static>>,
     next_update: Option<i64>,
+    /// The lists that no older one may follow.
+    newest: Newest,
     /// The certificates and lists as they were read.
     der: Vec<Vec<u8>>,
 }
 
 struct Described {
     name: String,
+    key: Vec<u8>,
     validity: Validity,
 }
 
@@ -57,17 +61,40 @@ impl Authorities {
     ///
     /// # Errors
     /// If a file cannot be read, is too large or has none of what it is for; if a certificate of the file of CAs is not
-    /// that of a CA; or if two revocation lists are of one issuer and for the same certificates.
+    /// that of a CA; if two revocation lists are of one issuer and for the same certificates; or if no list was signed by
+    /// a CA of the file of CAs, so that every certificate would be refused.
     pub fn read(ca: &Path, crl: Option<&Path>) -> Result<Self, TlsFileError> {
+        Authorities::read_with(ca, crl, &Newest::new())
+    }
+
+    /// Reads the files again, to use them in place of `self`. What `self` and those before it have read of the numbers of
+    /// revocation lists is kept.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), and if a list is older than one of the same issuer that was read before: its number is not
+    /// higher, or is missing.
+    pub fn read_again(&self, ca: &Path, crl: Option<&Path>) -> Result<Self, TlsFileError> {
+        Authorities::read_with(ca, crl, &self.all.newest)
+    }
+
+    fn read_with(ca: &Path, crl: Option<&Path>, before: &Newest) -> Result<Self, TlsFileError> {
         let mut der = Vec::new();
         let (anchors, described) =
             anchors(ca, &mut der).map_err(|problem| TlsFileError::new("file of CAs", ca, problem))?;
-        let (lists, next_update) = match crl {
-            Some(crl) => lists(crl, &mut der)
-                .map_err(|problem| TlsFileError::new("file of revocation lists", crl, problem))?,
-            None => (Vec::new(), None),
+        let lists = match crl {
+            Some(crl) => {
+                let known = anchors.iter().zip(&described);
+                let signers: Vec<Signer<'_>> = known
+                    .map(|(anchor, described)| Signer { name: anchor.subject.as_ref(), key: &described.key })
+                    .collect();
+                Lists::read(crl, ca, &signers, before)
+                    .map_err(|problem| TlsFileError::new("file of revocation lists", crl, problem))?
+            }
+            None => Lists::default(),
         };
-        Ok(Authorities { all: Arc::new(All { anchors, described, lists, next_update, der }) })
+        let Lists { lists, next_update, der: read, newest } = lists;
+        der.extend(read);
+        Ok(Authorities { all: Arc::new(All { anchors, described, lists, next_update, newest, der }) })
     }
 
     /// Whether both were read from the same certificates and lists.
@@ -95,6 +122,42 @@ impl Authorities {
     ) -> Result<SpiffeId, CertificateError> {
         let (leaf, intermediates) = chain.split_first().ok_or(CertificateError::None)?;
         self.check_identity(leaf, intermediates, presented_by, at)
+    }
+
+    /// Whether one of the CAs has issued `chain`, the leaf first, whatever the time is and whatever was revoked since.
+    ///
+    /// # Errors
+    /// Why no CA is found for the chain.
+    pub fn covers(&self, chain: &[CertificateDer<'_>]) -> Result<(), CertificateError> {
+        let (leaf, intermediates) = chain.split_first().ok_or(CertificateError::None)?;
+        let count = chain.len();
+        if count > CHAIN_MAX {
+            return Err(CertificateError::TooManyCertificates { count, max: CHAIN_MAX });
+        }
+        // A moment at which the whole chain was valid.
+        let mut begin: i64 = 0;
+        for certificate in chain {
+            let validity = validity_of(certificate)
+                .map_err(|why| CertificateError::Unreadable { certificate: name_of(certificate), why })?;
+            begin = begin.max(validity.not_before);
+        }
+        let at = unix_time(begin);
+        let explain = |error| {
+            Explained { all: &self.all, leaf, intermediates, presented_by: Side::Client, at }.refusal(error)
+        };
+        let read = EndEntityCert::try_from(leaf).map_err(explain)?;
+        let tried = |usage: KeyUsage| {
+            let algorithms = provider().signature_verification_algorithms.all;
+            read.verify_for_usage(algorithms, &self.all.anchors, intermediates, at, usage, None, None)
+                .map(drop)
+        };
+        match (tried(KeyUsage::server_auth()), tried(KeyUsage::client_auth())) {
+            (Ok(()), _) | (_, Ok(())) => Ok(()),
+            // It is not for servers, which is not the question.
+            (Err(webpki::Error::RequiredEkuNotFoundContext(_)), Err(error)) | (Err(error), Err(_)) => {
+                Err(explain(error))
+            }
+        }
     }
 
     /// [`Authorities::check`] for a chain in the two parts that rustls gives.
@@ -207,16 +270,17 @@ impl All {
 /// Whether `at` lies in the time of a certificate.
 fn time_of(validity: Validity, at: UnixTime) -> Result<(), webpki::Error> {
     let now = seconds(at).0;
-    let time = |seconds: i64| {
-        UnixTime::since_unix_epoch(std::time::Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
-    };
     if now < validity.not_before {
-        Err(webpki::Error::CertNotValidYet { time: at, not_before: time(validity.not_before) })
+        Err(webpki::Error::CertNotValidYet { time: at, not_before: unix_time(validity.not_before) })
     } else if now > validity.not_after {
-        Err(webpki::Error::CertExpired { time: at, not_after: time(validity.not_after) })
+        Err(webpki::Error::CertExpired { time: at, not_after: unix_time(validity.not_after) })
     } else {
         Ok(())
     }
+}
+
+fn unix_time(seconds: i64) -> UnixTime {
+    UnixTime::since_unix_epoch(std::time::Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
 }
 
 fn seconds(time: UnixTime) -> Seconds {
@@ -352,38 +416,12 @@ fn anchors(
             return Err(TlsFileProblem::NoAuthority { number, subject: name });
         }
         let validity = validity_of(certificate).map_err(unreadable)?;
+        let key = key_of(certificate).map_err(unreadable)?;
         let anchor =
             webpki::anchor_from_trusted_cert(certificate).map_err(|error| unreadable(shown(&error)))?;
         anchors.push(anchor.to_owned());
         der.push(certificate.to_vec());
-        described.push(Described { name, validity });
+        described.push(Described { name, key, validity });
     }
     Ok((anchors, described))
-}
-
-/// The revocation lists of a file, whose bytes are added to `der`, and when the first one expires.
-fn lists(
-    path: &Path,
-    der: &mut Vec<Vec<u8>>,
-) -> Result<(Vec<CertRevocationList<'static>>, Option<i64>), TlsFileProblem> {
-    let sections: Vec<CertificateRevocationListDer<'static>> = sections(path, BUNDLE_BYTES_MAX, "X509 CRL")?;
-    let (mut lists, mut scopes, mut first) = (Vec::new(), BTreeSet::new(), None);
-    for (place, section) in sections.iter().enumerate() {
-        let unreadable = |why| TlsFileProblem::Unreadable { number: place.saturating_add(1), why };
-        let (issuer, next_update) = revocation_list(section.as_ref()).map_err(unreadable)?;
-        let list =
-            OwnedCertRevocationList::from_der(section.as_ref()).map_err(|error| unreadable(shown(&error)))?;
-        let list = CertRevocationList::from(list);
-        let scope = (list.issuer().to_vec(), list.issuing_distribution_point().map(<[u8]>::to_vec));
-        if !scopes.insert(scope) {
-            return Err(TlsFileProblem::TwoLists { issuer });
-        }
-        first = match (first, next_update) {
-            (Some(first), Some(next)) => Some(i64::min(first, next)),
-            (first, next) => first.or(next),
-        };
-        lists.push(list);
-        der.push(section.to_vec());
-    }
-    Ok((lists, first))
 }

@@ -14,8 +14,8 @@ use crate::provider::provider;
 use crate::spiffe::SpiffeId;
 use crate::verifiers::{Admit, ByIdentity, ByName};
 
-/// What the client port speaks inside TLS.
-const HTTP: [&[u8]; 2] = [b"h2", b"http/1.1"];
+/// What the client port speaks inside TLS. It does not speak HTTP/2.
+const HTTP: &[u8] = b"http/1.1";
 
 /// Why no TLS configuration can be made.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +67,7 @@ pub fn mutual_client(
     Ok(Arc::new(config))
 }
 
-/// The client port. A caller may show a certificate if `callers` is given. One that is shown must be right by
+/// The client port, which speaks HTTP/1.1. A caller may show a certificate if `callers` is given. One that is shown must be right by
 /// [`Authorities::check`], and what its holder may do is decided later. Without `callers`, none is asked for.
 ///
 /// # Errors
@@ -90,12 +90,12 @@ pub fn server(
         }
         None => builder.with_no_client_auth(),
     };
-    Ok(finish_server(builder, own, Vec::from(HTTP.map(<[u8]>::to_vec))))
+    Ok(finish_server(builder, own, vec![HTTP.to_vec()]))
 }
 
 /// A caller of the client port. The server's certificate must lead to a CA of `ca` and have the DNS name or the IP
-/// address that is called. The caller shows `own` if the server asks for it. No protocol is named: whoever speaks HTTP/2
-/// puts `h2` into a clone's `alpn_protocols`.
+/// address that is called. The caller shows `own` if the server asks for it. No protocol is named: a caller that wants to
+/// name one puts it into a clone's `alpn_protocols`.
 ///
 /// # Errors
 /// If the build's cryptography does not have TLS 1.3.

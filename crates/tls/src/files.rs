@@ -9,6 +9,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use assent_proof::Seconds;
 use rustls_pki_types::pem::PemObject;
 use zeroize::Zeroizing;
 
@@ -113,6 +114,48 @@ pub enum TlsFileProblem {
         /// Whose lists they are.
         issuer: String,
     },
+    /// No revocation list of the file is of a CA in the file of CAs.
+    #[error(
+        "has no revocation list that was issued and signed by a CA of `{}` (its first list is of `{issuer}`), so every \
+         certificate would be refused: give the newest list of each CA, even if it is empty, or the file of CAs that \
+         belongs to these lists",
+        .ca.display()
+    )]
+    NoListOfAuthority {
+        /// The file of CAs.
+        ca: PathBuf,
+        /// Whose list the first one is.
+        issuer: String,
+    },
+    /// A revocation list does not follow the one of the same issuer that was read before.
+    #[error(
+        "has an older revocation list of `{issuer}` ({offered}) than the one that was read before ({newest}), and would \
+         let in what the newer one revokes: give the newest list, or publish one with a higher number \
+         (`assent cert crl`); if the CA has begun its numbers anew, restart the node"
+    )]
+    OlderList {
+        /// Whose list it is.
+        issuer: String,
+        /// The number of the list in the file.
+        offered: String,
+        /// The number of the list that was read before.
+        newest: String,
+    },
+    /// The certificate has expired, and would be shown to clients.
+    #[error(
+        "has a certificate that expired at {not_after}, so every client would refuse it: renew it \
+         (`assent cert renew`), or set the clock of this machine if it is wrong"
+    )]
+    Expired {
+        /// Its last second.
+        not_after: Seconds,
+    },
+    /// The certificate is not for a server, and would be shown to clients.
+    #[error(
+        "has a certificate that is not for server authentication (its extended key usage says so), so every client \
+         would refuse it: issue one for a server (`assent cert node`)"
+    )]
+    NotForServers,
     /// The private key is of a kind that is not supported.
     #[error(
         "has a private key that cannot be used: give an ECDSA, Ed25519 or RSA key in PKCS #8 without a password"

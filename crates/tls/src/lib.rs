@@ -15,7 +15,8 @@
 //! - No session is ever resumed. A resumed session would skip the check of the certificate, so a revoked one would get
 //!   in. For the same reason there is no early data.
 //! - A certificate is refused unless everything about it is known to be right. If a revocation list is given, each
-//!   certificate of a chain must be covered by a list of its issuer that has not expired.
+//!   certificate of a chain must be covered by a list of its issuer that has not expired. A list that was read is never
+//!   followed by an older one.
 //! - A private key is never printed: not by `Debug`, and not in an error.
 
 #![forbid(unsafe_code)]
@@ -28,6 +29,7 @@ mod files;
 mod own_certificate;
 mod provider;
 mod refusal;
+mod revocation;
 mod spiffe;
 mod verifiers;
 mod x509;
@@ -43,3 +45,4 @@ pub use rustls::{ClientConfig, ServerConfig};
 pub use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 pub use spiffe::{NodeName, SpiffeId, SpiffeIdError, TrustDomain};
 pub use verifiers::Admit;
+pub use x509::stated_id;

@@ -4,16 +4,19 @@ use std::fmt::{self, Debug, Formatter};
 use std::path::Path;
 use std::sync::Arc;
 
+use assent_proof::Seconds;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{Error, InconsistentKeys};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use zeroize::Zeroizing;
 
 use crate::certificate_error::CertificateError;
 use crate::files::{CERTIFICATE_BYTES_MAX, TlsFileError, TlsFileProblem, private_key, sections};
 use crate::spiffe::SpiffeId;
-use crate::x509::{identity_of, shown, validity_of};
+use crate::x509::{identity_of, is_for_servers, shown, validity_of};
+
+const CERTIFICATE: &str = "certificate file";
 
 /// A certificate, the chain to its CA, and its private key. `Debug` shows the identity only.
 #[derive(Clone)]
@@ -31,8 +34,6 @@ impl OwnCertificate {
     /// (any of the permission bits 007); or if the key is not that of the certificate. A reader that rereads both
     /// files while they are replaced can see an old and a new one together. It keeps what it has and reads again.
     pub fn read(cert: &Path, key: &Path) -> Result<Self, TlsFileError> {
-        const CERTIFICATE: &str = "certificate file";
-
         let chain: Vec<CertificateDer<'static>> = sections(cert, CERTIFICATE_BYTES_MAX, "CERTIFICATE")
             .map_err(|problem| TlsFileError::new(CERTIFICATE, cert, problem))?;
         let mut not_after = i64::MAX;
@@ -72,6 +73,27 @@ impl OwnCertificate {
     /// If the certificate does not have exactly one SPIFFE id, or is that of a CA.
     pub fn id(&self) -> Result<SpiffeId, CertificateError> {
         self.chain().first().ok_or(CertificateError::None).and_then(identity_of)
+    }
+
+    /// Whether clients can take the certificate, which was read from the file `cert`, for that of a server at the time
+    /// `at`. Its issuer and its names are not checked: which of them a client wants is not known here.
+    ///
+    /// # Errors
+    /// If the certificate has expired, or says that it is for other uses only.
+    pub fn check_for_server(&self, cert: &Path, at: UnixTime) -> Result<(), TlsFileError> {
+        let wrong = |problem| TlsFileError::new(CERTIFICATE, cert, problem);
+        let unreadable = |why| wrong(TlsFileProblem::Unreadable { number: 1, why });
+        let Some(leaf) = self.chain().first() else {
+            return Err(wrong(TlsFileProblem::Empty { label: "CERTIFICATE" }));
+        };
+        if !is_for_servers(leaf).map_err(unreadable)? {
+            return Err(wrong(TlsFileProblem::NotForServers));
+        }
+        let not_after = validity_of(leaf).map_err(unreadable)?.not_after;
+        if i64::try_from(at.as_secs()).unwrap_or(i64::MAX) > not_after {
+            return Err(wrong(TlsFileProblem::Expired { not_after: Seconds(not_after) }));
+        }
+        Ok(())
     }
 
     /// The last moment at which the certificate and its whole chain are valid, in milliseconds since 1970.

@@ -12,6 +12,7 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::{parse_x509_certificate, parse_x509_crl};
 
 use crate::certificate_error::CertificateError;
+use crate::provider::provider;
 use crate::spiffe::SpiffeId;
 
 /// Longest part of a foreign name that a message quotes, in characters.
@@ -88,13 +89,48 @@ pub(crate) fn is_authority(certificate: &CertificateDer<'_>) -> Result<bool, Str
     Ok(constraints.is_some_and(|constraints| constraints.value.ca))
 }
 
-/// The issuer of a revocation list, for a message, and the second after which it has expired, if it says so.
+/// The public key of a certificate, as signatures are checked with it.
+///
+/// # Errors
+/// What is wrong with a certificate that cannot be read.
+pub(crate) fn key_of(certificate: &CertificateDer<'_>) -> Result<Vec<u8>, String> {
+    Ok(read(certificate)?.public_key().subject_public_key.data.to_vec())
+}
+
+/// What webpki does not show of a revocation list.
+pub(crate) struct RevocationList {
+    /// Its issuer, for a message.
+    pub(crate) issuer: String,
+    /// The second in which it was made.
+    pub(crate) this_update: i64,
+    /// The second after which it has expired, if it says so.
+    pub(crate) next_update: Option<i64>,
+    /// Its number in decimal digits, if it has one.
+    pub(crate) number: Option<String>,
+}
+
+/// Reads a revocation list in which webpki has found nothing wrong, so its number has at most 20 bytes.
 ///
 /// # Errors
 /// What is wrong with a list that cannot be read.
-pub(crate) fn revocation_list(der: &[u8]) -> Result<(String, Option<i64>), String> {
+pub(crate) fn revocation_list(der: &[u8]) -> Result<RevocationList, String> {
     let (_, list) = parse_x509_crl(der).map_err(|error| shown(&error))?;
-    Ok((shown(list.issuer()), list.next_update().map(|time| time.timestamp())))
+    Ok(RevocationList {
+        issuer: shown(list.issuer()),
+        this_update: list.last_update().timestamp(),
+        next_update: list.next_update().map(|time| time.timestamp()),
+        number: list.crl_number().map(ToString::to_string),
+    })
+}
+
+/// Whether a revocation list was signed with this public key. webpki checks that too, but not before it checks a
+/// certificate.
+pub(crate) fn is_signed_by(list: &[u8], key: &[u8]) -> bool {
+    let Ok((_, list)) = parse_x509_crl(list) else { return false };
+    let message: &[u8] = list.tbs_cert_list.as_ref();
+    let signature: &[u8] = &list.signature_value.data;
+    let algorithms = provider().signature_verification_algorithms.all;
+    algorithms.iter().any(|algorithm| algorithm.verify_signature(key, message, signature).is_ok())
 }
 
 /// The identity of a leaf whose chain was found right.
@@ -121,9 +157,28 @@ pub(crate) fn identity_of(leaf: &CertificateDer<'_>) -> Result<SpiffeId, Certifi
     }
 }
 
+/// The SPIFFE id that a certificate in DER states. Who has issued it is not checked, so anyone can have written it. Use it
+/// only for a certificate that is trusted for another reason, and to try the reader.
+///
+/// # Errors
+/// If the certificate does not have exactly one SPIFFE id, or is that of a CA.
+pub fn stated_id(certificate: &[u8]) -> Result<SpiffeId, CertificateError> {
+    identity_of(&CertificateDer::from(certificate))
+}
+
 /// Whether the certificate says what it is for. webpki accepts one that does not for everything.
 pub(crate) fn states_its_usage(leaf: &CertificateDer<'_>) -> bool {
     read(leaf).is_ok_and(|read| read.extended_key_usage().is_ok_and(|usage| usage.is_some()))
+}
+
+/// Whether clients take the certificate for that of a server: it says so, or it does not say what it is for.
+///
+/// # Errors
+/// What is wrong with a certificate that cannot be read.
+pub(crate) fn is_for_servers(leaf: &CertificateDer<'_>) -> Result<bool, String> {
+    let read = read(leaf)?;
+    let usage = read.extended_key_usage().map_err(|error| shown(&error))?;
+    Ok(usage.is_none_or(|usage| usage.value.server_auth))
 }
 
 /// Every URI among the subject alternative names, in their order.

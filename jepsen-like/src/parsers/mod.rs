@@ -25,6 +25,7 @@ mod proof;
 mod samples;
 mod search;
 mod table;
+mod tls;
 
 pub use judge::{ERROR_BYTES_MAX, Growth, check_text, reread, reread_exactly};
 pub use mutate::{INPUT_BYTES_MAX, input};

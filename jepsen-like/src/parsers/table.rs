@@ -3,11 +3,11 @@
 use std::sync::LazyLock;
 
 use super::parser::Parser;
-use super::{api, node, peer, proof};
+use super::{api, node, peer, proof, tls};
 
 /// Every parser, by crate.
 pub static PARSERS: LazyLock<Vec<Parser>> =
-    LazyLock::new(|| [proof::PARSERS, api::PARSERS, node::PARSERS, peer::PARSERS].concat());
+    LazyLock::new(|| [proof::PARSERS, api::PARSERS, node::PARSERS, peer::PARSERS, tls::PARSERS].concat());
 
 /// The parser of this name.
 pub fn parser(name: &str) -> Option<Parser> {

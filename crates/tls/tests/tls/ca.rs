@@ -122,8 +122,13 @@ impl Ca {
         OwnCertificate::read(&self.file(chain), &self.file(key)).unwrap()
     }
 
-    /// A list that revokes these serial numbers, published in May and due on the first of the month.
+    /// A list that revokes these serial numbers, published in May and due on the first of the month. Its number is 1.
     pub(crate) fn list(&self, revoked: &[u64], due_month: u8) -> String {
+        self.numbered_list(1, revoked, due_month)
+    }
+
+    /// The same with a number.
+    pub(crate) fn numbered_list(&self, number: u64, revoked: &[u64], due_month: u8) -> String {
         let revoked_certs = revoked.iter().map(|serial| RevokedCertParams {
             serial_number: SerialNumber::from(*serial),
             revocation_time: date_time_ymd(2026, 5, 2),
@@ -133,7 +138,7 @@ impl Ca {
         let list = CertificateRevocationListParams {
             this_update: date_time_ymd(2026, 5, 1),
             next_update: date_time_ymd(2026, due_month, 1),
-            crl_number: SerialNumber::from(1_u64),
+            crl_number: SerialNumber::from(number),
             issuing_distribution_point: None,
             revoked_certs: revoked_certs.collect(),
             key_identifier_method: KeyIdMethod::Sha256,

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::sync::{Arc, Mutex};
 
 use assent_tls::{Admit, CertificateError, Side, SpiffeId, client, mutual_server, server};
-use rustls::NamedGroup;
+use rustls::{Error, NamedGroup};
 
 use crate::ca::{Ca, ID, NOW, at, now, right, with_uris};
 use crate::handshake::{ALPN, node_client, node_server, refusal, shake};
@@ -67,6 +67,22 @@ fn a_caller_may_come_without_a_certificate_and_one_that_is_shown_must_be_right()
     let port = server(&own, None, now()).unwrap();
     let ends = shake(&client(Some(&stranger), &trusted, now()).unwrap(), &port, "localhost").passed();
     assert!(ends.server.peer_certificates().is_none());
+}
+
+#[test]
+fn the_client_port_offers_http_1_1_and_not_http_2() {
+    let ca = Ca::new("a CA");
+    let (own, trusted) = (ca.issue(&right()), ca.trusted());
+    let port = server(&own, None, now()).unwrap();
+    let naming = |names: &[&[u8]]| {
+        let mut config = (*client(None, &trusted, now()).unwrap()).clone();
+        config.alpn_protocols = names.iter().map(|name| name.to_vec()).collect();
+        shake(&Arc::new(config), &port, "localhost")
+    };
+    let ends = naming(&[b"h2", b"http/1.1"]).passed();
+    assert_eq!(ends.client.alpn_protocol(), Some(&b"http/1.1"[..]));
+    let ends = naming(&[b"h2"]);
+    assert_eq!(ends.server_error, Some(Error::NoApplicationProtocol));
 }
 
 #[test]

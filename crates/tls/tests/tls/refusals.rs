@@ -128,7 +128,11 @@ fn a_certificate_below_a_revoked_ca_is_refused() {
         "{error}"
     );
     // Each CA of the chain needs a list of its own.
-    let error = check(&below.list(&[], 7)).unwrap_err();
+    let other = Ca::new("another root");
+    let cas = root.file(&format!("{}{}", root.pem(), other.pem()));
+    let lists = root.file(&format!("{}{}", other.list(&[], 7), below.list(&[], 7)));
+    let trusted = Authorities::read(&cas, Some(&lists)).unwrap();
+    let error = trusted.check(own.chain(), Side::Client, at(NOW)).unwrap_err();
     let CertificateError::UnknownStatus { issuer, .. } = &error else { panic!("{error}") };
     assert_eq!(issuer, "CN=a root");
 }
@@ -136,26 +140,33 @@ fn a_certificate_below_a_revoked_ca_is_refused() {
 #[test]
 fn once_revocation_lists_are_given_a_certificate_that_none_of_them_covers_is_refused() {
     let (ca, other) = (Ca::new("a CA"), Ca::new("another CA"));
-    let error = refused_by_both(&ca, &ca.issue(&right()), &ca.trusted_with(&other.list(&[], 7)));
+    let cas = ca.file(&format!("{}{}", ca.pem(), other.pem()));
+    let trusted = Authorities::read(&cas, Some(&ca.file(&other.list(&[], 7)))).unwrap();
+    let error = refused_by_both(&ca, &ca.issue(&right()), &Arc::new(trusted));
     let CertificateError::UnknownStatus { issuer, .. } = &error else { panic!("{error}") };
     assert_eq!(issuer, "CN=a CA");
 }
 
 #[test]
 fn a_revocation_list_that_expired_or_that_another_key_signed_covers_nothing() {
-    let (ca, namesake) = (Ca::new("a CA"), Ca::new("a CA"));
+    let ca = Ca::new("a CA");
     let late = at(NOW + 86_400 * 45);
-    let check = |lists: &str, time| {
-        let own = ca.issue(&right());
-        ca.trusted_with(lists).check(own.chain(), Side::Server, time).unwrap_err()
-    };
-    let error = check(&ca.list(&[], 7), late);
+    let own = ca.issue(&right());
+    let error = ca.trusted_with(&ca.list(&[], 7)).check(own.chain(), Side::Server, late).unwrap_err();
     assert!(matches!(error, CertificateError::ListExpired { .. }), "{error}");
     assert!(error.to_string().contains("2026-07-01T00:00:00Z"), "{error}");
 
-    let error = check(&namesake.list(&[], 7), at(NOW));
-    assert!(matches!(error, CertificateError::ListUnusable { .. }), "{error}");
-    let error = refused_by_both(&ca, &ca.issue(&right()), &ca.trusted_with(&namesake.list(&[], 7)));
+    // The list of a CA in the file of CAs that another key signed is refused when the file is read. The file does not have
+    // this CA, so only the check of a chain can tell.
+    let (below, namesake) = (ca.below_with(of_ca("a CA below")), Ca::new("a CA below"));
+    let (leaf, key) = below.issue_pem(&right());
+    let own = ca.own(&format!("{leaf}{}", below.pem()), &key);
+    let trusted = ca.trusted_with(&format!("{}{}", ca.list(&[], 7), namesake.list(&[], 7)));
+    for side in [Side::Server, Side::Client] {
+        let error = trusted.check(own.chain(), side, at(NOW)).unwrap_err();
+        assert!(matches!(error, CertificateError::ListUnusable { .. }), "{error}");
+    }
+    let error = refused_by_both(&ca, &own, &trusted);
     assert!(matches!(error, CertificateError::ListUnusable { .. }), "{error}");
 }
 
