@@ -69,6 +69,21 @@ impl Sender {
         };
         Some(Refusal::at(Code::CallerNotPermitted, "predicateType", detail))
     }
+
+    /// Whether this node charges the issuers of such a statement of the sender, if it may be charged at all.
+    ///
+    /// The node that takes a statement from a client charges its issuers, and the leader charges them too, so that an
+    /// issuer gets no more by submitting to several nodes. Restrictions and governance statements are never charged a
+    /// second time.
+    fn charges(self, kind: EvidenceKind) -> bool {
+        // A permit is a node's own statement, and its places bound how many there are.
+        let is_permit = kind == EvidenceKind::Permit;
+        match self {
+            Sender::Client => true,
+            Sender::Node => false,
+            Sender::Peer => !kind.is_restriction() && !kind.is_governance() && !is_permit,
+        }
+    }
 }
 
 /// Why an envelope is not proposed.
@@ -392,17 +407,12 @@ impl Here<'_> {
         signatures
     }
 
-    /// Whether the issuers of a statement are charged for it. They are charged by the node that takes it from a
-    /// client, and no second time by the leader.
+    /// Whether the issuers of a statement are charged for it here.
     ///
     /// # Errors
     /// Why it is not proposed.
     fn charges(&self, sender: Sender, statement: &Statement, id: EvidenceId) -> Result<bool, Withheld> {
-        let charged_here = match sender {
-            Sender::Client => true,
-            // A permit is this node's own statement, and its places bound how many there are.
-            Sender::Node | Sender::Peer => false,
-        };
+        let charged_here = sender.charges(statement.kind);
         let is_known = || query::receipt(self.rows, &id).map(|receipt| receipt.is_some());
         match self.growth.judge(self.rows, statement, charged_here, is_known) {
             Ok(Judged::Chargeable) => Ok(true),
@@ -606,6 +616,16 @@ mod tests {
         verifier.set_in_force(Rules::TEST);
         assert_eq!(by(new, &envelope(usual, false)), Ok(Rules::GENESIS));
         assert_eq!(by(new, &envelope(usual, true)), Ok(Rules::TEST));
+    }
+
+    /// Fails if an issuer gets a burst of each node, or if the leader charges for what must never wait.
+    #[test]
+    fn the_leader_charges_for_what_peers_forward_except_restrictions_governance_and_permits() {
+        for kind in EvidenceKind::ALL.iter().copied() {
+            let is_free = kind.is_restriction() || kind.is_governance() || kind == EvidenceKind::Permit;
+            assert_eq!(Sender::Peer.charges(kind), !is_free, "{kind}");
+            assert!(Sender::Client.charges(kind) && !Sender::Node.charges(kind), "{kind}");
+        }
     }
 
     /// Rule R68.

@@ -2,7 +2,7 @@
 //! may take in a year, and what the disk must keep free.
 //!
 //! Nothing is ever deleted from the ledger, so whatever a node takes it keeps. These bounds are this node's own, and a
-//! node that forwards or leads judges what is handed to it. The rules know nothing of them: `apply` accepts an entry
+//! node that forwards or leads judges what is handed to it. Both charge its issuers. The rules know nothing of them: `apply` accepts an entry
 //! whatever the bounds are, so replicas with other bounds hold the same rows.
 //!
 //! Revocations and containments are never refused here, so that no flood keeps a restriction out. Governance statements
