@@ -328,8 +328,8 @@ pub struct LimitConfig {
     pub admin_connections: usize,
     /// The largest number of authorize requests between arrival and answer. A request beyond it is denied as
     /// `overloaded`. One half is for calls of more than one request and the other half for single requests, so that
-    /// neither takes places from the other. It is at least 2000, so that a full batch fits. One caller of `callers`
-    /// may hold as many places as are then free; the same is true of every other number of places and of memory here.
+    /// neither takes places from the other. It is at least 2000, so that a full batch fits. One caller may hold as
+    /// many places as are then free; the same is true of every other number of places and of memory here.
     ///
     /// Of batches with a large body, the node reads and decides as many at a time as would fit into their half if
     /// each were full. Other such batches wait for up to a quarter of `deadlines.authorize_ms`.
