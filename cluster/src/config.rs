@@ -285,7 +285,7 @@ pub struct LimitConfig {
     pub caller_requests: usize,
     /// The largest number of requests of one caller in a second, for as long as it likes. Each request of a batch and
     /// each envelope counts. A request beyond it is refused as `overloaded`. An entry of `callers` can have a `rate`
-    /// of its own.
+    /// of its own. The leader counts the envelopes that other nodes forward for a caller of its table too.
     pub caller_rate: usize,
     /// The largest number of requests of one caller at once, after it has made none for long enough. It is at least
     /// 1000, so that a full batch fits. An entry of `callers` can have a `burst` of its own.
@@ -296,8 +296,8 @@ pub struct LimitConfig {
     pub admin_connections: usize,
     /// The largest number of authorize requests between arrival and answer. A request beyond it is denied as
     /// `overloaded`. One half is for calls of more than one request and the other half for single requests, so that
-    /// neither takes places from the other. It is at least 2000, so that a full batch fits. One caller of `callers`
-    /// may hold as many places as are then free; the same is true of every other number of places and of memory here.
+    /// neither takes places from the other. It is at least 2000, so that a full batch fits. One caller may hold as
+    /// many places as are then free; the same is true of every other number of places and of memory here.
     ///
     /// Of batches with a large body, the node reads and decides as many at a time as would fit into their half if
     /// each were full. Other such batches wait for up to a quarter of `deadlines.authorize_ms`.
@@ -343,7 +343,8 @@ pub struct LimitConfig {
     /// How many statements of one issuer this node takes each second in the long run. The node refuses a statement
     /// beyond it as `overloaded`, without a log entry. Revocations and containments are exempt. An issuer's governance
     /// statements and its other statements are counted apart. A statement is counted once its signatures are
-    /// verified, and is not counted if it is refused or was in the ledger before. At most 1000000; 0 is no bound.
+    /// verified, and is not counted if it is refused or was in the ledger before. The leader counts what other nodes
+    /// forward to it too, except governance statements and permits. At most 1000000; 0 is no bound.
     pub issuer_rate: u64,
     /// How many statements an issuer may submit at once after a pause. At least 1 and at most 1000000.
     pub issuer_burst: u64,

@@ -265,7 +265,8 @@ async fn a_stream_resumes_after_the_last_event_seen_and_ends_when_the_node_stops
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_feed_too_many_is_refused_with_the_bound_and_a_left_one_gives_its_place_back() {
     let folder = tempfile::tempdir().unwrap();
-    let node = alone(folder.path(), |config| config.limits.event_streams = 2).await;
+    // All of these come from one address, which may have as many as it leaves free.
+    let node = alone(folder.path(), |config| config.limits.event_streams = 4).await;
     let stream = Stream::open(&node, "/v1/events", "").await;
     let poll = connected(
         node.client_addr(),
@@ -279,7 +280,7 @@ async fn one_feed_too_many_is_refused_with_the_bound_and_a_left_one_gives_its_pl
         let (status, body) = get(&node, "/v1/events", headers).await;
         let problem: Value = serde_json::from_str(&body).unwrap();
         assert_eq!((status, problem["code"].as_str()), (503, Some("overloaded")), "{body}");
-        assert!(problem["detail"].as_str().unwrap().contains("2 feeds"), "{body}");
+        assert!(problem["detail"].as_str().unwrap().contains("4 feeds"), "{body}");
     }
     drop((stream, poll));
     let room = async {

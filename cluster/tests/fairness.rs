@@ -12,20 +12,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use assent_api::{MAX_BATCH, authorize_batch_body};
+use assent_api::{BatchMode, MAX_BATCH, authorize_batch_body, batch_body};
 use assent_client::{BearerToken, Client, ClientConfig, ClientTls, TokenSource, Trust};
 use assent_cluster::access::{CallerConfig, Role, Token};
 use assent_cluster::config::{ClientTlsConfig, Config};
+use assent_cluster::env::Environment;
 use assent_cluster::node::Node;
 use assent_cluster::usecase::Caller;
 use assent_proof::Code;
 use assent_tls::ca::{Ca, CertificateRequest};
 use assent_tls::{Authorities, NodeName, ServerName, TrustDomain};
+use cluster_support::held::Held;
 use cluster_support::raw::{exchange, kept, post, problem, to_the_end};
 use cluster_support::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::time_provider::DefaultTimeProvider;
 
@@ -120,6 +122,45 @@ async fn a_caller_beyond_its_rate_is_refused_without_a_signature_and_another_is_
     let other = exchange_from("127.0.0.2", address, &single).await;
     assert!(other.starts_with("HTTP/1.1 200"), "{other}");
     assert!(node.service().metrics().decision_signatures() - signatures < 50);
+    node.shutdown().await;
+}
+
+/// It fails if the callers of a port with plain HTTP are one caller, so that one address takes every place of another.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_plain_http_one_address_leaves_places_to_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = configs(folder.path()).swap_remove(0);
+    config.voters.truncate(1);
+    // Half of it is for batches.
+    config.limits.submit_queue = 2 * MAX_BATCH;
+    config.limits.registry_flush_ms = 60_000;
+    config.limits.disk_reserve_mib = 0;
+    config.deadlines.submit_ms = 60_000;
+    let held = Arc::new(Held::default());
+    let env = Environment { blocking: held.clone(), ..environment(&config).await };
+    let node = Node::start(config, env).await.unwrap();
+    ready(&node).await;
+    let body = batch_body(BatchMode::Each, &vec!["{}"; 400]).unwrap();
+    let batch = post("/v1/envelopes:batch", "connection: close\r\n", &body);
+    let address = node.client_addr();
+    let send = |from: &'static str| {
+        let batch = batch.clone();
+        tokio::spawn(async move { exchange_from(from, address, &batch).await })
+    };
+    held.hold();
+    let first = send("127.0.0.2");
+    eventually("the first batch has its places", || held.count() == 1).await;
+    let (head, refused) = problem(&exchange_from("127.0.0.2", address, &batch).await);
+    assert_eq!((refused.status, refused.code), (429, Code::Overloaded), "{head}");
+    assert!(refused.detail.contains("this caller holds 400"), "{}", refused.detail);
+    assert_eq!(held.count(), 1, "work was begun for it");
+    let other = send("127.0.0.3");
+    eventually("another address has places", || held.count() == 2).await;
+    held.let_go();
+    for answer in [first, other] {
+        let answer = timeout(Duration::from_secs(20), answer).await.expect("it is answered").unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
     node.shutdown().await;
 }
 
@@ -347,6 +388,155 @@ async fn silent_handshakes_of_many_addresses_do_not_keep_a_caller_out() {
         let waited = from.elapsed();
         assert!(waited < Duration::from_secs(5), "it waited for the silent ones: {sent:?} {waited:?}");
         drop(silent);
+    }
+    node.shutdown().await;
+}
+
+/// What a stranger does with a connection.
+#[derive(Debug, Clone, Copy)]
+enum Stranger {
+    /// It sends nothing.
+    Silent,
+    /// It sends the first byte of a handshake.
+    FirstByte,
+    /// It sends a part of a client's hello.
+    HalfHello,
+    /// It sends a part of a request's head.
+    HalfHead,
+    /// It sends a head, and a part of the body.
+    HalfBody,
+    /// It sends many requests without a credential, and waits for no answer.
+    Pipelined,
+}
+
+impl Stranger {
+    const ALL: [Self; 6] =
+        [Self::Silent, Self::FirstByte, Self::HalfHello, Self::HalfHead, Self::HalfBody, Self::Pipelined];
+
+    /// What it sends, and whether it does so within TLS.
+    fn says(self) -> (Vec<u8>, bool) {
+        let pipelined = || {
+            let get = b"GET /v1/domains HTTP/1.1\r\nhost: node\r\n\r\n".to_vec();
+            [get, post("/v1/authorize", "", &request().to_json().to_vec())].concat().repeat(20)
+        };
+        match self {
+            Self::Silent => (Vec::new(), false),
+            Self::FirstByte => (b"\x16".to_vec(), false),
+            // A record of 512 bytes with a hello in it, of which little comes.
+            Self::HalfHello => (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec(), false),
+            Self::HalfHead => (b"GET /v1/domains HTTP/1.1\r\nhost: no".to_vec(), true),
+            Self::HalfBody => {
+                let head = "POST /v1/authorize HTTP/1.1\r\nhost: node\r\ncontent-length: 500\r\n\r\n{\"";
+                (head.as_bytes().to_vec(), true)
+            }
+            Self::Pipelined => (pipelined(), true),
+        }
+    }
+
+    /// One connection from this address, which is held for that long. Returns whether the node took what was said.
+    async fn comes(self, connector: &TlsConnector, from: &str, to: SocketAddr, held: Duration) -> bool {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(format!("{from}:0").parse().unwrap()).unwrap();
+        let Ok(mut stream) = socket.connect(to).await else { return false };
+        let (bytes, within_tls) = self.says();
+        if !within_tls {
+            let taken = stream.write_all(&bytes).await.is_ok();
+            sleep(held).await;
+            return taken;
+        }
+        let name = ServerName::try_from("127.0.0.1").unwrap();
+        let connecting = timeout(Duration::from_secs(5), connector.connect(name, stream));
+        let Ok(Ok(mut stream)) = connecting.await else { return false };
+        let taken = stream.write_all(&bytes).await.is_ok();
+        sleep(held).await;
+        taken
+    }
+}
+
+/// Numbers that look drawn and are the same in every run (xorshift64).
+struct Drawn(u64);
+
+impl Drawn {
+    fn below(&mut self, most: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % most
+    }
+
+    fn stranger(&mut self) -> usize {
+        usize::try_from(self.below(Stranger::ALL.len() as u64)).unwrap()
+    }
+}
+
+/// It fails if connections of strangers at several addresses hold what a caller at another address needs: places for
+/// connections, turns at handshakes, or the node's threads.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn strangers_at_many_addresses_that_say_half_or_too_much_delay_no_caller_at_another() {
+    const ADDRESSES: u64 = 6;
+    /// More than the node takes of one address.
+    const OF_EACH: u64 = 10;
+    const CALLS: usize = 30;
+    /// Far above what a call takes, for machines that are busy.
+    const DEADLINE: Duration = Duration::from_secs(5);
+    let folder = tempfile::tempdir().unwrap();
+    let (quiet, token) = caller(folder.path(), "quiet", &[Role::Gateway, Role::Submitter], 2);
+    let mut ca = None;
+    let node = alone(folder.path(), |config| {
+        ca = Some(serve_tls(config, folder.path()));
+        config.callers = vec![quiet];
+        config.limits.connections_per_address = 8;
+        config.limits.handshakes_per_address = 4;
+    })
+    .await;
+    let answer = node.service().submit(Caller::local(), authorization().into()).await;
+    assert!(answer.problem().is_none(), "{answer:?}");
+    let authorities = Authorities::read(ca.unwrap().certificate_path(), None).unwrap();
+    let tls = assent_tls::client(None, &authorities, Arc::new(DefaultTimeProvider)).unwrap();
+    let (connector, address) = (TlsConnector::from(tls), node.client_addr());
+    let ended = Arc::new(AtomicBool::new(false));
+    let came: Arc<[AtomicU64; 6]> = Arc::default();
+    let strangers: Vec<_> = (0..ADDRESSES * OF_EACH)
+        .map(|number| {
+            let (connector, ended, came) = (connector.clone(), ended.clone(), came.clone());
+            let mut drawn = Drawn(0x9e37_79b9_7f4a_7c15 ^ (number + 1));
+            tokio::spawn(async move {
+                let from = format!("127.0.0.{}", 2 + number % ADDRESSES);
+                while !ended.load(Ordering::SeqCst) {
+                    let (which, held) = (drawn.stranger(), Duration::from_millis(200 + drawn.below(800)));
+                    if Stranger::ALL[which].comes(&connector, &from, address, held).await {
+                        came[which].fetch_add(1, Ordering::SeqCst);
+                    }
+                }
+            })
+        })
+        .collect();
+    sleep(Duration::from_millis(500)).await;
+
+    let headers = format!("authorization: Bearer {}\r\nconnection: close\r\n", token.expose());
+    let single = post("/v1/authorize", &headers, &request().to_json().to_vec());
+    let mut slowest = Duration::ZERO;
+    for call in 0..CALLS {
+        let from = Instant::now();
+        let answer = timeout(DEADLINE, answer_to(&connector, address, &single)).await;
+        let answer = answer.unwrap_or_else(|_| panic!("call {call} has no answer within {DEADLINE:?}"));
+        slowest = slowest.max(from.elapsed());
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(
+            answer.starts_with("HTTP/1.1 200") && answer.contains("\"decision\":\"allow\""),
+            "{call}: {answer}"
+        );
+        sleep(Duration::from_millis(100)).await;
+    }
+    ended.store(true, Ordering::SeqCst);
+    for stranger in strangers {
+        stranger.await.unwrap();
+    }
+    for (stranger, came) in Stranger::ALL.iter().zip(came.iter()) {
+        assert!(
+            came.load(Ordering::SeqCst) > 0,
+            "{stranger:?} never came; the slowest call took {slowest:?}"
+        );
     }
     node.shutdown().await;
 }

@@ -22,6 +22,7 @@ use bytes::Bytes;
 use cluster_support::http::get;
 use cluster_support::*;
 use redb::StorageBackend;
+use tokio::time::Instant;
 
 /// The reserve of these nodes, in bytes: a mebibyte.
 const RESERVE: u64 = 1 << 20;
@@ -247,6 +248,55 @@ async fn while_one_issuer_floods_the_node_another_submits_and_the_keys_of_both_a
     }
     assert!(accepted(&submit(&node, revocation(&flooding)).await));
     node.shutdown().await;
+}
+
+/// Fails if each node counts an issuer for itself, if the leader refuses with another code than the node that took the
+/// statement, or if the leader keeps out what restricts or governs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_issuer_that_submits_to_all_nodes_gets_one_bucket_and_its_key_is_revoked_through_any_node() {
+    const BURST: u64 = 10;
+    let folder = tempfile::tempdir().unwrap();
+    let mut nodes = Vec::new();
+    for mut config in configs(folder.path()) {
+        config.deadlines.submit_ms = 10_000;
+        config.limits.disk_reserve_mib = 0;
+        (config.limits.issuer_rate, config.limits.issuer_burst) = (1, BURST);
+        nodes.push(start(&config).await);
+    }
+    for node in &nodes {
+        ready(node).await;
+    }
+    let flooding = key(100);
+    assert!(accepted(&submit(&nodes[0], granted(&nodes[0], &flooding, Role::Attestation).await).await));
+    let from = Instant::now();
+    // To each node no more than it takes of one issuer at once.
+    let sprayed: Vec<_> = (0..BURST)
+        .flat_map(|number| (0..3).map(move |at| (number, at)))
+        .map(|(number, at): (u64, usize)| {
+            let service = nodes[at].service().clone();
+            let envelope = measured(&format!("spray-{number}-{at}"), &flooding);
+            tokio::spawn(async move { service.submit(Caller::local(), envelope.into()).await })
+        })
+        .collect();
+    let mut taken = 0;
+    for answer in sprayed {
+        let answer = answer.await.unwrap();
+        match accepted(&answer) {
+            true => taken += 1,
+            false => is_too_much(&answer, Code::Overloaded, 429, "`limits.issuer_rate`"),
+        }
+    }
+    let most = BURST + from.elapsed().as_secs() + 1;
+    assert!((BURST..=most).contains(&taken), "{taken} were taken, and at most {most} may be");
+    for (at, node) in nodes.iter().enumerate() {
+        let new = key(101 + u8::try_from(at).unwrap());
+        assert!(accepted(&submit(node, granted(node, &new, Role::Attestation).await).await), "{at}");
+        assert!(accepted(&submit(node, revocation(&new)).await), "{at}");
+    }
+    assert!(accepted(&submit(&nodes[1], revocation(&flooding)).await));
+    for node in nodes {
+        node.shutdown().await;
+    }
 }
 
 /// Fails if an issuer's tokens are spent by what the registry refuses.

@@ -7,16 +7,19 @@
     reason = "tests fail by panicking"
 )]
 
+#[path = "cluster_support/authority.rs"]
+mod authority;
 mod cluster_support;
 mod peer_support;
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use assent_cluster::access::{CallerConfig, Role};
 use assent_cluster::config::Config;
 use assent_cluster::node::Node;
 use assent_cluster::peer::{
-    Acknowledged, Append, CosignRules, Identity, PeerError, StoreProgress, Submit, Vote,
+    Acknowledged, Append, Behalf, CosignRules, Identity, PeerError, StoreProgress, Submit, SubmitFor, Vote,
 };
 use assent_cluster::raft::codec;
 use assent_cluster::raft::log::LogRecord;
@@ -35,6 +38,7 @@ use openraft::vote::leader_id_std::CommittedLeaderId;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
+use authority::{Authority, caller, serve_tls, token};
 use cluster_support::*;
 use peer_support::{Raw, SOON, SPOKEN, asked, connected, eventually, hello_bytes, node_as, quick};
 
@@ -330,6 +334,101 @@ async fn an_unknown_issuer_in_a_peers_batch_of_mode_each_refuses_no_other_envelo
     assert!(all.iter().all(|outcome| refused(outcome) == Some(Code::AuthorityUnknown)), "{all:?}");
     third.hub.shutdown().await;
     stage.goes_on("all-1").await;
+}
+
+/// What the leader says to a call that node 3 hands in for a caller of this name.
+async fn handed_in_for(
+    nodes: &[Node],
+    third: &peer_support::Node,
+    name: &str,
+    envelopes: Vec<Bytes>,
+) -> Vec<Outcome> {
+    let behalf = Behalf {
+        name: name.to_owned(),
+        by: "certificate".to_owned(),
+        request: "3-1-1".to_owned(),
+        operator: false,
+    };
+    let call = SubmitFor { groups: vec![Group { atomic: false, envelopes }], behalf: vec![behalf] };
+    let until = Instant::now() + SOON * 4;
+    loop {
+        if let Some(leader) = nodes[0].service().status(Caller::local()).leader
+            && let Ok(Ok(outcomes)) = asked(third, leader, &call).await
+        {
+            return outcomes.groups[0].clone();
+        }
+        assert!(Instant::now() < until, "no leader takes it");
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Fails if a caller has a bucket at each node, if the leader counts one caller for another, or if it keeps out what
+/// restricts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_leader_counts_what_nodes_forward_for_a_caller_and_refuses_no_restriction_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut configs = configs(folder.path());
+    let (mut authority, (_, tokens)) = (Authority::new(folder.path(), "callers"), token(folder.path()));
+    for config in &mut configs {
+        serve_tls(config, &mut authority, &tokens);
+        let certificate = Some("spiffe://example.org/flood".to_owned());
+        let (rate, burst) = (Some(1), Some(1_000));
+        let flood = caller("flood", &[Role::Submitter]);
+        config.callers.push(CallerConfig { certificate, rate, burst, ..flood });
+        config.deadlines.submit_ms = 10_000;
+    }
+    let mut nodes = start_all(&configs).await;
+    let store_id = hex::decode(nodes[2].service().status(Caller::local()).node.store_id).unwrap();
+    nodes.remove(2).shutdown().await;
+    for node in &nodes {
+        ready(node).await;
+    }
+    let third = peer_support::member_of(&configs, 3, store_id.try_into().unwrap(), &[1, 2]).await;
+    for lineage in ["exec-1", "exec-2"] {
+        let answer = nodes[0].service().submit(Caller::local(), authorization_for(lineage).into()).await;
+        assert!(matches!(answer, Submitted::Accepted { .. }), "{answer:?}");
+    }
+    // Its whole burst, of what costs no signature.
+    let spent = handed_in_for(&nodes, &third, "flood", vec![Bytes::from_static(b"{}"); 1_000]).await;
+    let code = |outcome: &Outcome| match outcome {
+        Outcome::Refused { refusal, .. } => Some(refusal.code),
+        Outcome::Accepted { .. } | Outcome::Equivocation { .. } => None,
+    };
+    assert!(
+        spent.iter().all(|outcome| code(outcome).is_some_and(|code| code != Code::Overloaded)),
+        "{:?}",
+        spent.last()
+    );
+    // More than come back while this runs.
+    let many = |name: &str| -> Vec<Bytes> {
+        (0..100).map(|number| authorization_for(&format!("{name}-{number}")).into()).collect()
+    };
+    let mut call = many("flood");
+    call.push(quarantine("exec-1").into());
+    let answer = handed_in_for(&nodes, &third, "flood", call).await;
+    let (restriction, others) = answer.split_last().unwrap();
+    assert!(matches!(restriction, Outcome::Accepted { .. }), "{restriction:?}");
+    assert_eq!(others.len(), 100);
+    for outcome in others {
+        let Outcome::Refused { refusal, .. } = outcome else { panic!("{outcome:?}") };
+        assert_eq!(refusal.code, Code::Overloaded);
+        assert!(refusal.detail.contains("limits.caller_rate"), "{}", refusal.detail);
+    }
+    let alone = handed_in_for(&nodes, &third, "flood", vec![quarantine("exec-2").into()]).await;
+    assert!(matches!(alone[0], Outcome::Accepted { .. }), "{alone:?}");
+    // Another caller, one that the leader does not know, and one without a name.
+    for name in ["audit", "stranger", ""] {
+        let of = if name.is_empty() { "nobody" } else { name };
+        let answer = handed_in_for(&nodes, &third, name, many(of)).await;
+        assert!(
+            answer.iter().all(|outcome| matches!(outcome, Outcome::Accepted { .. })),
+            "{name}: {answer:?}"
+        );
+    }
+    third.hub.shutdown().await;
+    for node in nodes {
+        node.shutdown().await;
+    }
 }
 
 /// Says hello to node 2 as node 3 and shows it a recovery.

@@ -12,6 +12,9 @@
 #[path = "cluster_support/certificates.rs"]
 #[allow(dead_code, unreachable_pub, reason = "this test uses its own part of it")]
 mod certificates;
+#[path = "cluster_support/dialer.rs"]
+#[allow(dead_code, unreachable_pub, reason = "this test uses its own part of it")]
+mod dialer;
 mod peer_support;
 
 use std::time::Duration;
@@ -21,10 +24,11 @@ use assent_cluster::env::RealClock;
 use assent_cluster::peer::{PeerLimits, PeerTls, Probe};
 use assent_cluster::raft::types::NodeId;
 use rcgen::ExtendedKeyUsagePurpose;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep};
 
 use certificates::{Says, TestCa};
+use dialer::Dialer;
 use peer_support::*;
 
 /// A CA, and the folder of its files.
@@ -76,118 +80,23 @@ async fn refused_to_dial(ca: &TestCa, shown: PeerTlsConfig) -> String {
 async fn refused_by(two: Node, shown: PeerTlsConfig) -> String {
     // Node 1 does not check its own certificate, so that it can show a wrong one.
     let dialer = Dialer::new(&shown);
-    let refused = dialer.refused(&two).await;
+    let refused = broken_off(&dialer, &two).await;
     assert!(two.hub.hello(1).is_none() && two.hub.hello(3).is_none(), "node 2 knows a peer");
     assert!(two.script.appended.lock().unwrap().is_empty());
     refused
 }
 
-/// A program that shows a certificate, whatever it says, and speaks the protocol of peers.
-struct Dialer {
-    connector: tokio_rustls::TlsConnector,
+/// A frame with the hello of node 1 to node 2.
+fn hello_frame() -> Vec<u8> {
+    frame_bytes(1, &hello_bytes(CLUSTER, 1, 2, SPOKEN))
 }
 
-/// Believes every certificate of a server.
-#[derive(Debug)]
-struct Believes;
-
-impl tokio_rustls::rustls::client::danger::ServerCertVerifier for Believes {
-    fn verify_server_cert(
-        &self,
-        _: &rustls_pki_types::CertificateDer<'_>,
-        _: &[rustls_pki_types::CertificateDer<'_>],
-        _: &rustls_pki_types::ServerName<'_>,
-        _: &[u8],
-        _: rustls_pki_types::UnixTime,
-    ) -> Result<tokio_rustls::rustls::client::danger::ServerCertVerified, tokio_rustls::rustls::Error> {
-        Ok(tokio_rustls::rustls::client::danger::ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &rustls_pki_types::CertificateDer<'_>,
-        _: &tokio_rustls::rustls::DigitallySignedStruct,
-    ) -> Result<tokio_rustls::rustls::client::danger::HandshakeSignatureValid, tokio_rustls::rustls::Error>
-    {
-        Ok(tokio_rustls::rustls::client::danger::HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &rustls_pki_types::CertificateDer<'_>,
-        _: &tokio_rustls::rustls::DigitallySignedStruct,
-    ) -> Result<tokio_rustls::rustls::client::danger::HandshakeSignatureValid, tokio_rustls::rustls::Error>
-    {
-        Ok(tokio_rustls::rustls::client::danger::HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<tokio_rustls::rustls::SignatureScheme> {
-        let provider = tokio_rustls::rustls::crypto::aws_lc_rs::default_provider();
-        provider.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-impl Dialer {
-    /// One that shows this certificate.
-    fn new(shown: &PeerTlsConfig) -> Self {
-        use rustls_pki_types::pem::PemObject;
-        let chain: Vec<_> = rustls_pki_types::CertificateDer::pem_file_iter(&shown.cert)
-            .unwrap()
-            .map(|certificate| certificate.unwrap())
-            .collect();
-        let key = rustls_pki_types::PrivateKeyDer::from_pem_file(&shown.key).unwrap();
-        Self::with(|builder| builder.with_client_auth_cert(chain, key).unwrap(), &[b"assent-peer"])
-    }
-
-    fn with(
-        finish: impl FnOnce(
-            tokio_rustls::rustls::ConfigBuilder<
-                tokio_rustls::rustls::ClientConfig,
-                tokio_rustls::rustls::client::WantsClientCert,
-            >,
-        ) -> tokio_rustls::rustls::ClientConfig,
-        alpn: &[&[u8]],
-    ) -> Self {
-        let provider = tokio_rustls::rustls::crypto::aws_lc_rs::default_provider();
-        let builder = tokio_rustls::rustls::ClientConfig::builder_with_provider(provider.into())
-            .with_protocol_versions(&[&tokio_rustls::rustls::version::TLS13])
-            .unwrap()
-            .dangerous()
-            .with_custom_certificate_verifier(std::sync::Arc::new(Believes));
-        let mut config = finish(builder);
-        config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
-        Self { connector: std::sync::Arc::new(config).into() }
-    }
-
-    async fn connect(
-        &self,
-        node: &Node,
-    ) -> std::io::Result<tokio_rustls::client::TlsStream<tokio::net::TcpStream>> {
-        let stream = tokio::net::TcpStream::connect(node.hub.local_addr()).await?;
-        self.connector.connect("node.example".try_into().unwrap(), stream).await
-    }
-
-    /// With what the node breaks the connection off. It gets a hello of node 1 all the same.
-    async fn refused(&self, node: &Node) -> String {
-        use tokio::io::AsyncWriteExt;
-        let mut stream = match self.connect(node).await {
-            Ok(stream) => stream,
-            Err(error) => return error.to_string(),
-        };
-        let body = hello_bytes(CLUSTER, 1, 2, SPOKEN);
-        let mut frame = (body.len() as u32 + 9).to_be_bytes().to_vec();
-        frame.extend([1, 0, 0, 0, 0, 0, 0, 0, 0]);
-        frame.extend(&body);
-        // The node may have broken off already.
-        let _ = stream.write_all(&frame).await;
-        let mut read = Vec::new();
-        match stream.read_to_end(&mut read).await {
-            Ok(_) if read.is_empty() => "closed without a word".to_owned(),
-            Ok(_) => String::from_utf8_lossy(&read).into_owned(),
-            Err(error) => error.to_string(),
-        }
+/// With what the node breaks the connection of this dialer off. It gets a hello of node 1 all the same.
+async fn broken_off(dialer: &Dialer, node: &Node) -> String {
+    match dialer.exchange(node.hub.local_addr(), &hello_frame()).await {
+        Ok(read) if read.is_empty() => "closed without a word".to_owned(),
+        Ok(read) => String::from_utf8_lossy(&read).into_owned(),
+        Err(error) => error.to_string(),
     }
 }
 
@@ -233,26 +142,19 @@ async fn a_revoked_certificate_is_refused_and_so_is_every_one_once_the_list_is_t
     let refused = refused_by(two, shown()).await;
     assert!(refused.contains("fatal alert"), "{refused}");
     let two = secured(2, &[], two_with(ca.revoke(&[5], 3_600))).await;
-    let answered = Dialer::new(&shown()).refused_or_hello(&two).await;
+    let answered = refused_or_hello(&Dialer::new(&shown()), &two).await;
     assert_eq!(answered, "a hello");
 }
 
-impl Dialer {
-    /// `a hello` if the node answers the hello of node 1 with its own.
-    async fn refused_or_hello(&self, node: &Node) -> String {
-        use tokio::io::AsyncWriteExt;
-        let mut stream = self.connect(node).await.unwrap();
-        let body = hello_bytes(CLUSTER, 1, 2, SPOKEN);
-        let mut frame = (body.len() as u32 + 9).to_be_bytes().to_vec();
-        frame.extend([1, 0, 0, 0, 0, 0, 0, 0, 0]);
-        frame.extend(&body);
-        stream.write_all(&frame).await.unwrap();
-        let mut head = [0; 5];
-        match stream.read_exact(&mut head).await {
-            Ok(_) if head[4] == 1 => "a hello".to_owned(),
-            Ok(_) => format!("a frame of kind {}", head[4]),
-            Err(error) => error.to_string(),
-        }
+/// `a hello` if the node answers the hello of node 1 with its own.
+async fn refused_or_hello(dialer: &Dialer, node: &Node) -> String {
+    let mut stream = dialer.connect(node.hub.local_addr()).await.unwrap();
+    stream.write_all(&hello_frame()).await.unwrap();
+    let mut head = [0; 5];
+    match stream.read_exact(&mut head).await {
+        Ok(_) if head[4] == 1 => "a hello".to_owned(),
+        Ok(_) => format!("a frame of kind {}", head[4]),
+        Err(error) => error.to_string(),
     }
 }
 
@@ -261,7 +163,7 @@ async fn a_dialer_without_a_certificate_or_without_tls_is_refused() {
     let (_folder, ca) = ca();
     let two = secured(2, &[], node_certificate(&ca, 2)).await;
     let bare = Dialer::with(|builder| builder.with_no_client_auth(), &[b"assent-peer"]);
-    let refused = bare.refused(&two).await;
+    let refused = broken_off(&bare, &two).await;
     assert!(refused.contains("CertificateRequired"), "{refused}");
 
     let mut raw = Raw::connect(two.hub.local_addr()).await;
@@ -291,7 +193,7 @@ async fn a_client_of_another_protocol_is_refused_even_with_a_nodes_certificate()
         let key = rustls_pki_types::PrivateKeyDer::from_pem_file(&shown.key).unwrap();
         let (chain, finish) = (chain.clone(), key);
         let dialer = Dialer::with(|builder| builder.with_client_auth_cert(chain, finish).unwrap(), alpn);
-        let refused = dialer.refused(&two).await;
+        let refused = broken_off(&dialer, &two).await;
         assert!(!refused.contains("assent"), "{refused}");
         assert!(two.hub.hello(1).is_none());
     }
@@ -302,7 +204,7 @@ async fn a_hello_of_another_node_than_the_certificates_is_refused_with_the_reaso
     let (_folder, ca) = ca();
     let two = secured(2, &[], node_certificate(&ca, 2)).await;
     // Node 3's certificate, and the hello of node 1.
-    let refused = Dialer::new(&ca.issue("shown", &Says::node(CLUSTER, 3))).refused(&two).await;
+    let refused = broken_off(&Dialer::new(&ca.issue("shown", &Says::node(CLUSTER, 3))), &two).await;
     let expected = "it says that it is node `1`, and its certificate is that of node `3`";
     assert!(refused.contains(expected), "{refused}");
     assert!(two.hub.hello(1).is_none() && two.hub.hello(3).is_none());

@@ -11,6 +11,9 @@
 #[allow(dead_code, unreachable_pub, reason = "this test uses its own part of it")]
 mod certificates;
 mod cluster_support;
+#[path = "cluster_support/dialer.rs"]
+#[allow(dead_code, unreachable_pub, reason = "this test uses its own part of it")]
+mod dialer;
 mod peer_support;
 
 use std::path::Path;
@@ -18,15 +21,31 @@ use std::time::Duration;
 
 use assent_cluster::config::Config;
 use assent_cluster::node::Node;
-use assent_cluster::peer::{Identity, PeerError, Probe, StoreProgress, Vote};
+use assent_cluster::peer::{
+    Acknowledged, Append, Identity, PeerError, Probe, StoreProgress, Vote, request_frame,
+};
+use assent_cluster::raft::types::TypeConfig;
 use assent_cluster::usecase::Caller;
-use openraft::raft::VoteRequest;
+use openraft::raft::{AppendEntriesRequest, VoteRequest};
+use openraft::vote::leader_id_std::CommittedLeaderId;
 use tokio::time::{Instant, sleep};
 
 use certificates::{REREAD, Says, TestCa};
 use cluster_support::load::Load;
 use cluster_support::*;
-use peer_support::{asked, cluster_id, identity, node_of, node_with, quick};
+use dialer::Dialer;
+use peer_support::{
+    SPOKEN, asked, cluster_id, frame_bytes, hello_bytes, identity, node_of, node_with, quick,
+};
+
+/// The kinds of the frames with which a connection begins.
+const HELLO: u8 = 1;
+const REFUSAL: u8 = 2;
+const READY: u8 = 3;
+/// The bytes of a frame before its body: the length of the rest, the kind and the request id.
+const FRAME_HEAD: usize = 4 + 1 + 8;
+/// Where a hello has the id of its sender's store.
+const STORE_AT: std::ops::Range<usize> = 56..72;
 
 /// Configurations of three nodes with certificates of this CA.
 fn secured(folder: &Path, ca: &TestCa) -> Vec<Config> {
@@ -99,6 +118,78 @@ async fn a_forged_vote_without_the_nodes_certificate_changes_no_term_and_is_not_
         Some(StoreProgress { started: true, term: 1 << 30, log_end: 1 << 30 });
     peer.hub.ensure_peer(1, &configs[0].peer_listen);
     assert!(asked(&peer, 1, &Probe {}).await.is_ok());
+}
+
+/// All that node 3 says at once if it waits for no answer: its hello to this node, that the connection is open, and a vote
+/// and an append of this term.
+fn all_at_once(cluster: [u8; 32], store: [u8; 16], to: u64, term: u64) -> Vec<u8> {
+    let mut hello = hello_bytes(cluster, 3, to, SPOKEN);
+    hello[STORE_AT].copy_from_slice(&store);
+    let last = openraft::LogId::new(CommittedLeaderId::new(term - 1), 1 << 20);
+    let mut vote = VoteRequest::<TypeConfig>::new(openraft::Vote::new(term, 3), Some(last));
+    // As if the leader had asked it to take over, so that no lease stands in its way.
+    vote.leadership_transfer = true;
+    let rpc = AppendEntriesRequest::<TypeConfig> {
+        vote: openraft::Vote::new_committed(term, 3),
+        prev_log_id: None,
+        entries: vec![],
+        leader_commit: None,
+    };
+    let acknowledged = vec![Acknowledged { node: 3, term, index: 1 << 20 }];
+    let (vote, append) = (request_frame(1, &Vote(vote)), request_frame(2, &Append { rpc, acknowledged }));
+    [frame_bytes(HELLO, &hello), frame_bytes(READY, &[]), vote.unwrap().to_vec(), append.unwrap().to_vec()]
+        .concat()
+}
+
+/// Fails if a member that was removed reaches Raft, since its certificate is good until it expires or is revoked, or if a
+/// node keeps anything of what it says.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removed_member_with_a_good_certificate_is_refused_before_raft_and_nothing_of_it_is_remembered() {
+    let folder = tempfile::tempdir().unwrap();
+    let ca = TestCa::new(folder.path(), "ca");
+    let configs = secured(folder.path(), &ca);
+    let mut nodes = start_all(&configs).await;
+    let (cluster, store) = (cluster_id(&configs), store_id(&nodes[2]));
+    nodes.remove(2).shutdown().await;
+    for node in &nodes {
+        ready(node).await;
+    }
+    let until = Instant::now() + Duration::from_secs(20);
+    while nodes[0].service().remove_member(Caller::local(), 3).await.is_err() {
+        assert!(Instant::now() < until, "node 3 was never removed");
+        sleep(Duration::from_millis(100)).await;
+    }
+    let counts = |node: &Node| node.service().status(Caller::local()).voters.contains(&3);
+    eventually("both know that it was removed", || !nodes.iter().any(counts)).await;
+    let held = |node: &Node| (term(node), node.service().remembers(3));
+    let before: Vec<_> = nodes.iter().map(held).collect();
+
+    let dialer = Dialer::new(configs[2].peer_tls.as_ref().unwrap());
+    for _ in 0..3 {
+        for (config, (term, _)) in configs.iter().zip(&before) {
+            let to = config.peer_listen.parse().unwrap();
+            let said = all_at_once(cluster, store, config.node_id, term + 5);
+            let answer = dialer.exchange(to, &said).await.expect("the certificate is good");
+            assert_eq!(answer[4], REFUSAL, "{answer:?}");
+            let told = String::from_utf8_lossy(&answer[FRAME_HEAD..]);
+            assert!(told.starts_with("this node was removed from the cluster"), "{told}");
+            let length = u32::from_be_bytes(answer[..4].try_into().unwrap());
+            assert_eq!(answer.len(), 4 + length as usize, "something follows the refusal: {answer:?}");
+        }
+    }
+    sleep(Duration::from_millis(500)).await;
+    for (node, (term_before, remembered)) in nodes.iter().zip(&before) {
+        let (term, remembers) = held(node);
+        assert_eq!(term, *term_before);
+        // What a node knows of a member that was removed it may forget at any time.
+        assert!(remembers.is_none() || remembers == *remembered, "{remembers:?}, before {remembered:?}");
+        ready(node).await;
+    }
+    let goes_on = nodes[0].service().submit(Caller::local(), authorization().into()).await;
+    assert!(goes_on.problem().is_none(), "{goes_on:?}");
+    for node in nodes {
+        node.shutdown().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

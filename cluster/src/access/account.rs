@@ -1,74 +1,31 @@
 //! Whose share of a node's room a call takes.
 
-use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use super::caller::{Caller, Who};
+use super::source::Source;
 
-/// Where a connection comes from. Of an IPv6 address only the first 64 bits count, because a single machine usually has
-/// all addresses that begin with them.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Source {
-    /// An IPv4 address, also if it was written as an IPv6 address.
-    V4(Ipv4Addr),
-    /// The first 64 bits of an IPv6 address.
-    V6(u64),
-    /// The host of an address that is no IP address, as in a simulated network.
-    Host(Arc<str>),
-}
-
-impl Source {
-    /// The source of a connection with this remote address, `host:port`.
-    pub(crate) fn of(remote: &str) -> Self {
-        match remote.parse::<SocketAddr>() {
-            Ok(SocketAddr::V4(address)) => Source::V4(*address.ip()),
-            Ok(SocketAddr::V6(address)) => match address.ip().to_ipv4_mapped() {
-                Some(ip) => Source::V4(ip),
-                None => Source::V6(u64::try_from(address.ip().to_bits() >> 64).unwrap_or(u64::MAX)),
-            },
-            Err(_) => Source::Host(remote.rsplit_once(':').map_or(remote, |(host, _)| host).into()),
-        }
-    }
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Source::V4(ip) => ip.fmt(f),
-            Source::V6(prefix) => write!(f, "{}/64", Ipv6Addr::from_bits(u128::from(*prefix) << 64)),
-            Source::Host(host) => f.write_str(host),
-        }
-    }
-}
-
-/// Whose share of a node's room a call takes.
+/// Whose share of a node's room a call takes, and for whom its requests are counted.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Account {
-    /// The calls that are not told apart: this node's own, those of peers, and those of a port with plain HTTP, where
-    /// every program has every role. They share nothing, and have no bound but that of all calls.
+    /// The calls that are not told apart: this node's own, and those of peers. They share nothing, and have no bound but
+    /// that of all calls.
     Common,
     /// A caller of the table, by its name.
     Named(Arc<str>),
-    /// The callers without a name, by the address that they call from.
+    /// The callers without a name, by the address that they call from. On a port with plain HTTP these are all callers.
     Source(Source),
 }
 
 impl Caller {
-    /// Whose share of places, turns and memory its calls take. A caller without a name reaches none of these, except on
-    /// a port with plain HTTP.
+    /// Whose share of places, turns and memory its calls take, and for whom they are counted. It says nothing of what the
+    /// caller may do.
     pub(crate) fn account(&self) -> Account {
         match self.who() {
             Who::Named { name, .. } => Account::Named(name.clone()),
-            Who::Local | Who::Unknown(_) | Who::Node => Account::Common,
-        }
-    }
-
-    /// Whose requests are counted when this caller calls from there.
-    pub(crate) fn counted_for(&self, source: &Source) -> Account {
-        match self.who() {
-            Who::Named { name, .. } => Account::Named(name.clone()),
-            Who::Local | Who::Unknown(_) => Account::Source(source.clone()),
+            Who::Local | Who::Unknown(_) => {
+                self.source().map_or(Account::Common, |source| Account::Source(source.clone()))
+            }
             Who::Node => Account::Common,
         }
     }
@@ -76,18 +33,25 @@ impl Caller {
 
 #[cfg(test)]
 mod tests {
+    use super::super::caller::{Credential, Domains, Unknown};
+    use super::super::role::RoleSet;
     use super::*;
 
-    /// It fails if the port counts, or if a machine could use each of its IPv6 addresses as another source.
+    /// It fails if callers without a credential share one account, if an address gives a caller of the table another
+    /// account, or if it changes what a caller may do.
     #[test]
-    fn a_source_is_an_ipv4_address_or_the_first_half_of_an_ipv6_address() {
-        let of = |remote: &str| Source::of(remote).to_string();
-        assert_eq!(of("127.0.0.1:80"), "127.0.0.1");
-        assert_eq!(Source::of("127.0.0.1:80"), Source::of("[::ffff:127.0.0.1]:9"));
-        assert_eq!(Source::of("[2001:db8::1]:80"), Source::of("[2001:db8::ffff:1]:81"));
-        assert_ne!(Source::of("[2001:db8::1]:80"), Source::of("[2001:db8:0:1::1]:80"));
-        assert_eq!(of("[2001:db8::1]:80"), "2001:db8::/64");
-        assert_eq!(of("client-1:80"), "client-1");
-        assert_eq!(of("client-1"), "client-1");
+    fn a_caller_has_the_account_of_its_name_and_without_one_that_of_its_address() {
+        let (one, two) = (Source::of("127.0.0.2:1"), Source::of("127.0.0.3:1"));
+        for caller in [Caller::local().clone(), Caller::unknown(Unknown::NothingShown)] {
+            assert_eq!(caller.account(), Account::Common);
+            let calling = caller.clone().calling_from(&one);
+            assert_eq!(calling.account(), Account::Source(one.clone()));
+            assert_ne!(calling.account(), caller.clone().calling_from(&two).account());
+            assert_eq!((calling.roles(), calling.who()), (caller.roles(), caller.who()));
+            assert!(calling.is_still(&caller));
+        }
+        let named = Caller::named("a".into(), Credential::Token, RoleSet::NONE, Domains::All);
+        assert_eq!(named.calling_from(&one).account(), Account::Named("a".into()));
+        assert_eq!(Caller::node().clone().calling_from(&one).account(), Account::Common);
     }
 }

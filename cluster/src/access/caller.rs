@@ -8,6 +8,7 @@ use assent_proof::DomainName;
 
 use super::jwt::JwtRefusal;
 use super::role::{Role, RoleSet};
+use super::source::Source;
 
 /// The caller of a use case. Every use case takes one. Only [`Access`](super::Access) and the constructors here make
 /// one, and no caller chooses its own roles.
@@ -17,6 +18,8 @@ pub struct Caller {
     roles: RoleSet,
     domains: Domains,
     pace: OwnPace,
+    /// Where it calls from, to share a node's room. It says nothing of what the caller may do.
+    source: Option<Source>,
     /// The id of the request that it makes, for the audit trail. It says nothing of what the caller may do.
     request: Option<Arc<str>>,
 }
@@ -150,10 +153,17 @@ static LOCAL: Caller = Caller {
     roles: RoleSet::ALL,
     domains: Domains::All,
     pace: OwnPace::NONE,
+    source: None,
     request: None,
 };
-static NODE: Caller =
-    Caller { who: Who::Node, roles: RoleSet::ALL, domains: Domains::All, pace: OwnPace::NONE, request: None };
+static NODE: Caller = Caller {
+    who: Who::Node,
+    roles: RoleSet::ALL,
+    domains: Domains::All,
+    pace: OwnPace::NONE,
+    source: None,
+    request: None,
+};
 
 impl OwnPace {
     /// That of all callers.
@@ -173,7 +183,14 @@ impl Caller {
 
     /// A caller from the table.
     pub(crate) fn named(name: Arc<str>, by: Credential, roles: RoleSet, domains: Domains) -> Self {
-        Self { who: Who::Named { name, by }, roles, domains, pace: OwnPace::NONE, request: None }
+        Self {
+            who: Who::Named { name, by },
+            roles,
+            domains,
+            pace: OwnPace::NONE,
+            source: None,
+            request: None,
+        }
     }
 
     /// The caller with a pace of its own.
@@ -188,6 +205,7 @@ impl Caller {
             roles: RoleSet::NONE,
             domains: Domains::Only(Arc::default()),
             pace: OwnPace::NONE,
+            source: None,
             request: None,
         }
     }
@@ -200,6 +218,7 @@ impl Caller {
             roles: RoleSet::NONE.with(Role::Public),
             domains: Domains::Only(Arc::new(BTreeSet::from([DomainName::root()]))),
             pace: OwnPace::NONE,
+            source: None,
             request: None,
         }
     }
@@ -208,6 +227,17 @@ impl Caller {
     #[must_use]
     pub(crate) fn for_request(self, id: Arc<str>) -> Self {
         Self { request: Some(id), ..self }
+    }
+
+    /// The same caller, as one that calls from there.
+    #[must_use]
+    pub(crate) fn calling_from(self, source: &Source) -> Self {
+        Self { source: Some(source.clone()), ..self }
+    }
+
+    /// Where it calls from, if that is known.
+    pub(super) fn source(&self) -> Option<&Source> {
+        self.source.as_ref()
     }
 
     /// The id of the request that it makes, if it has one.

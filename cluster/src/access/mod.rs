@@ -10,6 +10,7 @@ mod jwt;
 mod refused;
 mod role;
 mod setting;
+mod source;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -27,13 +28,14 @@ use jwt::{Issuer, Issuers, JWKS_BYTES, KeySet, check_issuers};
 use setting::read_file;
 use table::{Grant, Table};
 
-pub(crate) use account::{Account, Source};
+pub(crate) use account::Account;
 pub(crate) use caller::OwnPace;
 pub use caller::{Caller, Credential, Denial, Domains, Unknown, Who};
 pub use jwt::{JwtAlgorithm, JwtIdentity, JwtIssuerConfig, JwtRefusal};
 pub use refused::RefusedCaller;
 pub use role::{Role, RoleSet, UnknownRole};
 pub use setting::SettingError;
+pub(crate) use source::Source;
 pub use table::CallerConfig;
 pub use tokens::{TOKEN_FILE_BYTES, TOKEN_PREFIX, TOKENS_MAX, Token, TokenDigest, parse_tokens};
 
@@ -196,6 +198,13 @@ impl Access {
             },
             (None, None) => self.public.clone(),
         }
+    }
+
+    /// For whom requests are counted that another node forwards for a caller of this name, and how many it may make. None
+    /// if the table has no such name. It gives no right.
+    pub(crate) fn account_of(&self, name: &str) -> Option<(Account, OwnPace)> {
+        let grant = self.table.names.get(name)?;
+        Some((Account::Named(grant.name.clone()), grant.pace))
     }
 
     fn by_bearer(&self, bearer: &str, now: Option<Millis>) -> Result<Caller, Unknown> {

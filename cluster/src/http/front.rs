@@ -124,9 +124,9 @@ impl Service<Request<Incoming>> for Front {
             let kept = self.visitor.keep(&path, request.headers());
             request.extensions_mut().insert(kept);
         }
-        let caller = self.visitor.identify(&path, request.headers_mut());
+        let caller = self.visitor.identify(&path, request.headers_mut()).calling_from(&self.visitor.source);
         let is_unknown = matches!(caller.who(), Who::Unknown(_));
-        request.extensions_mut().insert(CountedFor(caller.counted_for(&self.visitor.source)));
+        request.extensions_mut().insert(CountedFor(caller.account()));
         request.extensions_mut().insert(caller);
         request.extensions_mut().insert(RemoteAddr(self.visitor.remote.clone()));
         request.extensions_mut().insert(HalfClosed(self.socket.half_closed()));

@@ -17,7 +17,7 @@ pub(crate) struct Gate {
 
 struct State {
     free: usize,
-    /// How many passes one caller of the table may have at a time.
+    /// How many passes one caller may have at a time.
     each_max: usize,
     /// How many passes each account has.
     held: BTreeMap<Account, usize>,
@@ -31,7 +31,7 @@ pub(crate) struct Pass {
 }
 
 impl Gate {
-    /// This many passes at a time, and at most `each_max` of them for one caller of the table.
+    /// This many passes at a time, and at most `each_max` of them for one caller.
     pub(crate) fn new(at_once: usize, each_max: usize) -> Self {
         let state = State { free: at_once, each_max, held: BTreeMap::new(), waiting: Line::default() };
         Self { state: Arc::new(Mutex::new(state)) }

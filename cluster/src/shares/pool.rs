@@ -1,6 +1,6 @@
 //! Places that a call takes at once or not at all: one for each request, envelope or KiB.
 //!
-//! A caller of the table may hold as many places as are then free. So if one caller floods the node, half of the places
+//! A caller may hold as many places as are then free. So if one caller floods the node, half of the places
 //! stay free for the others. If two do, a third stays free, and so on. A caller that holds none may take what there is,
 //! because the largest call must fit into the smallest pool.
 
@@ -23,7 +23,7 @@ pub(crate) struct Pool {
 
 struct State {
     free: usize,
-    /// How many places each caller of the table holds.
+    /// How many places each caller holds.
     held: BTreeMap<Account, usize>,
 }
 

@@ -25,7 +25,7 @@ use assent_proof::{
 use assent_registry::{Checked, RowError, Rows, View, admits, query, refuses_unknown_issuers};
 
 use super::barrier::BarrierError;
-use super::growth::{EnvelopeBounds, Growth, GrowthError, TooMuch};
+use super::growth::{ChargedHere, EnvelopeBounds, Growth, GrowthError, TooMuch};
 use super::service::Inner;
 use super::shed::Shed;
 use super::urgency::HeldPlaces;
@@ -72,13 +72,16 @@ impl Sender {
         Some(Refusal::at(Code::CallerNotPermitted, "predicateType", detail))
     }
 
-    /// Whether this node charges the issuers of a statement from this sender. The node that takes it from a client
-    /// charges them, and the leader does not charge them a second time.
-    fn is_charged_here(self) -> bool {
+    /// Whose issuers this node charges, of the statements of this sender.
+    ///
+    /// The node that takes a statement from a client charges its issuers, and the leader charges them too, so that an
+    /// issuer gets no more by submitting to several nodes.
+    fn charged_here(self) -> ChargedHere {
         match self {
-            Sender::Client => true,
+            Sender::Client => ChargedHere::Every,
             // A permit is this node's own statement, and its places bound how many there are.
-            Sender::Node | Sender::Peer => false,
+            Sender::Node => ChargedHere::None,
+            Sender::Peer => ChargedHere::WhatMayWait,
         }
     }
 }
@@ -247,7 +250,7 @@ enum Withheld {
 impl Here<'_> {
     /// Looks at one envelope. Returns how many signatures that may have cost.
     fn look_at(&self, how: How, place: usize, envelope: &[u8], findings: &mut Findings) -> usize {
-        let bounds = self.growth.of_envelope(self.rows, how.sender.is_charged_here());
+        let bounds = self.growth.of_envelope(self.rows, how.sender.charged_here());
         let newcomer = |key: &PublicKey| findings.newcomers.get(key).is_some_and(|at| *at < place);
         let held = |parsed: &ParsedEnvelope<'_>| {
             if let Some(refusal) = how.sender.refuses(parsed.statement().kind) {
@@ -435,6 +438,17 @@ mod tests {
         verifier.set_in_force(Rules::TEST);
         assert_eq!(by(new, &envelope(usual, false)), Ok(Rules::GENESIS));
         assert_eq!(by(new, &envelope(usual, true)), Ok(Rules::TEST));
+    }
+
+    /// Fails if an issuer gets a burst of each node, or if the leader charges for what must never wait.
+    #[test]
+    fn the_leader_charges_for_what_peers_forward_except_restrictions_governance_and_permits() {
+        for kind in EvidenceKind::ALL.iter().copied() {
+            let is_free = kind.is_restriction() || kind.is_governance() || kind == EvidenceKind::Permit;
+            assert_eq!(Sender::Peer.charged_here().covers(kind), !is_free, "{kind}");
+            assert!(Sender::Client.charged_here().covers(kind), "{kind}");
+            assert!(!Sender::Node.charged_here().covers(kind), "{kind}");
+        }
     }
 
     /// Rule R68.

@@ -6,44 +6,157 @@
 //!
 //! The leader refuses an envelope as the client's node would. In a group that is all or nothing, it refuses the whole
 //! group. In any other group, it refuses that envelope alone.
+//!
+//! The leader charges what is forwarded to its issuers, and to its caller if the peer names one that this node's table of
+//! callers has. So neither gets more by submitting to several nodes. Restrictions and governance statements are never
+//! refused for that.
+
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use assent_proof::Refusal;
 use assent_registry::{Group, Outcome, Outcomes};
 
 use super::check::{Looked, Sender, Unfit};
+use super::growth::Charge;
+use super::pending::settle;
 use super::shed::Shed;
-use super::urgency::{HeldPlaces, READ_AT_ONCE, Urgency};
+use super::urgency::{HeldPlaces, READ_AT_ONCE, Urgency, restricts_or_governs};
 use super::{Service, within};
 use crate::access::Account;
 use crate::env::blocking;
-use crate::peer::SubmitError;
+use crate::metrics::Limited;
+use crate::peer::{Behalf, SubmitError};
+use crate::quotas::{Forwarded, QuotaError};
+
+/// What the callers of forwarded groups were charged.
+struct CallersCharged {
+    /// If these are dropped, the callers get it back.
+    charges: Vec<Forwarded>,
+    /// Why each envelope of the groups is refused, if its caller is beyond its quota.
+    over: Vec<Option<Unfit>>,
+}
 
 impl Service {
     /// Proposes a peer's submissions, if this node leads. The peer claims to have checked them. This node checks them
-    /// again, and does not propose what the peer must not submit.
-    pub(crate) async fn propose_for_peer(&self, groups: Vec<Group>) -> Result<Outcomes, SubmitError> {
+    /// again, and does not propose what the peer must not submit. `behalf` names the caller of each group, or is empty if
+    /// the peer does not say who they are.
+    pub(crate) async fn propose_for_peer(
+        &self,
+        groups: Vec<Group>,
+        behalf: &[Behalf],
+    ) -> Result<Outcomes, SubmitError> {
         let parts = self.parts();
         if parts.believed_leader() != Some(parts.config.node_id) {
             return Err(SubmitError::NotLeader { leader: parts.believed_leader() });
         }
         let (urgency, groups) = self.urgency_of(groups).await?;
-        let envelopes: Vec<Bytes> = groups.iter().flat_map(|group| group.envelopes.iter().cloned()).collect();
-        let mut held_places =
-            HeldPlaces::take(&self.inner.peers_places, &Account::Common, urgency, envelopes.len())
-                .map_err(|_| SubmitError::Overloaded)?;
+        let count = groups.iter().map(|group| group.envelopes.len()).sum();
+        let mut held_places = HeldPlaces::take(&self.inner.peers_places, &Account::Common, urgency, count)
+            .map_err(|_| SubmitError::Overloaded)?;
         let until = within(parts.config.deadlines.submit_ms);
-        // The node that took them from clients has charged their issuers.
-        let Looked { unfit, charges: _ } =
-            self.check(Sender::Peer, &mut held_places, &envelopes, until).await;
+        let CallersCharged { charges, over } = self.charge_callers(urgency, &groups, behalf).await;
+        let (groups, refused) = split_refused(groups, over);
+        let proposed = self.check_and_propose(&mut held_places, groups, until).await;
+        match &proposed {
+            Ok(_) | Err(SubmitError::Unknown(_)) => charges.into_iter().for_each(Forwarded::keep),
+            // Nothing was proposed, and the peer may send it again.
+            Err(SubmitError::NotLeader { .. } | SubmitError::ClockUncertain | SubmitError::Overloaded) => {
+                drop(charges);
+            }
+        }
+        let Outcomes { groups, history } = proposed?;
+        Ok(Outcomes { groups: merge_answers(refused, groups), history })
+    }
+
+    /// Checks what a peer forwards, and proposes what may be proposed. Their issuers are charged for what enters the
+    /// ledger, or may have entered it.
+    async fn check_and_propose(
+        &self,
+        held_places: &mut HeldPlaces<'_>,
+        groups: Vec<Group>,
+        until: Instant,
+    ) -> Result<Outcomes, SubmitError> {
+        let envelopes: Vec<Bytes> = groups.iter().flat_map(|group| group.envelopes.iter().cloned()).collect();
+        let Looked { unfit, charges } = self.check(Sender::Peer, held_places, &envelopes, until).await;
         let judged_in = unfit.iter().flatten().find_map(|unfit| unfit.history);
         let (good, answers) = split_refused(groups, unfit);
-        let Outcomes { groups: proposed, history } = match good.is_empty() {
-            true => Outcomes { history: judged_in, ..Outcomes::default() },
-            false => parts.propose(&good, until).await?,
+        if good.is_empty() {
+            return Ok(Outcomes { groups: merge_answers(answers, Vec::new()), history: judged_in });
+        }
+        match self.parts().propose(&good, until).await {
+            Ok(Outcomes { groups, history }) => {
+                let lengths: Vec<usize> = answers.iter().map(Vec::len).collect();
+                let groups = merge_answers(answers, groups);
+                settle_groups(charges, &lengths, &groups);
+                Ok(Outcomes { groups, history })
+            }
+            Err(SubmitError::Unknown(detail)) => {
+                charges.into_values().for_each(Charge::keep);
+                Err(SubmitError::Unknown(detail))
+            }
+            // Nothing was proposed, so the issuers get back what they were charged.
+            Err(
+                error @ (SubmitError::NotLeader { .. }
+                | SubmitError::ClockUncertain
+                | SubmitError::Overloaded),
+            ) => Err(error),
+        }
+    }
+
+    /// Charges the callers of forwarded groups one request for each envelope. Each node charges a caller for what it takes
+    /// itself, so a caller would otherwise get as much again through each node. What is in the lanes of restrictions and
+    /// of governance statements is not charged.
+    async fn charge_callers(&self, urgency: Urgency, groups: &[Group], behalf: &[Behalf]) -> CallersCharged {
+        let (mut charges, mut over) = (Vec::new(), Vec::new());
+        for (place, group) in groups.iter().enumerate() {
+            let named = match urgency {
+                Urgency::Restriction | Urgency::Governance => None,
+                Urgency::Single | Urgency::Batch => behalf.get(place),
+            };
+            let counted = named.and_then(|behalf| self.parts().access.account_of(&behalf.name));
+            let count = group.envelopes.len();
+            let charged = counted.map(|(account, pace)| {
+                self.inner.quotas.charge_forwarded(account, (pace.rate, pace.burst), count)
+            });
+            match charged {
+                Some(Ok(charge)) => charges.push(charge),
+                None => {}
+                Some(Err(why)) => {
+                    over.extend(self.over_quota_of(group, &why).await);
+                    continue;
+                }
+            }
+            over.extend(std::iter::repeat_n(None, count));
+        }
+        CallersCharged { charges, over }
+    }
+
+    /// Why the envelopes of a caller that is beyond its quota are refused. Restrictions and governance statements are
+    /// not, whatever else the call has.
+    async fn over_quota_of(&self, group: &Group, why: &QuotaError) -> Vec<Option<Unfit>> {
+        let detail = format!("the leader counts what a caller submits to all nodes: {why}");
+        let refusal = Shed::Overloaded(detail).refusal();
+        let envelopes = group.envelopes.clone();
+        let read =
+            move || -> Vec<bool> { envelopes.iter().map(|bytes| restricts_or_governs(bytes)).collect() };
+        let bytes: usize = group.envelopes.iter().map(Bytes::len).sum();
+        let free = if bytes <= READ_AT_ONCE {
+            read()
+        } else {
+            // If that is lost, all of them are refused, which settles nothing.
+            blocking(&*self.parts().env.blocking, read).await.unwrap_or_default()
         };
-        Ok(Outcomes { groups: merge_answers(answers, proposed), history })
+        let is_free = |place: usize| free.get(place).copied().unwrap_or_default();
+        let over: Vec<Option<Unfit>> = (0..group.envelopes.len())
+            .map(|place| (!is_free(place)).then(|| Unfit::from(refusal.clone())))
+            .collect();
+        if over.iter().any(Option::is_some) {
+            self.metrics().limited(&Limited::CallerRate);
+        }
+        over
     }
 
     /// How urgent a peer's submissions are. If reading them takes more than a moment, that runs off the async
@@ -115,11 +228,27 @@ fn merge_answers(answers: Vec<Answers>, proposed: Vec<Vec<Outcome>>) -> Vec<Vec<
     answers.into_iter().map(whole).collect()
 }
 
+/// Keeps the charges for envelopes that have entered the ledger, or may have, and gives the others back. The charges are
+/// by the place of the envelope among those of all groups, which have these lengths and outcomes.
+fn settle_groups(mut charges: BTreeMap<usize, Charge>, lengths: &[usize], outcomes: &[Vec<Outcome>]) {
+    let mut from = 0_usize;
+    for (length, outcomes) in lengths.iter().zip(outcomes) {
+        let until = from.saturating_add(*length);
+        let of_group: Vec<Option<Charge>> = (from..until).map(|place| charges.remove(&place)).collect();
+        settle(of_group, outcomes);
+        from = until;
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use assent_proof::Code;
+    use std::sync::Arc;
+
+    use assent_proof::{Code, EvidenceId, Millis, SigningKey};
+    use assent_registry::Receipt;
 
     use super::*;
+    use crate::usecase::growth::IssuerRates;
 
     fn group(atomic: bool, names: &[&'static str]) -> Group {
         let envelopes = names.iter().map(|name| Bytes::from_static(name.as_bytes())).collect();
@@ -180,5 +309,36 @@ mod tests {
         for proposed in [Vec::new(), vec![Vec::new()], vec![vec![outcome("a"), outcome("b")]]] {
             assert_eq!(merge_answers(answers.clone(), proposed), [Vec::<Outcome>::new()]);
         }
+    }
+
+    /// Fails if the issuers of one group pay for another, or if one pays for what did not enter the ledger.
+    #[tokio::test(start_paused = true)]
+    async fn issuers_pay_for_the_envelopes_of_their_own_group_that_entered_the_ledger() {
+        let accepted = || {
+            let receipt = Receipt {
+                evidence_id: EvidenceId::of_pae(b"envelope"),
+                ledger_index: 1,
+                revision: 2,
+                accepted_at: Millis(0),
+            };
+            Outcome::Accepted { receipt, fresh: true }
+        };
+        let paid = |outcomes: &[Vec<Outcome>]| {
+            let (rates, now) = (Arc::new(IssuerRates::new(1, 9)), Instant::now());
+            let issuer = |seed: u8| SigningKey::from_seed([seed; 32]).public();
+            // One issuer for each group. The second envelope of the first group was not charged.
+            let charges = [(0, 1), (2, 2), (3, 2)];
+            let charges =
+                charges.map(|(place, seed)| (place, rates.charge(&[issuer(seed)], false, now).unwrap()));
+            settle_groups(BTreeMap::from(charges), &[2, 2], outcomes);
+            [1, 2].map(|seed| {
+                let left = (0..9)
+                    .take_while(|_| rates.charge(&[issuer(seed)], false, now).map(Charge::keep).is_ok());
+                9 - left.count()
+            })
+        };
+        assert_eq!(paid(&[vec![accepted(), accepted()], vec![outcome("a"), accepted()]]), [1, 1]);
+        assert_eq!(paid(&[vec![outcome("a"), accepted()], vec![accepted(), accepted()]]), [0, 2]);
+        assert_eq!(paid(&[vec![outcome("a"), outcome("b")], Vec::new()]), [0, 2], "it is not known");
     }
 }

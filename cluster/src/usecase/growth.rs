@@ -2,8 +2,8 @@
 //! may take in a year, and what the disk must keep free.
 //!
 //! Nothing is ever deleted from the ledger, so whatever a node takes it keeps. These bounds are this node's own, and a
-//! node that forwards or leads judges what is handed to it. The rules know nothing of them: `apply` accepts an entry
-//! whatever the bounds are, so replicas with other bounds hold the same rows.
+//! node that forwards or leads judges what is handed to it. Both charge its issuers. The rules know nothing of them: `apply` accepts
+//! an entry whatever the bounds are, so replicas with other bounds hold the same rows.
 //!
 //! Revocations and containments are never refused here, so that no flood keeps a restriction out. Governance statements
 //! are bounded only by the rate of their issuer, and there they are counted apart from its other statements.
@@ -19,7 +19,7 @@ mod issuer_rates;
 
 pub(super) use self::bounds::{Growth, TooMuch, counts_in_a_year};
 pub(super) use self::domain_years::week_of;
-pub(super) use self::envelope::{EnvelopeBounds, GrowthError};
+pub(super) use self::envelope::{ChargedHere, EnvelopeBounds, GrowthError};
 pub(super) use self::issuer_rates::Charge;
 #[cfg(test)]
 pub(super) use self::issuer_rates::IssuerRates;

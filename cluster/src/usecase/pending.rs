@@ -30,20 +30,22 @@ impl Pending {
     /// Gives the issuers back what they were charged for envelopes that did not enter the ledger, and tells the caller
     /// the outcome, if it is still there.
     pub(super) fn end(self, result: Result<SubmissionOutcome, Failure>) {
-        settle(self.charges, &result);
+        match &result {
+            Ok(SubmissionOutcome { outcomes, .. }) => settle(self.charges, outcomes),
+            Err(Failure::Unknown(_)) => self.charges.into_iter().flatten().for_each(Charge::keep),
+            Err(Failure::NoQuorum(_) | Failure::ClockUncertain(_) | Failure::Overloaded(_)) => {
+                drop(self.charges);
+            }
+        }
         let _ = self.reply.send(result);
     }
 }
 
-/// Keeps the charges for envelopes that have entered the ledger, or may have. The others are given back.
-fn settle(charges: Vec<Option<Charge>>, result: &Result<SubmissionOutcome, Failure>) {
-    let may_all_have_entered = match result {
-        // The outcomes belong to other envelopes, so it is not known what became of these.
-        Ok(SubmissionOutcome { outcomes, .. }) => outcomes.len() != charges.len(),
-        Err(Failure::Unknown(_)) => true,
-        Err(Failure::NoQuorum(_) | Failure::ClockUncertain(_) | Failure::Overloaded(_)) => false,
-    };
-    let outcomes = result.as_ref().map(|ended| ended.outcomes.as_slice()).unwrap_or_default();
+/// Keeps the charges for envelopes that have entered the ledger, or may have. The others are given back. There is a place
+/// in `charges` for each envelope of a group.
+pub(super) fn settle(charges: Vec<Option<Charge>>, outcomes: &[Outcome]) {
+    // If their numbers differ, the outcomes belong to other envelopes, so it is not known what became of these.
+    let may_all_have_entered = outcomes.len() != charges.len();
     for (place, charge) in charges.into_iter().enumerate() {
         if let Some(charge) = charge
             && (may_all_have_entered || outcomes.get(place).is_some_and(has_entered))

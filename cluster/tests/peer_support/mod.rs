@@ -399,6 +399,19 @@ pub fn hello_bytes(cluster: [u8; 32], node: u64, target: u64, versions: (u16, u1
     bytes
 }
 
+/// A frame of this kind, without a request id.
+pub fn frame_bytes(kind: u8, body: &[u8]) -> Vec<u8> {
+    request_bytes(kind, 0, body)
+}
+
+fn request_bytes(kind: u8, id: u64, body: &[u8]) -> Vec<u8> {
+    let mut bytes = (body.len() as u32 + 9).to_be_bytes().to_vec();
+    bytes.push(kind);
+    bytes.extend(id.to_be_bytes());
+    bytes.extend(body);
+    bytes
+}
+
 impl Raw {
     pub async fn connect(addr: SocketAddr) -> Self {
         Self { stream: TcpStream::connect(addr).await.unwrap() }
@@ -423,11 +436,7 @@ impl Raw {
     }
 
     pub async fn frame(&mut self, kind: u8, id: u64, body: &[u8]) {
-        let mut bytes = (body.len() as u32 + 9).to_be_bytes().to_vec();
-        bytes.push(kind);
-        bytes.extend(id.to_be_bytes());
-        bytes.extend(body);
-        self.bytes(&bytes).await;
+        self.bytes(&request_bytes(kind, id, body)).await;
     }
 
     pub async fn bytes(&mut self, bytes: &[u8]) {

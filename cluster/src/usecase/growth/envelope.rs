@@ -5,7 +5,7 @@
 
 use std::cell::Cell;
 
-use assent_proof::{EvidenceId, Statement};
+use assent_proof::{EvidenceId, EvidenceKind, Statement};
 use assent_registry::{RowError, Rows, query};
 
 use super::bounds::{Growth, Judged, TooMuch};
@@ -15,10 +15,33 @@ use super::issuer_rates::Charge;
 pub(in crate::usecase) struct EnvelopeBounds<'a> {
     growth: &'a Growth,
     rows: &'a dyn Rows,
-    /// Whether this node is the one that charges the issuers.
-    charged_here: bool,
+    charged_here: ChargedHere,
     /// Whether the issuers are to be charged, once that was judged.
     chargeable: Cell<Option<bool>>,
+}
+
+/// Whose issuers a node charges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::usecase) enum ChargedHere {
+    /// Those of every statement.
+    Every,
+    /// Those of statements that may wait: neither restrictions nor governance statements, and no permits.
+    WhatMayWait,
+    /// No one's.
+    None,
+}
+
+impl ChargedHere {
+    /// Whether the issuers of a statement of this kind are charged.
+    pub(in crate::usecase) fn covers(self, kind: EvidenceKind) -> bool {
+        match self {
+            ChargedHere::Every => true,
+            ChargedHere::WhatMayWait => {
+                !kind.is_restriction() && !kind.is_governance() && kind != EvidenceKind::Permit
+            }
+            ChargedHere::None => false,
+        }
+    }
 }
 
 /// Why the bounds do not let an envelope pass.
@@ -31,12 +54,12 @@ pub(in crate::usecase) enum GrowthError {
 }
 
 impl Growth {
-    /// The bounds for one envelope, by this state of the registry. `charged_here` is whether this node is the one that
-    /// charges its issuers.
+    /// The bounds for one envelope, by this state of the registry. `charged_here` is whose issuers this
+    /// node charges.
     pub(in crate::usecase) fn of_envelope<'a>(
         &'a self,
         rows: &'a dyn Rows,
-        charged_here: bool,
+        charged_here: ChargedHere,
     ) -> EnvelopeBounds<'a> {
         EnvelopeBounds { growth: self, rows, charged_here, chargeable: Cell::new(None) }
     }
@@ -74,7 +97,7 @@ impl EnvelopeBounds<'_> {
     /// Whether the issuers are to be charged.
     fn judged(&self, statement: &Statement, id: EvidenceId) -> Result<bool, GrowthError> {
         let is_known = || query::receipt(self.rows, &id).map(|receipt| receipt.is_some());
-        match self.growth.judge(self.rows, statement, self.charged_here, is_known) {
+        match self.growth.judge(self.rows, statement, self.charged_here.covers(statement.kind), is_known) {
             Ok(Judged::Chargeable) => Ok(true),
             Ok(Judged::Free) => Ok(false),
             Ok(Judged::TooMuch(too_much)) => Err(GrowthError::TooMuch(too_much)),
@@ -125,7 +148,8 @@ mod tests {
     #[test]
     fn an_envelope_is_judged_before_its_signatures_and_its_issuer_charged_after() {
         let (growth, rows) = (growth(), MemoryRows::default());
-        let before: Vec<EnvelopeBounds<'_>> = (0..3).map(|_| growth.of_envelope(&rows, true)).collect();
+        let before: Vec<EnvelopeBounds<'_>> =
+            (0..3).map(|_| growth.of_envelope(&rows, ChargedHere::Every)).collect();
         for bounds in &before {
             assert_eq!(bounds.judge(&statement(), ID), Ok(()));
         }
@@ -141,24 +165,24 @@ mod tests {
     fn an_envelope_whose_signatures_were_checked_earlier_is_judged_when_its_issuer_is_charged() {
         let (growth, rows) = (growth(), MemoryRows::default());
         growth.disk.found(Some(0));
-        let refused = growth.of_envelope(&rows, true).charge(&statement(), ID);
+        let refused = growth.of_envelope(&rows, ChargedHere::Every).charge(&statement(), ID);
         let of_disk = |error: &GrowthError| {
             matches!(error, GrowthError::TooMuch(TooMuch { bound: GrowthBound::DiskReserve, .. }))
         };
         assert!(refused.is_err_and(|error| of_disk(&error)));
         growth.disk.found(Some(u64::MAX));
-        assert!(growth.of_envelope(&rows, true).charge(&statement(), ID).unwrap().is_some());
+        assert!(growth.of_envelope(&rows, ChargedHere::Every).charge(&statement(), ID).unwrap().is_some());
     }
 
     #[test]
     fn where_another_node_charges_nobody_is_charged() {
         let (growth, rows) = (growth(), MemoryRows::default());
         for _ in 0..3 {
-            let bounds = growth.of_envelope(&rows, false);
+            let bounds = growth.of_envelope(&rows, ChargedHere::None);
             assert_eq!(bounds.judge(&statement(), ID), Ok(()));
             assert!(bounds.charge(&statement(), ID).unwrap().is_none());
         }
-        let charge = growth.of_envelope(&rows, true).charge(&statement(), ID).unwrap();
+        let charge = growth.of_envelope(&rows, ChargedHere::Every).charge(&statement(), ID).unwrap();
         assert!(charge.is_some(), "the token is still there");
     }
 }
