@@ -25,7 +25,7 @@ use assent_tls::SpiffeId;
 use crate::locked::{read, write};
 use jwt::{Issuer, Issuers, JWKS_BYTES, KeySet, check_issuers};
 use setting::read_file;
-use table::{Grant, Table};
+use table::{Grant, Table, TokenFile};
 
 pub(crate) use account::{Account, Source};
 pub(crate) use caller::OwnPace;
@@ -232,18 +232,29 @@ impl Files {
                         self.tokens.insert(digest, file.grant.clone());
                     }
                 }
-                _ => {
-                    let last = places.last().and_then(|place| table.token_files.get(*place));
-                    let field = last.map_or("callers", |file| file.field.as_str());
-                    let problem = format!(
-                        "another file lists the token `{digest}` too, so the node does not know whose it is and refuses it: \
-                         remove it from one of them"
-                    );
-                    self.problems.entry(field.to_owned()).or_insert(problem);
+                several => {
+                    let mut files = several.iter().filter_map(|place| table.token_files.get(*place));
+                    let (Some(first), Some(last)) = (files.next(), files.next_back()) else { continue };
+                    let problem = listed_twice(&digest, first, last);
+                    self.problems.entry(last.field.clone()).or_insert(problem);
                 }
             }
         }
     }
+}
+
+/// What is wrong with a token that two files list.
+fn listed_twice(digest: &TokenDigest, first: &TokenFile, last: &TokenFile) -> String {
+    format!(
+        "`{}` of caller `{}` and `{}` of caller `{}` (`{}`) both list the token whose SHA-256 is `{digest}`, so the node \
+         cannot tell which entry of `callers` it belongs to, and refuses it: remove the line from one of the two files; if \
+         both need a token, make a new one for one of them with `assent cert token`",
+        last.path.display(),
+        last.grant.name,
+        first.path.display(),
+        first.grant.name,
+        first.field,
+    )
 }
 
 fn read_tokens(path: &Path) -> Result<Vec<TokenDigest>, String> {

@@ -157,6 +157,14 @@ fn a_token_in_two_files_is_nobodys() {
     assert_eq!(by_token(&access, &token(1)), "token_not_listed");
     let why = fixture.read(false, false).unwrap_err();
     assert_eq!(why.field, "callers[2].tokens");
+    // It says which two files, whose they are, and what to do.
+    for said in
+        ["b.tokens` of caller `b`", "a.tokens` of caller `a` (`callers[1].tokens`)", "assent cert token"]
+    {
+        assert!(why.problem.contains(said), "{said}: {why}");
+    }
+    assert!(why.problem.contains(&token(1).digest().to_string()), "{why}");
+    assert!(!why.problem.contains(token(1).expose()), "{why}");
 }
 
 #[test]

@@ -348,9 +348,23 @@ async fn a_caller_that_is_narrowed_to_a_domain_reaches_no_other() {
     let (status, body) = answer(&routes, Some(narrowed("_root")), get(&node_key)).await;
     assert_eq!(status, StatusCode::OK, "{body}");
     let grant = format!("/v1/envelopes/{}", body["grant"].as_str().unwrap());
-    for path in [&node_key, &grant] {
-        let (status, body) = answer(&routes, Some(narrowed(DOMAIN)), get(path)).await;
-        assert!(refuses(status, &body), "{path}: {body}");
+    let absent_key = format!("/v1/authorities/{}", key(99).public());
+    let absent_grant = format!("/v1/envelopes/blake3:{}", "ab".repeat(32));
+    for (path, absent) in [(&node_key, &absent_key), (&grant, &absent_grant)] {
+        // The answer about a thing in another domain is that about a thing which does not exist, except for the id.
+        let id_of = |path: &str| path.rsplit('/').next().unwrap().to_owned();
+        let (status, hidden) = answer(&routes, Some(narrowed(DOMAIN)), get(path)).await;
+        let (other_status, nothing) = answer(&routes, Some(narrowed(DOMAIN)), get(absent)).await;
+        assert_eq!(
+            (status, other_status),
+            (StatusCode::NOT_FOUND, StatusCode::NOT_FOUND),
+            "{path}: {hidden}"
+        );
+        assert_eq!(
+            hidden.to_string().replace(&id_of(path), "x"),
+            nothing.to_string().replace(&id_of(absent), "x")
+        );
+        assert!(!hidden.to_string().contains("_root"), "{hidden}");
         let (status, body) = answer(&routes, Some(narrowed("_root")), get(path)).await;
         assert_eq!(status, StatusCode::OK, "{path}: {body}");
     }
