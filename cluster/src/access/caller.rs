@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use assent_proof::DomainName;
 
+use super::identity::ShownIdentity;
 use super::jwt::JwtRefusal;
 use super::role::{Role, RoleSet};
 
@@ -17,6 +18,8 @@ pub struct Caller {
     roles: RoleSet,
     domains: Domains,
     pace: OwnPace,
+    /// Of a caller that the node does not know: the identity that it has proved, and that no entry of the table has.
+    shown: Option<ShownIdentity>,
     /// The id of the request that it makes, for the audit trail. It says nothing of what the caller may do.
     request: Option<Arc<str>>,
 }
@@ -150,10 +153,17 @@ static LOCAL: Caller = Caller {
     roles: RoleSet::ALL,
     domains: Domains::All,
     pace: OwnPace::NONE,
+    shown: None,
     request: None,
 };
-static NODE: Caller =
-    Caller { who: Who::Node, roles: RoleSet::ALL, domains: Domains::All, pace: OwnPace::NONE, request: None };
+static NODE: Caller = Caller {
+    who: Who::Node,
+    roles: RoleSet::ALL,
+    domains: Domains::All,
+    pace: OwnPace::NONE,
+    shown: None,
+    request: None,
+};
 
 impl OwnPace {
     /// That of all callers.
@@ -173,7 +183,7 @@ impl Caller {
 
     /// A caller from the table.
     pub(crate) fn named(name: Arc<str>, by: Credential, roles: RoleSet, domains: Domains) -> Self {
-        Self { who: Who::Named { name, by }, roles, domains, pace: OwnPace::NONE, request: None }
+        Self { who: Who::Named { name, by }, roles, domains, pace: OwnPace::NONE, shown: None, request: None }
     }
 
     /// The caller with a pace of its own.
@@ -188,6 +198,7 @@ impl Caller {
             roles: RoleSet::NONE,
             domains: Domains::Only(Arc::default()),
             pace: OwnPace::NONE,
+            shown: None,
             request: None,
         }
     }
@@ -200,8 +211,20 @@ impl Caller {
             roles: RoleSet::NONE.with(Role::Public),
             domains: Domains::Only(Arc::new(BTreeSet::from([DomainName::root()]))),
             pace: OwnPace::NONE,
+            shown: None,
             request: None,
         }
+    }
+
+    /// The same unknown caller, with the identity that it has proved.
+    #[must_use]
+    pub(super) fn showing(self, identity: ShownIdentity) -> Self {
+        Self { shown: Some(identity), ..self }
+    }
+
+    /// The identity that it has proved, if the node does not know it all the same.
+    pub(crate) fn shown(&self) -> Option<&ShownIdentity> {
+        self.shown.as_ref()
     }
 
     /// The same caller, as the one that makes the request with this id.
@@ -250,7 +273,7 @@ impl Caller {
             return Ok(());
         }
         Err(match &self.who {
-            Who::Unknown(why) => Denial { unknown: true, detail: why.to_string() },
+            Who::Unknown(why) => Denial { unknown: true, detail: self.why_unknown(*why) },
             Who::Local | Who::Named { .. } | Who::Node => Denial {
                 unknown: false,
                 detail: format!(
@@ -259,6 +282,15 @@ impl Caller {
                 ),
             },
         })
+    }
+
+    /// Why the node does not know it. It is told its own identity, if it has proved one, so that an operator can look for it
+    /// in the table.
+    fn why_unknown(&self, why: Unknown) -> String {
+        match &self.shown {
+            Some(identity) => format!("{why}: it is {identity}"),
+            None => why.to_string(),
+        }
     }
 
     /// Whether it may act in this domain, whatever its roles are.

@@ -6,6 +6,7 @@
 
 mod account;
 mod caller;
+mod identity;
 mod jwt;
 mod refused;
 mod role;
@@ -30,6 +31,7 @@ use table::{Grant, Table, TokenFile};
 pub(crate) use account::{Account, Source};
 pub(crate) use caller::OwnPace;
 pub use caller::{Caller, Credential, Denial, Domains, Unknown, Who};
+pub(crate) use identity::ShownIdentity;
 pub use jwt::{JwtAlgorithm, JwtIdentity, JwtIssuerConfig, JwtRefusal};
 pub use refused::RefusedCaller;
 pub use role::{Role, RoleSet, UnknownRole};
@@ -192,7 +194,9 @@ impl Access {
             (Some(bearer), _) => self.by_bearer(bearer, now).unwrap_or_else(Caller::unknown),
             (None, Some(id)) => match self.table.certificates.get(&id) {
                 Some(grant) => grant.to_caller(Credential::Certificate),
-                None => Caller::unknown(Unknown::CertificateNotListed),
+                None => {
+                    Caller::unknown(Unknown::CertificateNotListed).showing(ShownIdentity::of_certificate(&id))
+                }
             },
             (None, None) => self.public.clone(),
         }

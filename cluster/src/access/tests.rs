@@ -98,6 +98,10 @@ fn a_caller_is_who_the_table_says_and_a_bearer_token_is_decisive() {
         let caller = access.identify(Shown { certificate, bearer }, None);
         assert_eq!(name(&caller), expected);
     }
+    // It is told who it is, so that its operator can compare that with the table.
+    let other = Shown { certificate: id("spiffe://example.org/scheduler/x"), ..Shown::default() };
+    let why = access.identify(other, None).permitted(RoleSet::ALL).unwrap_err();
+    assert!(why.unknown && why.detail.ends_with("it is `spiffe://example.org/scheduler/x`"), "{why:?}");
     assert!(format!("{access:?}").contains("by-certificate"));
     assert!(!format!("{access:?}").contains(good.expose()));
 }

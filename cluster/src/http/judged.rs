@@ -7,6 +7,7 @@ use assent_proof::DomainName;
 use axum::response::Response;
 
 use super::audited::with;
+use super::caller::CountedFor;
 use super::reply::problem_body;
 use crate::access::{Caller, Denial, RefusedCaller};
 use crate::audit::Facts;
@@ -89,4 +90,15 @@ impl Judged {
         let permitted = self.caller.permitted_in(domain);
         permitted.map_err(|denial| problem_body(&not_permitted(&denial, self.class)))
     }
+}
+
+/// Counts a request for its caller, or says which quota is used up.
+pub(super) fn admitted(
+    service: &Service,
+    caller: &Caller,
+    counted_for: Option<CountedFor>,
+) -> Result<Option<Arc<Admitted>>, OverQuota> {
+    let Some(CountedFor(account)) = counted_for else { return Ok(None) };
+    let admitted = service.admit(account, caller.pace());
+    admitted.map(|admitted| Some(Arc::new(admitted))).map_err(OverQuota::from)
 }
