@@ -16,7 +16,8 @@ use tokio::time::Instant;
 use crate::access::Account;
 use crate::config::LimitConfig;
 use crate::locked::lock;
-use bucket::{Bucket, Pace};
+
+pub(crate) use bucket::{Bucket, Pace};
 
 /// The most accounts that are remembered, beside those with requests under way. It is above the number of entries that
 /// `callers` may have.

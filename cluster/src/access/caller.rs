@@ -216,6 +216,11 @@ impl Caller {
         }
     }
 
+    /// Whether the node does not know it only because it has not looked at the signature of its token.
+    pub(crate) fn is_unverified(&self) -> bool {
+        self.who == Who::Unknown(Unknown::Jwt(JwtRefusal::Unverified))
+    }
+
     /// The same unknown caller, with the identity that it has proved.
     #[must_use]
     pub(super) fn showing(self, identity: ShownIdentity) -> Self {

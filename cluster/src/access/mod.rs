@@ -51,12 +51,19 @@ pub struct Shown<'a> {
 impl<'a> Shown<'a> {
     /// What stands behind the scheme `Bearer` in an `Authorization` header with that scheme (RFC 6750 §2.1). It is empty
     /// if nothing does, and then it is a bad token, so that a caller which tried to show one is never taken for one that
-    /// showed none.
+    /// showed none. For the same reason it is empty if a header of another scheme has the word `bearer`, or what a token
+    /// begins with.
     pub fn bearer_of(header: &'a str) -> Option<&'a str> {
         let header = header.trim();
         let end = header.find(|c: char| !is_of_scheme(c)).unwrap_or(header.len());
         let (scheme, token) = header.split_at(end);
-        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+        if scheme.eq_ignore_ascii_case("bearer") {
+            return Some(token.trim());
+        }
+        let has = |word: &str| {
+            header.as_bytes().windows(word.len()).any(|part| part.eq_ignore_ascii_case(word.as_bytes()))
+        };
+        (has("bearer") || has(TOKEN_PREFIX)).then_some("")
     }
 }
 
@@ -161,12 +168,9 @@ impl Access {
             }
         }
         for (path, issuer) in before.issuers.files() {
-            match (read_keys(path), files.issuers.keys_mut(issuer)) {
-                (Ok(read), Some(keys)) => *keys = read,
-                (Err(problem), _) => {
-                    _ = files.problems.insert(format!("jwks of `{issuer}`"), problem);
-                }
-                (Ok(_), None) => {}
+            match read_keys(path) {
+                Ok(keys) => files.issuers.set_keys(issuer, keys),
+                Err(problem) => _ = files.problems.insert(format!("jwks of `{issuer}`"), problem),
             }
         }
         files.index(&self.table);
@@ -186,12 +190,15 @@ impl Access {
     ///
     /// A bearer token is decisive if there is one, because a caller shows it with each request. A certificate beside
     /// it counts for nothing, so that a token can never be shown without being judged.
-    pub fn identify(&self, shown: Shown<'_>, now: Option<Millis>) -> Caller {
+    ///
+    /// Before the signature of a JSON web token is verified, `may_verify` is asked once. If it says no, the caller is
+    /// unknown. The signature of a token that was accepted before is not verified again.
+    pub fn identify(&self, shown: Shown<'_>, now: Option<Millis>, may_verify: &dyn Fn() -> bool) -> Caller {
         if self.plain_http {
             return Caller::local().clone();
         }
         match (shown.bearer, shown.certificate) {
-            (Some(bearer), _) => self.by_bearer(bearer, now).unwrap_or_else(Caller::unknown),
+            (Some(bearer), _) => self.by_bearer(bearer, now, may_verify),
             (None, Some(id)) => match self.table.certificates.get(&id) {
                 Some(grant) => grant.to_caller(Credential::Certificate),
                 None => {
@@ -202,20 +209,32 @@ impl Access {
         }
     }
 
-    fn by_bearer(&self, bearer: &str, now: Option<Millis>) -> Result<Caller, Unknown> {
+    fn by_bearer(&self, bearer: &str, now: Option<Millis>, may_verify: &dyn Fn() -> bool) -> Caller {
         let files = read(&self.files).clone();
         if bearer.starts_with(TOKEN_PREFIX) {
-            let digest = TokenDigest::of_shown(bearer).ok_or(Unknown::BearerMalformed)?;
-            let grant = files.tokens.get(&digest).ok_or(Unknown::TokenNotListed)?;
-            return Ok(grant.to_caller(Credential::Token));
+            let Some(digest) = TokenDigest::of_shown(bearer) else {
+                return Caller::unknown(Unknown::BearerMalformed);
+            };
+            return match files.tokens.get(&digest) {
+                Some(grant) => grant.to_caller(Credential::Token),
+                None => Caller::unknown(Unknown::TokenNotListed),
+            };
         }
         if !bearer.contains('.') {
-            return Err(Unknown::BearerMalformed);
+            return Caller::unknown(Unknown::BearerMalformed);
         }
-        let subject = files.issuers.verify(bearer, now).map_err(Unknown::Jwt)?;
-        let grant = self.table.subjects.get(&subject);
-        let grant = grant.ok_or(Unknown::Jwt(JwtRefusal::SubjectNotListed))?;
-        Ok(grant.to_caller(Credential::Jwt))
+        let found = match files.issuers.verify(bearer, now, may_verify) {
+            Ok(found) => found,
+            Err(why) => return Caller::unknown(Unknown::Jwt(why)),
+        };
+        match self.table.subjects.get(&found.verified.identity) {
+            Some(grant) => {
+                files.issuers.remember(found);
+                grant.to_caller(Credential::Jwt)
+            }
+            None => Caller::unknown(Unknown::Jwt(JwtRefusal::SubjectNotListed))
+                .showing(ShownIdentity::of_jwt(&found.verified.identity)),
+        }
     }
 }
 

@@ -9,7 +9,8 @@ use axum::response::Response;
 use super::audited::with;
 use super::caller::CountedFor;
 use super::reply::problem_body;
-use crate::access::{Caller, Denial, RefusedCaller};
+use super::verifications::used_up;
+use crate::access::{Caller, Denial, JwtRefusal, RefusedCaller, Unknown};
 use crate::audit::Facts;
 use crate::quotas::{Admitted, QuotaError};
 use crate::usecase::{Service, Shed, not_permitted};
@@ -48,6 +49,13 @@ impl From<QuotaError> for OverQuota {
 }
 
 impl OverQuota {
+    /// The address has shown too many JSON web tokens that are not good, and the caller has one whose signature was not
+    /// looked at. It may be good.
+    pub(super) fn unverified() -> Self {
+        let reason = RefusedCaller::Unknown(Unknown::Jwt(JwtRefusal::Unverified));
+        Self { shed: Shed::Overloaded(used_up()), reason }
+    }
+
     /// The call is shed: it can be made again later.
     pub(super) fn shed(&self) -> &Shed {
         &self.shed

@@ -15,7 +15,7 @@ use axum::routing::{MethodRouter, any, delete, get, patch, post};
 
 use super::audited::{Audited, NOWHERE};
 use super::caller::{CountedFor, OPERATORS};
-use super::judged::{Judged, admitted};
+use super::judged::{Judged, OverQuota, admitted};
 use super::reply::{as_problem, no_path, other_method, problem_body};
 use super::unrouted::{Charged, refusing};
 use super::{authorize, envelopes, events, members, read};
@@ -286,6 +286,9 @@ async fn judge(
         (ApiPort::Client | ApiPort::Only, Open::Everyone)
         | (ApiPort::Admin, Open::Everyone | Open::Roles(_)) => Ok(None),
     };
+    // Its token may be good, so it is told to come back, and not that it has no right.
+    let (denial, quota) =
+        if caller.is_unverified() { (None, Err(OverQuota::unverified())) } else { (denial, quota) };
     // Probes come every second and show nothing, so they are not in the audit trail.
     if row.open == Open::Everyone && denial.is_none() && quota.is_ok() {
         let judged = Judged { caller, body_max: row.body_max, denial, quota, class: row.class };

@@ -23,17 +23,17 @@ impl Pace {
 
 /// A caller's bucket.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Bucket {
+pub(crate) struct Bucket {
     full_at: Instant,
 }
 
 impl Bucket {
-    pub(super) fn full(now: Instant) -> Self {
+    pub(crate) fn full(now: Instant) -> Self {
         Self { full_at: now }
     }
 
     /// Takes tokens if there are so many.
-    pub(super) fn take(&mut self, pace: Pace, tokens: u64, now: Instant) -> bool {
+    pub(crate) fn take(&mut self, pace: Pace, tokens: u64, now: Instant) -> bool {
         // Nothing ever comes at such a pace. The configuration has none.
         if pace.rate == 0 {
             return false;
@@ -48,12 +48,12 @@ impl Bucket {
     }
 
     /// Gives tokens back that were not used.
-    pub(super) fn give_back(&mut self, pace: Pace, tokens: u64) {
+    pub(crate) fn give_back(&mut self, pace: Pace, tokens: u64) {
         self.full_at = self.full_at.checked_sub(pace.time_of(tokens)).unwrap_or(self.full_at);
     }
 
     /// Whether it is full, so that a new one would be the same.
-    pub(super) fn is_full(&self, now: Instant) -> bool {
+    pub(crate) fn is_full(&self, now: Instant) -> bool {
         self.full_at <= now
     }
 }
