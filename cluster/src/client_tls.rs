@@ -5,18 +5,20 @@
 
 mod live;
 
+use std::io;
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use assent_tls::{
     Admit, Authorities, CertificateDer, CertificateError, OwnCertificate, ServerConfig, Side, SpiffeId,
-    explain,
+    certificate_error, explain,
 };
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{TlsAcceptor, rustls};
 
 use self::live::{LiveCaller, LiveConnections};
+use crate::access::ShownIdentity;
 use crate::config::ClientTlsConfig;
 use crate::env::{BoxStream, Clock};
 use crate::locked::{lock, read, write};
@@ -87,6 +89,8 @@ pub(crate) struct Accepted {
 pub(crate) struct NotAccepted {
     /// Why, for the log.
     pub(crate) why: String,
+    /// What the certificate that was refused calls its holder, if one was.
+    pub(crate) shown: Option<ShownIdentity>,
     /// The connection, if it is still there. The caller has to read the alert from it before it is closed.
     pub(crate) stream: Option<BoxStream>,
 }
@@ -126,20 +130,21 @@ impl ClientTls {
             Demand::AdminCertificate => current.demanding.as_ref(),
         };
         let Some(config) = config else {
-            return Err(NotAccepted { why: NO_CA.to_owned(), stream: Some(stream) });
+            return Err(NotAccepted { why: NO_CA.to_owned(), shown: None, stream: Some(stream) });
         };
         let accepting = TlsAcceptor::from(config.clone()).accept(stream).into_fallible();
         let stream = match timeout(TURN_WITHIN, accepting).await {
             Ok(Ok(stream)) => stream,
             Ok(Err((error, stream))) => {
-                return Err(NotAccepted { why: explain(&error), stream: Some(stream) });
+                let shown = shown_in(&error);
+                return Err(NotAccepted { why: explain(&error), shown, stream: Some(stream) });
             }
             Err(_) => {
                 let within = TURN_WITHIN.as_secs();
                 let why = format!(
                     "the caller was too slow: the handshake was not done within {within} s of its turn"
                 );
-                return Err(NotAccepted { why, stream: None });
+                return Err(NotAccepted { why, shown: None, stream: None });
             }
         };
         let shown = stream.get_ref().1.peer_certificates().map(<[_]>::to_vec);
@@ -149,13 +154,17 @@ impl ClientTls {
                 Demand::Client | Demand::Admin => Ok(Accepted { stream, caller: None }),
                 // The handshake has demanded one already.
                 Demand::AdminCertificate => {
-                    Err(NotAccepted { why: CertificateError::None.to_string(), stream: Some(stream) })
+                    let why = CertificateError::None.to_string();
+                    Err(NotAccepted { why, shown: None, stream: Some(stream) })
                 }
             };
         };
         match self.check(callers, &chain) {
             Ok(id) => Ok(Accepted { stream, caller: Some(self.live.add(id, chain)) }),
-            Err(error) => Err(NotAccepted { why: error.to_string(), stream: Some(stream) }),
+            Err(error) => {
+                let shown = named_by(&error);
+                Err(NotAccepted { why: error.to_string(), shown, stream: Some(stream) })
+            }
         }
     }
 
@@ -209,6 +218,36 @@ impl ClientTls {
         chain: &[CertificateDer<'static>],
     ) -> Result<SpiffeId, CertificateError> {
         callers.check(chain, Side::Client, self.time.now())
+    }
+}
+
+/// What a certificate calls its holder that made a handshake fail.
+fn shown_in(error: &io::Error) -> Option<ShownIdentity> {
+    let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
+    named_by(certificate_error(error)?)
+}
+
+/// What a refused certificate calls its holder: its SPIFFE id or else its subject, and its serial number.
+fn named_by(error: &CertificateError) -> Option<ShownIdentity> {
+    match error {
+        CertificateError::Unreadable { certificate, .. }
+        | CertificateError::IsAuthority { certificate }
+        | CertificateError::Expired { certificate, .. }
+        | CertificateError::NotYetValid { certificate, .. }
+        | CertificateError::UnknownIssuer { certificate, .. }
+        | CertificateError::WrongSignature { certificate, .. }
+        | CertificateError::Revoked { certificate, .. }
+        | CertificateError::UnknownStatus { certificate, .. }
+        | CertificateError::ListExpired { certificate, .. }
+        | CertificateError::ListUnusable { certificate, .. }
+        | CertificateError::WrongUsage { certificate, .. }
+        | CertificateError::WrongName { certificate, .. }
+        | CertificateError::NoId { certificate }
+        | CertificateError::ManyIds { certificate, .. }
+        | CertificateError::BadId { certificate, .. }
+        | CertificateError::Other { certificate, .. } => Some(ShownIdentity::unverified(certificate)),
+        CertificateError::NotAdmitted { id, .. } => Some(ShownIdentity::unverified(id.as_str())),
+        CertificateError::None | CertificateError::TooManyCertificates { .. } => None,
     }
 }
 

@@ -59,7 +59,6 @@ pub(crate) struct Admitted {
 pub(crate) struct Forwarded {
     quotas: Arc<Quotas>,
     account: Account,
-    pace: Pace,
     requests: u64,
 }
 
@@ -141,12 +140,12 @@ impl Quotas {
         if account != Account::Common {
             let now = Instant::now();
             let mut state = lock(&self.state);
-            let counts = state.counts(&account, self.accounts_max, now);
-            if !counts.bucket.take(pace, requests, now) {
+            let counts = state.counts(&account, pace, self.accounts_max, now);
+            if !counts.bucket.take(requests, now) {
                 return Err(QuotaError::Rate { rate: pace.rate, burst: pace.burst, more: requests });
             }
         }
-        Ok(Forwarded { quotas: self.clone(), account, pace, requests })
+        Ok(Forwarded { quotas: self.clone(), account, requests })
     }
 }
 
@@ -225,7 +224,7 @@ impl Drop for Forwarded {
         if self.requests > 0
             && let Some(counts) = lock(&self.quotas.state).accounts.get_mut(&self.account)
         {
-            counts.bucket.give_back(self.pace, self.requests);
+            counts.bucket.give_back(self.requests);
         }
     }
 }

@@ -12,6 +12,7 @@ mod peer_support;
 
 use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -27,10 +28,13 @@ use assent_cluster::peer::{Behalf, Manage, ManageError, ManageFor, Message};
 use assent_cluster::usecase::Caller;
 use assent_proof::Code;
 use assent_tls::ca::{Ca, CertificateRequest};
-use assent_tls::{NodeName, SpiffeId, TrustDomain};
+use assent_tls::{Authorities, NodeName, OwnCertificate, ServerName, SpiffeId, TrustDomain};
 use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::time_provider::DefaultTimeProvider;
 
 use cluster_support::edge::{Edge, start_behind};
 use cluster_support::http::{ask, status as status_of};
@@ -39,6 +43,7 @@ use cluster_support::*;
 use peer_support::{SOON, asked, member_of};
 
 const OPS: &str = "spiffe://example.org/ops";
+const STRANGER: &str = "spiffe://example.org/stranger";
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
 fn now_ms() -> i64 {
@@ -89,6 +94,8 @@ fn with_token(folder: &Path, name: &str, seed: u8, role: Role) -> (Token, Caller
 struct Door {
     ca: PathBuf,
     ops: CertificateFiles,
+    /// It is good, and the table does not list it.
+    stranger: CertificateFiles,
     secrets: Vec<String>,
 }
 
@@ -109,6 +116,7 @@ fn serve_tls(config: &mut Config, folder: &Path, callers: &[CallerConfig]) -> Do
     };
     let own = issue(&CertificateRequest::node(&name, &["127.0.0.1".to_owned()]).unwrap(), 1);
     let ops = issue(&CertificateRequest::caller(SpiffeId::parse(OPS).unwrap()).unwrap(), 2);
+    let stranger = issue(&CertificateRequest::caller(SpiffeId::parse(STRANGER).unwrap()).unwrap(), 3);
     let ca = ca.certificate_path().to_owned();
     config.plain_http = false;
     config.client_tls =
@@ -124,7 +132,7 @@ fn serve_tls(config: &mut Config, folder: &Path, callers: &[CallerConfig]) -> Do
         burst: None,
     };
     config.callers = [&[operator], callers].concat();
-    Door { ca, ops, secrets }
+    Door { ca, ops, stranger, secrets }
 }
 
 fn client(node: &Node, door: &Door, certificate: Option<CertificateFiles>, token: Option<&Token>) -> Client {
@@ -219,6 +227,139 @@ async fn the_trail_has_each_call_with_its_caller_and_never_a_credential() {
     for secret in never.iter().map(String::as_str).chain(["assent_", "Bearer", "PRIVATE KEY"]) {
         assert!(!text.contains(secret), "the trail has `{secret}`");
     }
+}
+
+/// What comes back over TLS, from a caller that shows this certificate. It is empty if there is no connection.
+async fn over_tls(
+    door: &Door,
+    certificate: Option<&CertificateFiles>,
+    address: SocketAddr,
+    request: &str,
+) -> String {
+    let own = certificate.map(|files| OwnCertificate::read(&files.cert, &files.key).unwrap());
+    let authorities = Authorities::read(&door.ca, None).unwrap();
+    let tls = assent_tls::client(own.as_ref(), &authorities, Arc::new(DefaultTimeProvider)).unwrap();
+    let stream = TcpStream::connect(address).await.unwrap();
+    let name = ServerName::try_from("127.0.0.1").unwrap();
+    let mut answer = Vec::new();
+    if let Ok(mut stream) = TlsConnector::from(tls).connect(name, stream).await
+        && stream.write_all(request.as_bytes()).await.is_ok()
+    {
+        // A connection that ends without a goodbye ends the answer too.
+        let _ = stream.read_to_end(&mut answer).await;
+    }
+    String::from_utf8(answer).unwrap()
+}
+
+/// Fails if a call without a route is left out of the trail, or if text of the caller's own that may be a secret is in it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_has_no_route_on_its_listener_is_in_the_trail_as_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (reads, auditor) = with_token(folder.path(), "audits", 3, Role::Auditor);
+    let (mut door, mut trail) = (None, None);
+    let node = alone(folder.path(), |config| {
+        door = Some(serve_tls(config, folder.path(), &[auditor]));
+        config.admin_listen = Some(format!("127.0.0.1:{}", free_port()));
+        config.health_listen = Some("127.0.0.1:0".to_owned());
+        trail = Some(audited(config, folder.path()));
+    })
+    .await;
+    let (door, trail) = (door.unwrap(), trail.unwrap());
+    let (clients, admin) = (node.client_addr(), node.admin_addr().unwrap());
+    let shows = format!("authorization: Bearer {}\r\n", reads.expose());
+    let secret = format!("assent_{}", "s".repeat(43));
+    for (address, line, headers, status) in [
+        (clients, "DELETE /v1/cluster/members/3".to_owned(), shows.as_str(), 404),
+        (clients, format!("GET /v1/nowhere/{secret}/x?token={secret}"), shows.as_str(), 404),
+        (clients, "PUT /v1/domains".to_owned(), shows.as_str(), 405),
+        (admin, "BREW /v1/domains".to_owned(), "", 404),
+        (clients, "GET /v1/unknown-caller".to_owned(), "", 404),
+    ] {
+        let request = format!("{line} HTTP/1.1\r\nhost: node\r\n{headers}connection: close\r\n\r\n");
+        let answer = over_tls(&door, None, address, &request).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{line}: {answer}");
+    }
+    let health = "GET /v1/domains HTTP/1.1\r\nhost: node\r\n\r\n";
+    let answer = exchange(node.health_addr().unwrap(), health.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+    let counted = node.service().status(Caller::local()).refused_callers;
+    assert_eq!((counted["listener"], counted["path"], counted["method"]), (2, 3, 1), "{counted:?}");
+    node.shutdown().await;
+
+    let written = lines(&trail);
+    let found: Vec<String> = of(&written, AuditClass::Refused)
+        .iter()
+        .map(|line| {
+            assert!(line["from"].as_str().unwrap().starts_with("127.0.0.1:"), "{line}");
+            assert_eq!(
+                (&line["decision"], &line["phase"]),
+                (&"refused".into(), &"answered".into()),
+                "{line}"
+            );
+            let who = line["who"]["name"].as_str().or(line["who"]["why"].as_str()).unwrap();
+            let (what, word) = (&line["what"], |value: &Value| value.as_str().unwrap_or("-").to_owned());
+            format!(
+                "{who} {} {} {} {} {} {}",
+                word(&what["method"]),
+                word(&what["route"]),
+                word(&what["path"]),
+                word(&line["reason"]),
+                line["status"],
+                word(&line["codes"][0])
+            )
+        })
+        .collect();
+    assert_eq!(
+        found,
+        [
+            "audits DELETE /v1/cluster/members/{id} - listener 404 target_unknown",
+            "audits GET nowhere /v1/nowhere/…/x path 404 target_unknown",
+            "audits PUT /v1/domains - method 405 malformed",
+            "nothing_shown other /v1/domains - listener 404 target_unknown",
+            "nothing_shown GET nowhere /v1/unknown-caller path 404 target_unknown",
+            "nothing_shown GET nowhere /v1/domains path 404 target_unknown",
+        ]
+    );
+    let text = fs::read_to_string(&trail).unwrap();
+    assert!(!text.contains("assent_") && !text.contains("sss"), "{text}");
+}
+
+/// Fails if an operator cannot see who was refused, or if a name that nothing has verified looks like one that was.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_certificate_is_named_in_the_trail_and_to_its_holder_if_it_was_verified() {
+    let folder = tempfile::tempdir().unwrap();
+    let domain = TrustDomain::parse("example.org").unwrap();
+    let other = folder.path().join("other");
+    let mut other = Ca::create(&other, &domain, now_ms() - 200 * DAY_MS, [98; 16]).unwrap();
+    let wanted = CertificateRequest::caller(SpiffeId::parse(OPS).unwrap()).unwrap();
+    let forged = other.issue(&wanted, now_ms() - DAY_MS, [4; 16]).unwrap();
+    let path = |kind: &str| folder.path().join(format!("forged.{kind}"));
+    put(&path("pem"), forged.certificate_pem.as_bytes());
+    put(&path("key"), forged.key_pem.as_bytes());
+    let forged = CertificateFiles { cert: path("pem"), key: path("key") };
+    let (mut door, mut trail) = (None, None);
+    let node = alone(folder.path(), |config| {
+        door = Some(serve_tls(config, folder.path(), &[]));
+        trail = Some(audited(config, folder.path()));
+    })
+    .await;
+    let (door, trail) = (door.unwrap(), trail.unwrap());
+    let request = "GET /v1/domains HTTP/1.1\r\nhost: node\r\nconnection: close\r\n\r\n";
+    let told = over_tls(&door, Some(&door.stranger), node.client_addr(), request).await;
+    assert!(told.starts_with("HTTP/1.1 401") && told.contains(STRANGER), "{told}");
+    // This one learns nothing but the alert.
+    assert_eq!(over_tls(&door, Some(&forged), node.client_addr(), request).await, "");
+    node.shutdown().await;
+
+    let written = lines(&trail);
+    let refused = of(&written, AuditClass::Refused);
+    let by = |why: &str| refused.iter().find(|line| line["reason"] == why).unwrap();
+    let expected =
+        serde_json::json!({"by": "unknown", "why": "certificate_not_listed", "certificate": STRANGER});
+    assert_eq!(by("certificate_not_listed")["who"], expected);
+    let who = &by("handshake")["who"];
+    assert_eq!((&who["certificate"], &who["why"]), (&Value::Null, &"handshake".into()), "{who}");
+    assert!(who["unverified"].as_str().unwrap().contains(&format!("`{OPS}`")), "{who}");
 }
 
 /// Fails if a request beyond a limit is left out of the trail and of the counts, is there as one that was answered, or does

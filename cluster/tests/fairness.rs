@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use assent_api::{BatchMode, MAX_BATCH, authorize_batch_body, batch_body};
 use assent_client::{BearerToken, Client, ClientConfig, ClientTls, TokenSource, Trust};
-use assent_cluster::access::{CallerConfig, Role, Token};
+use assent_cluster::access::{CallerConfig, JwtAlgorithm, JwtIdentity, JwtIssuerConfig, Role, Token};
 use assent_cluster::config::{ClientTlsConfig, Config};
 use assent_cluster::env::Environment;
 use assent_cluster::node::Node;
@@ -22,9 +22,14 @@ use assent_cluster::usecase::Caller;
 use assent_proof::Code;
 use assent_tls::ca::{Ca, CertificateRequest};
 use assent_tls::{Authorities, NodeName, ServerName, TrustDomain};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cluster_support::held::Held;
 use cluster_support::raw::{exchange, kept, post, problem, to_the_end};
 use cluster_support::*;
+use jsonwebtoken::{Algorithm, EncodingKey, crypto};
+use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
+use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, sleep, timeout};
@@ -217,8 +222,13 @@ fn client(node: &Node, ca: &Ca, token: &Token) -> Client {
 
 /// All that comes back over TLS. It is not read, because that would cost more than the node's work.
 async fn answer_to(connector: &TlsConnector, address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
+    let Ok(stream) = TcpStream::connect(address).await else { return Vec::new() };
+    answer_over(connector, stream, bytes).await
+}
+
+/// The same over a connection that is there already.
+async fn answer_over(connector: &TlsConnector, stream: TcpStream, bytes: &[u8]) -> Vec<u8> {
     let mut answer = Vec::new();
-    let Ok(stream) = TcpStream::connect(address).await else { return answer };
     let name = ServerName::try_from("127.0.0.1").unwrap();
     let Ok(mut stream) = connector.connect(name, stream).await else { return answer };
     if stream.write_all(bytes).await.is_ok() {
@@ -537,6 +547,144 @@ async fn strangers_at_many_addresses_that_say_half_or_too_much_delay_no_caller_a
             came.load(Ordering::SeqCst) > 0,
             "{stranger:?} never came; the slowest call took {slowest:?}"
         );
+
+const ISSUER: &str = "https://issuer.example";
+
+/// A key of an issuer of JSON web tokens, and its JWKS.
+struct Signer {
+    key: EncodingKey,
+    jwks: String,
+}
+
+impl Signer {
+    fn new() -> Self {
+        let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
+        let public = pair.public_key_raw();
+        let (x, y) = (URL_SAFE_NO_PAD.encode(&public[1..33]), URL_SAFE_NO_PAD.encode(&public[33..65]));
+        let jwk = json!({"kty": "EC", "crv": "P-256", "x": x, "y": y, "kid": "one"});
+        let key = EncodingKey::from_ec_der(&pair.serialize_der());
+        Self { key, jwks: json!({"keys": [jwk]}).to_string() }
+    }
+
+    /// A token of this number, which is another text for each number.
+    fn token(&self, number: usize) -> String {
+        let header = json!({"alg": "ES256", "kid": "one", "typ": "JWT"});
+        let claims = json!({
+            "iss": ISSUER,
+            "sub": "reader",
+            "aud": "assent",
+            "exp": now().0 + 3_600,
+            "jti": number.to_string(),
+        });
+        let part = |value: &serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let message = format!("{}.{}", part(&header), part(&claims));
+        let signature = crypto::sign(message.as_bytes(), &self.key, Algorithm::ES256).unwrap();
+        format!("{message}.{signature}")
+    }
+}
+
+/// It fails if each token of a stranger costs the node a verification, if a flood of them keeps out a caller of another
+/// address or one whose token is known, or if a token outlives the keys that have verified it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn forged_tokens_of_one_address_cost_few_verifications_and_keep_no_good_token_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let (issuer, stranger) = (Signer::new(), Signer::new());
+    let jwks = folder.path().join("jwks.json");
+    fs::write(&jwks, &issuer.jwks).unwrap();
+    let (entry, _) = caller(folder.path(), "reads", &[Role::Auditor], 1);
+    let identity = JwtIdentity { issuer: ISSUER.to_owned(), subject: "reader".to_owned() };
+    let reads = CallerConfig { tokens: None, jwt: Some(identity), ..entry };
+    let mut ca = None;
+    let node = alone(folder.path(), |config| {
+        ca = Some(serve_tls(config, folder.path()));
+        config.callers = vec![reads];
+        config.jwt_issuers = vec![JwtIssuerConfig {
+            issuer: ISSUER.to_owned(),
+            audience: "assent".to_owned(),
+            jwks: jwks.clone(),
+            algorithms: vec![JwtAlgorithm::ES256],
+            leeway_s: 30,
+        }];
+    })
+    .await;
+    let authorities = Authorities::read(ca.unwrap().certificate_path(), None).unwrap();
+    let tls = assent_tls::client(None, &authorities, Arc::new(DefaultTimeProvider)).unwrap();
+    let (connector, address) = (TlsConnector::from(tls), node.client_addr());
+    let status = async |source: &str, token: &str| {
+        let request = format!(
+            "GET /v1/cluster/status HTTP/1.1\r\nhost: node\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\r\n"
+        );
+        let stream = connect_from(source, address).await;
+        String::from_utf8(answer_over(&connector, stream, request.as_bytes()).await).unwrap()
+    };
+    let known = issuer.token(0);
+    // A node accepts no such token until it is sure of its clock.
+    let until = Instant::now() + Duration::from_secs(20);
+    loop {
+        let first = status("127.0.0.1", &known).await;
+        if first.starts_with("HTTP/1.1 200") {
+            break;
+        }
+        assert!(Instant::now() < until && first.contains("not sure of its clock"), "{first}");
+        sleep(Duration::from_millis(200)).await;
+    }
+
+    let from = Instant::now();
+    let (mut refused, mut shed) = (0_u64, 0_u64);
+    let mut beyond = None;
+    for number in 0..2_000 {
+        let answer = status("127.0.0.1", &stranger.token(number)).await;
+        if answer.starts_with("HTTP/1.1 401") {
+            refused += 1;
+            continue;
+        }
+        assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+        shed += 1;
+        // A good token that the node does not know yet is told to come back.
+        let new = status("127.0.0.1", &issuer.token(10_000 + number)).await;
+        if new.starts_with("HTTP/1.1 503") {
+            beyond = Some(new);
+            break;
+        }
+    }
+    let (head, beyond) = problem(&beyond.expect("the address uses up its verifications"));
+    assert_eq!(beyond.code, Code::Overloaded, "{head}");
+    assert!(beyond.detail.contains("JSON web tokens") && head.contains("retry-after"), "{}", beyond.detail);
+    // 100 at once and 10 a second, and one for the time that the last one took.
+    assert!(refused <= 101 + 10 * (from.elapsed().as_secs() + 1), "{refused} in {:?}", from.elapsed());
+    let counted = node.service().status(Caller::local()).refused_callers;
+    assert_eq!(counted["jwt_signature_invalid"], refused, "{counted:?}");
+    assert_eq!(counted["jwt_unverified"], shed + 1, "{counted:?}");
+
+    let again = status("127.0.0.1", &known).await;
+    assert!(again.starts_with("HTTP/1.1 200"), "a known token needs no verification: {again}");
+    let other = status("127.0.0.2", &issuer.token(1)).await;
+    assert!(other.starts_with("HTTP/1.1 200"), "{other}");
+    // The answer of a request for a decision is a deny.
+    let mut denied = None;
+    for number in 0..50 {
+        let headers = format!("authorization: Bearer {}\r\nconnection: close\r\n", stranger.token(number));
+        let asked = post("/v1/authorize", &headers, &request().to_json().to_vec());
+        let answer = String::from_utf8(answer_to(&connector, address, &asked).await).unwrap();
+        if answer.starts_with("HTTP/1.1 503") {
+            denied = Some(answer);
+            break;
+        }
+    }
+    let denied = denied.expect("a request is beyond the verifications");
+    assert!(denied.contains("\"decision\":\"deny\"") && denied.contains("\"overloaded\""), "{denied}");
+    assert!(!denied.contains("\"receipt\":{"), "{denied}");
+
+    // Once the issuer has other keys, what the old ones have verified is void.
+    fs::write(&jwks, &stranger.jwks).unwrap();
+    let until = Instant::now() + Duration::from_secs(20);
+    loop {
+        let answer = status("127.0.0.3", &known).await;
+        if answer.starts_with("HTTP/1.1 401") {
+            break;
+        }
+        assert!(Instant::now() < until, "it outlives its key: {answer}");
+        sleep(Duration::from_millis(200)).await;
     }
     node.shutdown().await;
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use assent_proof::DomainName;
 
+use super::identity::ShownIdentity;
 use super::jwt::JwtRefusal;
 use super::role::{Role, RoleSet};
 use super::source::Source;
@@ -20,6 +21,8 @@ pub struct Caller {
     pace: OwnPace,
     /// Where it calls from, to share a node's room. It says nothing of what the caller may do.
     source: Option<Source>,
+    /// Of a caller that the node does not know: the identity that it has proved, and that no entry of the table has.
+    shown: Option<ShownIdentity>,
     /// The id of the request that it makes, for the audit trail. It says nothing of what the caller may do.
     request: Option<Arc<str>>,
 }
@@ -154,6 +157,7 @@ static LOCAL: Caller = Caller {
     domains: Domains::All,
     pace: OwnPace::NONE,
     source: None,
+    shown: None,
     request: None,
 };
 static NODE: Caller = Caller {
@@ -162,6 +166,7 @@ static NODE: Caller = Caller {
     domains: Domains::All,
     pace: OwnPace::NONE,
     source: None,
+    shown: None,
     request: None,
 };
 
@@ -189,6 +194,7 @@ impl Caller {
             domains,
             pace: OwnPace::NONE,
             source: None,
+            shown: None,
             request: None,
         }
     }
@@ -206,6 +212,7 @@ impl Caller {
             domains: Domains::Only(Arc::default()),
             pace: OwnPace::NONE,
             source: None,
+            shown: None,
             request: None,
         }
     }
@@ -219,8 +226,25 @@ impl Caller {
             domains: Domains::Only(Arc::new(BTreeSet::from([DomainName::root()]))),
             pace: OwnPace::NONE,
             source: None,
+            shown: None,
             request: None,
         }
+    }
+
+    /// Whether the node does not know it only because it has not looked at the signature of its token.
+    pub(crate) fn is_unverified(&self) -> bool {
+        self.who == Who::Unknown(Unknown::Jwt(JwtRefusal::Unverified))
+    }
+
+    /// The same unknown caller, with the identity that it has proved.
+    #[must_use]
+    pub(super) fn showing(self, identity: ShownIdentity) -> Self {
+        Self { shown: Some(identity), ..self }
+    }
+
+    /// The identity that it has proved, if the node does not know it all the same.
+    pub(crate) fn shown(&self) -> Option<&ShownIdentity> {
+        self.shown.as_ref()
     }
 
     /// The same caller, as the one that makes the request with this id.
@@ -280,7 +304,7 @@ impl Caller {
             return Ok(());
         }
         Err(match &self.who {
-            Who::Unknown(why) => Denial { unknown: true, detail: why.to_string() },
+            Who::Unknown(why) => Denial { unknown: true, detail: self.why_unknown(*why) },
             Who::Local | Who::Named { .. } | Who::Node => Denial {
                 unknown: false,
                 detail: format!(
@@ -289,6 +313,15 @@ impl Caller {
                 ),
             },
         })
+    }
+
+    /// Why the node does not know it. It is told its own identity, if it has proved one, so that an operator can look for it
+    /// in the table.
+    fn why_unknown(&self, why: Unknown) -> String {
+        match &self.shown {
+            Some(identity) => format!("{why}: it is {identity}"),
+            None => why.to_string(),
+        }
     }
 
     /// Whether it may act in this domain, whatever its roles are.

@@ -6,6 +6,7 @@
 
 mod account;
 mod caller;
+mod identity;
 mod jwt;
 mod refused;
 mod role;
@@ -26,11 +27,12 @@ use assent_tls::SpiffeId;
 use crate::locked::{read, write};
 use jwt::{Issuer, Issuers, JWKS_BYTES, KeySet, check_issuers};
 use setting::read_file;
-use table::{Grant, Table};
+use table::{Grant, Table, TokenFile};
 
 pub(crate) use account::Account;
 pub(crate) use caller::OwnPace;
 pub use caller::{Caller, Credential, Denial, Domains, Unknown, Who};
+pub(crate) use identity::ShownIdentity;
 pub use jwt::{JwtAlgorithm, JwtIdentity, JwtIssuerConfig, JwtRefusal};
 pub use refused::RefusedCaller;
 pub use role::{Role, RoleSet, UnknownRole};
@@ -51,12 +53,19 @@ pub struct Shown<'a> {
 impl<'a> Shown<'a> {
     /// What stands behind the scheme `Bearer` in an `Authorization` header with that scheme (RFC 6750 §2.1). It is empty
     /// if nothing does, and then it is a bad token, so that a caller which tried to show one is never taken for one that
-    /// showed none.
+    /// showed none. For the same reason it is empty if a header of another scheme has the word `bearer`, or what a token
+    /// begins with.
     pub fn bearer_of(header: &'a str) -> Option<&'a str> {
         let header = header.trim();
         let end = header.find(|c: char| !is_of_scheme(c)).unwrap_or(header.len());
         let (scheme, token) = header.split_at(end);
-        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+        if scheme.eq_ignore_ascii_case("bearer") {
+            return Some(token.trim());
+        }
+        let has = |word: &str| {
+            header.as_bytes().windows(word.len()).any(|part| part.eq_ignore_ascii_case(word.as_bytes()))
+        };
+        (has("bearer") || has(TOKEN_PREFIX)).then_some("")
     }
 }
 
@@ -161,12 +170,9 @@ impl Access {
             }
         }
         for (path, issuer) in before.issuers.files() {
-            match (read_keys(path), files.issuers.keys_mut(issuer)) {
-                (Ok(read), Some(keys)) => *keys = read,
-                (Err(problem), _) => {
-                    _ = files.problems.insert(format!("jwks of `{issuer}`"), problem);
-                }
-                (Ok(_), None) => {}
+            match read_keys(path) {
+                Ok(keys) => files.issuers.set_keys(issuer, keys),
+                Err(problem) => _ = files.problems.insert(format!("jwks of `{issuer}`"), problem),
             }
         }
         files.index(&self.table);
@@ -186,15 +192,20 @@ impl Access {
     ///
     /// A bearer token is decisive if there is one, because a caller shows it with each request. A certificate beside
     /// it counts for nothing, so that a token can never be shown without being judged.
-    pub fn identify(&self, shown: Shown<'_>, now: Option<Millis>) -> Caller {
+    ///
+    /// Before the signature of a JSON web token is verified, `may_verify` is asked once. If it says no, the caller is
+    /// unknown. The signature of a token that was accepted before is not verified again.
+    pub fn identify(&self, shown: Shown<'_>, now: Option<Millis>, may_verify: &dyn Fn() -> bool) -> Caller {
         if self.plain_http {
             return Caller::local().clone();
         }
         match (shown.bearer, shown.certificate) {
-            (Some(bearer), _) => self.by_bearer(bearer, now).unwrap_or_else(Caller::unknown),
+            (Some(bearer), _) => self.by_bearer(bearer, now, may_verify),
             (None, Some(id)) => match self.table.certificates.get(&id) {
                 Some(grant) => grant.to_caller(Credential::Certificate),
-                None => Caller::unknown(Unknown::CertificateNotListed),
+                None => {
+                    Caller::unknown(Unknown::CertificateNotListed).showing(ShownIdentity::of_certificate(&id))
+                }
             },
             (None, None) => self.public.clone(),
         }
@@ -207,20 +218,32 @@ impl Access {
         Some((Account::Named(grant.name.clone()), grant.pace))
     }
 
-    fn by_bearer(&self, bearer: &str, now: Option<Millis>) -> Result<Caller, Unknown> {
+    fn by_bearer(&self, bearer: &str, now: Option<Millis>, may_verify: &dyn Fn() -> bool) -> Caller {
         let files = read(&self.files).clone();
         if bearer.starts_with(TOKEN_PREFIX) {
-            let digest = TokenDigest::of_shown(bearer).ok_or(Unknown::BearerMalformed)?;
-            let grant = files.tokens.get(&digest).ok_or(Unknown::TokenNotListed)?;
-            return Ok(grant.to_caller(Credential::Token));
+            let Some(digest) = TokenDigest::of_shown(bearer) else {
+                return Caller::unknown(Unknown::BearerMalformed);
+            };
+            return match files.tokens.get(&digest) {
+                Some(grant) => grant.to_caller(Credential::Token),
+                None => Caller::unknown(Unknown::TokenNotListed),
+            };
         }
         if !bearer.contains('.') {
-            return Err(Unknown::BearerMalformed);
+            return Caller::unknown(Unknown::BearerMalformed);
         }
-        let subject = files.issuers.verify(bearer, now).map_err(Unknown::Jwt)?;
-        let grant = self.table.subjects.get(&subject);
-        let grant = grant.ok_or(Unknown::Jwt(JwtRefusal::SubjectNotListed))?;
-        Ok(grant.to_caller(Credential::Jwt))
+        let found = match files.issuers.verify(bearer, now, may_verify) {
+            Ok(found) => found,
+            Err(why) => return Caller::unknown(Unknown::Jwt(why)),
+        };
+        match self.table.subjects.get(&found.verified.identity) {
+            Some(grant) => {
+                files.issuers.remember(found);
+                grant.to_caller(Credential::Jwt)
+            }
+            None => Caller::unknown(Unknown::Jwt(JwtRefusal::SubjectNotListed))
+                .showing(ShownIdentity::of_jwt(&found.verified.identity)),
+        }
     }
 }
 
@@ -241,18 +264,29 @@ impl Files {
                         self.tokens.insert(digest, file.grant.clone());
                     }
                 }
-                _ => {
-                    let last = places.last().and_then(|place| table.token_files.get(*place));
-                    let field = last.map_or("callers", |file| file.field.as_str());
-                    let problem = format!(
-                        "another file lists the token `{digest}` too, so the node does not know whose it is and refuses it: \
-                         remove it from one of them"
-                    );
-                    self.problems.entry(field.to_owned()).or_insert(problem);
+                several => {
+                    let mut files = several.iter().filter_map(|place| table.token_files.get(*place));
+                    let (Some(first), Some(last)) = (files.next(), files.next_back()) else { continue };
+                    let problem = listed_twice(&digest, first, last);
+                    self.problems.entry(last.field.clone()).or_insert(problem);
                 }
             }
         }
     }
+}
+
+/// What is wrong with a token that two files list.
+fn listed_twice(digest: &TokenDigest, first: &TokenFile, last: &TokenFile) -> String {
+    format!(
+        "`{}` of caller `{}` and `{}` of caller `{}` (`{}`) both list the token whose SHA-256 is `{digest}`, so the node \
+         cannot tell which entry of `callers` it belongs to, and refuses it: remove the line from one of the two files; if \
+         both need a token, make a new one for one of them with `assent cert token`",
+        last.path.display(),
+        last.grant.name,
+        first.path.display(),
+        first.grant.name,
+        first.field,
+    )
 }
 
 fn read_tokens(path: &Path) -> Result<Vec<TokenDigest>, String> {

@@ -22,6 +22,12 @@ pub enum RefusedCaller {
     Rate,
     /// Its address has `limits.connections_per_address` connections.
     Connections,
+    /// The call answers on another listener.
+    Listener,
+    /// There is no such path.
+    Path,
+    /// The path does not take the method.
+    Method,
 }
 
 impl RefusedCaller {
@@ -35,6 +41,9 @@ impl RefusedCaller {
             RefusedCaller::Requests,
             RefusedCaller::Rate,
             RefusedCaller::Connections,
+            RefusedCaller::Listener,
+            RefusedCaller::Path,
+            RefusedCaller::Method,
         ];
         Unknown::all().map(RefusedCaller::Unknown).chain(others)
     }
@@ -64,7 +73,10 @@ impl RefusedCaller {
             | RefusedCaller::Handshake
             | RefusedCaller::Role
             | RefusedCaller::Domain
-            | RefusedCaller::Kind => false,
+            | RefusedCaller::Kind
+            | RefusedCaller::Listener
+            | RefusedCaller::Path
+            | RefusedCaller::Method => false,
         }
     }
 
@@ -79,6 +91,9 @@ impl RefusedCaller {
             RefusedCaller::Requests => "caller_requests",
             RefusedCaller::Rate => "caller_rate",
             RefusedCaller::Connections => "connections_per_address",
+            RefusedCaller::Listener => "listener",
+            RefusedCaller::Path => "path",
+            RefusedCaller::Method => "method",
         }
     }
 }
@@ -94,6 +109,6 @@ mod tests {
     fn each_reason_has_a_word_of_its_own() {
         let words: BTreeSet<&str> = RefusedCaller::all().map(RefusedCaller::as_str).collect();
         assert_eq!(words.len(), RefusedCaller::all().count());
-        assert_eq!(words.len(), 4 + 7 + 15);
+        assert_eq!(words.len(), 4 + 10 + 16);
     }
 }

@@ -74,7 +74,7 @@ fn name(caller: &Caller) -> &str {
 
 fn by_token(access: &Access, token: &Token) -> String {
     let shown = Shown { bearer: Some(token.expose()), ..Shown::default() };
-    name(&access.identify(shown, None)).to_owned()
+    name(&access.identify(shown, None, &|| true)).to_owned()
 }
 
 #[test]
@@ -95,9 +95,13 @@ fn a_caller_is_who_the_table_says_and_a_bearer_token_is_decisive() {
         (listed.clone(), Some(""), "bearer_malformed"),
         (None, Some("a.b.c"), "jwt_clock_uncertain"),
     ] {
-        let caller = access.identify(Shown { certificate, bearer }, None);
+        let caller = access.identify(Shown { certificate, bearer }, None, &|| true);
         assert_eq!(name(&caller), expected);
     }
+    // It is told who it is, so that its operator can compare that with the table.
+    let other = Shown { certificate: id("spiffe://example.org/scheduler/x"), ..Shown::default() };
+    let why = access.identify(other, None, &|| true).permitted(RoleSet::ALL).unwrap_err();
+    assert!(why.unknown && why.detail.ends_with("it is `spiffe://example.org/scheduler/x`"), "{why:?}");
     assert!(format!("{access:?}").contains("by-certificate"));
     assert!(!format!("{access:?}").contains(good.expose()));
 }
@@ -105,7 +109,7 @@ fn a_caller_is_who_the_table_says_and_a_bearer_token_is_decisive() {
 #[test]
 fn a_caller_that_shows_nothing_is_public_only_if_the_configuration_says_so() {
     let fixture = Fixture::new();
-    let nothing = |access: &Access| access.identify(Shown::default(), None);
+    let nothing = |access: &Access| access.identify(Shown::default(), None, &|| true);
     assert_eq!(nothing(&fixture.read(false, false).unwrap()).roles(), RoleSet::NONE);
     let public = nothing(&fixture.read(false, true).unwrap());
     assert_eq!(public.roles(), RoleSet::NONE.with(Role::Public));
@@ -113,7 +117,7 @@ fn a_caller_that_shows_nothing_is_public_only_if_the_configuration_says_so() {
     assert_eq!((name(&local), local.roles()), ("local", RoleSet::ALL));
     // A caller that shows something bad gets no less attention than one that shows nothing.
     let bad = Shown { bearer: Some("assent_x"), ..Shown::default() };
-    assert_eq!(fixture.read(false, true).unwrap().identify(bad, None).roles(), RoleSet::NONE);
+    assert_eq!(fixture.read(false, true).unwrap().identify(bad, None, &|| true).roles(), RoleSet::NONE);
 }
 
 #[test]
@@ -157,6 +161,14 @@ fn a_token_in_two_files_is_nobodys() {
     assert_eq!(by_token(&access, &token(1)), "token_not_listed");
     let why = fixture.read(false, false).unwrap_err();
     assert_eq!(why.field, "callers[2].tokens");
+    // It says which two files, whose they are, and what to do.
+    for said in
+        ["b.tokens` of caller `b`", "a.tokens` of caller `a` (`callers[1].tokens`)", "assent cert token"]
+    {
+        assert!(why.problem.contains(said), "{said}: {why}");
+    }
+    assert!(why.problem.contains(&token(1).digest().to_string()), "{why}");
+    assert!(!why.problem.contains(token(1).expose()), "{why}");
 }
 
 #[test]
@@ -190,7 +202,12 @@ fn only_the_bearer_scheme_has_a_bearer_token() {
         ("Bearer:abc", Some(":abc")),
         ("Bearer abc def", Some("abc def")),
         ("Basic abc", None),
-        ("Bearer-x abc", None),
+        ("Bearer-x abc", Some("")),
+        ("Bearerabc", Some("")),
+        ("\"Bearer\" abc", Some("")),
+        ("Basic eDp5, bearer abc", Some("")),
+        ("assent_abc", Some("")),
+        ("Token ASSENT_abc", Some("")),
         ("", None),
     ] {
         assert_eq!(Shown::bearer_of(header), token, "{header}");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use assent_proof::{Code, DomainName, EvidenceId, LineageName};
 
 use super::class::AuditClass;
-use crate::access::{Caller, RefusedCaller, Who};
+use crate::access::{Caller, RefusedCaller, ShownIdentity, Who};
 
 /// The most codes that one entry names. A batch may have more.
 const CODES_MAX: usize = 16;
@@ -21,6 +21,8 @@ pub(crate) struct Party {
     pub(super) by: Cow<'static, str>,
     /// Why it is unknown.
     pub(super) why: Option<&'static str>,
+    /// The identity that an unknown caller has shown.
+    pub(super) shown: Option<ShownIdentity>,
 }
 
 impl Party {
@@ -32,18 +34,23 @@ impl Party {
             Who::Unknown(why) => (None, "unknown", Some(why.as_str())),
             Who::Node => (None, "node", None),
         };
-        Self { name, by: Cow::Borrowed(by), why }
+        Self { name, by: Cow::Borrowed(by), why, shown: caller.shown().cloned() }
     }
 
     /// The caller of another node, by that node's word.
     pub(crate) fn said(name: &str, by: &str) -> Self {
         let name = Some(name).filter(|name| !name.is_empty()).map(Arc::from);
-        Self { name, by: Cow::Owned(by.to_owned()), why: None }
+        Self { name, by: Cow::Owned(by.to_owned()), why: None, shown: None }
     }
 
     /// A caller that is unknown for this reason.
     pub(crate) fn unknown(why: &'static str) -> Self {
-        Self { name: None, by: Cow::Borrowed("unknown"), why: Some(why) }
+        Self { name: None, by: Cow::Borrowed("unknown"), why: Some(why), shown: None }
+    }
+
+    /// The same party, with the identity that it has shown, if it has shown one.
+    pub(crate) fn showing(self, shown: Option<ShownIdentity>) -> Self {
+        Self { shown, ..self }
     }
 
     /// The name, or nothing.
@@ -79,6 +86,8 @@ pub(crate) struct Entry {
 /// What becomes known of a call while it is carried out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Facts {
+    /// Of a call without a route: what may be shown of its path.
+    pub(crate) path: Option<String>,
     pub(crate) domain: Option<DomainName>,
     pub(crate) lineage: Option<LineageName>,
     pub(crate) evidence: Option<EvidenceId>,
@@ -109,6 +118,7 @@ impl Facts {
     /// These facts, and those of `others` where these lack them.
     pub(crate) fn or(self, others: Facts) -> Facts {
         Facts {
+            path: self.path.or(others.path),
             domain: self.domain.or(others.domain),
             lineage: self.lineage.or(others.lineage),
             evidence: self.evidence.or(others.evidence),

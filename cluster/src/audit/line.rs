@@ -6,6 +6,7 @@ use assent_proof::Millis;
 use assent_proof::json::Json;
 
 use super::entry::{Entry, Facts, Party};
+use crate::access::ShownIdentity;
 
 /// Which of the lines of a call this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,12 +48,22 @@ fn who(party: &Party) -> Json {
     if let Some(why) = party.why {
         fields.push(("why", Json::text(why)));
     }
+    match &party.shown {
+        Some(ShownIdentity::Certificate(id)) => fields.push(("certificate", Json::text(id.as_ref()))),
+        Some(ShownIdentity::Jwt { issuer, subject }) => {
+            fields.push(("issuer", Json::text(issuer.as_ref())));
+            fields.push(("subject", Json::text(subject.as_ref())));
+        }
+        Some(ShownIdentity::Unverified(name)) => fields.push(("unverified", Json::text(name.as_ref()))),
+        None => {}
+    }
     Json::object(fields)
 }
 
 fn what(entry: &Entry, facts: &Facts) -> Json {
     let mut fields = vec![("method", Json::text(entry.method)), ("route", Json::text(entry.route))];
     let texts = [
+        ("path", facts.path.clone()),
         ("domain", facts.domain.as_ref().map(ToString::to_string)),
         ("lineage", facts.lineage.as_ref().map(ToString::to_string)),
         ("evidence", facts.evidence.as_ref().map(ToString::to_string)),

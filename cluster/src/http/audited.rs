@@ -7,14 +7,22 @@ use std::sync::Arc;
 
 use axum::extract::Request;
 use axum::response::Response;
+use http::Method;
 
 use assent_api::Call;
 use assent_proof::Code;
+use assent_proof::text::cut;
 
 use super::caller::RemoteAddr;
-use crate::access::{Caller, RefusedCaller};
+use crate::access::{Caller, RefusedCaller, ShownIdentity, TOKEN_PREFIX};
 use crate::audit::{AuditClass, Entry, Facts, Open, Party};
 use crate::usecase::Service;
+
+/// The route of a call to a path that does not exist.
+pub(super) const NOWHERE: &str = "nowhere";
+/// The most characters of a path that an entry shows, and of one of its parts.
+const PATH_CHARS_MAX: usize = 128;
+const PART_CHARS_MAX: usize = 32;
 
 /// A request that is under way.
 pub(super) struct Audited {
@@ -120,20 +128,50 @@ impl Audited {
     }
 }
 
-/// Notes that there is no TLS connection with a caller. The process's log says why.
-pub(super) fn handshake_refused(service: &Service, remote: &str) {
-    connection_refused(service, remote, RefusedCaller::Handshake, ("TLS", "handshake"), Facts::default());
+/// Puts a call into the trail that has no route on its listener, and returns its answer.
+pub(super) fn unrouted(
+    service: &Service,
+    caller: &Caller,
+    request: &Request,
+    (why, route): (RefusedCaller, &'static str),
+    mut answer: Response,
+) -> Response {
+    let facts = answer.extensions_mut().remove::<Facts>().unwrap_or_default();
+    // Its caller may be beyond a quota.
+    let why = facts.refused.unwrap_or(why);
+    let path = request.uri().path();
+    let facts = Facts { status: Some(answer.status().as_u16()), ..facts };
+    let facts = if route == NOWHERE {
+        Facts { path: Some(shown_path(path)), ..facts }
+    } else {
+        facts.or(of_path(route, path))
+    };
+    let from = request.extensions().get::<RemoteAddr>().map(|RemoteAddr(remote)| remote.clone());
+    refused(service, Party::of(caller), from, why, (known_method(request.method()), route), facts);
+    answer
+}
+
+/// Notes that there is no TLS connection with a caller, which may have shown a certificate that was refused. The process's
+/// log says why.
+pub(super) fn handshake_refused(service: &Service, remote: &str, shown: Option<ShownIdentity>) {
+    let why = RefusedCaller::Handshake;
+    let who = Party::unknown(why.as_str()).showing(shown);
+    refused(service, who, Some(Arc::from(remote)), why, ("TLS", "handshake"), Facts::default());
 }
 
 /// Notes that a request is refused because its address has too many connections. Nobody looks who makes it.
 pub(super) fn beyond_address(service: &Service, remote: &str, status: u16) {
     let facts = Facts { codes: vec![Code::Overloaded], status: Some(status), ..Facts::default() };
-    connection_refused(service, remote, RefusedCaller::Connections, ("HTTP", "connection"), facts);
+    let why = RefusedCaller::Connections;
+    let who = Party::unknown(why.as_str());
+    refused(service, who, Some(Arc::from(remote)), why, ("HTTP", "connection"), facts);
 }
 
-fn connection_refused(
+/// Counts a refusal that is over at once, and puts it into the trail.
+fn refused(
     service: &Service,
-    remote: &str,
+    who: Party,
+    from: Option<Arc<str>>,
     why: RefusedCaller,
     (method, route): (&'static str, &'static str),
     facts: Facts,
@@ -146,14 +184,52 @@ fn connection_refused(
     parts.trail.add(&Entry {
         class: AuditClass::Refused,
         request: parts.trail.new_request(),
-        who: Party::unknown(why.as_str()),
-        from: Some(Arc::from(remote)),
+        who,
+        from,
         method,
         route,
         forwarded_from: None,
         forwarded_to: None,
         facts: Facts { decision: Some("refused"), refused: Some(why), ..facts },
     });
+}
+
+/// The method of a request, in a word of this program.
+fn known_method(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        "OPTIONS" => "OPTIONS",
+        "TRACE" => "TRACE",
+        "CONNECT" => "CONNECT",
+        _ => "other",
+    }
+}
+
+/// What an entry shows of a path that does not exist. The query is no part of a path. A part that is as long as a token or
+/// a key may be one, so it is left out, and so is one that begins like a token. A character that no path of this program
+/// has becomes `?`.
+fn shown_path(path: &str) -> String {
+    let mut shown = String::new();
+    for (place, part) in path.split('/').enumerate() {
+        if place > 0 {
+            shown.push('/');
+        }
+        if part.len() > PART_CHARS_MAX || part.to_ascii_lowercase().contains(TOKEN_PREFIX) {
+            shown.push('…');
+        } else {
+            let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._~:*".contains(c);
+            shown.extend(part.chars().map(|c| if is_plain(c) { c } else { '?' }));
+        }
+        if shown.chars().count() > PATH_CHARS_MAX {
+            return cut(&shown, PATH_CHARS_MAX).into_owned();
+        }
+    }
+    shown
 }
 
 #[cfg(test)]
@@ -173,5 +249,29 @@ mod tests {
             let facts = of_path("/v1/envelopes/{evidence_id}", &format!("/v1/envelopes/{path}"));
             assert_eq!(facts.evidence, id.parse().ok());
         }
+    }
+
+    /// It fails if a secret in a path, or a path of any length, gets into the trail.
+    #[test]
+    fn of_a_path_that_does_not_exist_only_short_and_plain_parts_are_shown() {
+        let token = format!("assent_{}", "A".repeat(43));
+        let jwt = format!("{}.{}.x", "e".repeat(20), "y".repeat(20));
+        for (path, shown) in [
+            ("/", "/"),
+            ("*", "*"),
+            ("", ""),
+            ("/v2/domains", "/v2/domains"),
+            ("/v1/envelopes:batches", "/v1/envelopes:batches"),
+            ("/%0a<script>", "/?0a?script?"),
+            ("/assent_x/Assent_y/z", "/…/…/z"),
+            (format!("/{token}/x").as_str(), "/…/x"),
+            (format!("/{jwt}").as_str(), "/…"),
+        ] {
+            assert_eq!(shown_path(path), shown);
+        }
+        for long in ["/a".repeat(30_000), format!("/{}", "a".repeat(60_000)), "/".repeat(60_000)] {
+            assert!(shown_path(&long).chars().count() <= PATH_CHARS_MAX + 1);
+        }
+        assert_eq!(known_method(&Method::from_bytes(b"BREW").unwrap()), "other");
     }
 }

@@ -1,5 +1,6 @@
 //! Who makes the requests of one connection: what the connection has shown, and what each request shows.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use http::HeaderMap;
@@ -8,7 +9,8 @@ use zeroize::Zeroizing;
 
 use assent_tls::SpiffeId;
 
-use crate::access::{Account, Caller, Role, RoleSet, Shown, Source, Unknown};
+use super::verifications::Verifications;
+use crate::access::{Account, Caller, Role, RoleSet, Shown, Source, Unknown, Who};
 use crate::usecase::Service;
 
 /// The remote address of a request's connection, for people.
@@ -49,13 +51,24 @@ pub(super) struct Visitor {
     /// The SPIFFE id of the certificate that was shown.
     pub(super) certificate: Option<SpiffeId>,
     pub(super) counts: Counts,
+    /// What bounds how many signatures of tokens are verified for its address.
+    pub(super) verifications: Arc<Verifications>,
 }
 
 impl Visitor {
     /// The caller of a request for this path with these headers. The bearer token is taken out of them, so that
     /// nothing behind this can print it.
     pub(super) fn identify(&self, path: &str, headers: &mut HeaderMap) -> Caller {
-        let caller = self.judge(bearer(path, headers));
+        let is_charged = Cell::new(false);
+        let may_verify = || {
+            is_charged.set(self.verifications.take(&self.source));
+            is_charged.get()
+        };
+        let caller = self.judge(bearer(path, headers), &may_verify);
+        // Only tokens that are not good use up what the address may have.
+        if is_charged.get() && matches!(caller.who(), Who::Named { .. }) {
+            self.verifications.give_back(&self.source);
+        }
         headers.remove(AUTHORIZATION);
         caller
     }
@@ -63,7 +76,7 @@ impl Visitor {
     /// Whether no request of this connection is permitted, whatever it shows.
     pub(super) fn is_refused(&self) -> bool {
         match self.counts {
-            Counts::OperatorsCertificate => self.by(None).permitted(OPERATORS).is_err(),
+            Counts::OperatorsCertificate => self.by(None, &|| false).permitted(OPERATORS).is_err(),
             Counts::Any | Counts::Nothing => false,
         }
     }
@@ -74,24 +87,24 @@ impl Visitor {
         Kept(Arc::new((self.clone(), bearer)))
     }
 
-    fn judge(&self, bearer: Option<&str>) -> Caller {
+    fn judge(&self, bearer: Option<&str>, may_verify: &dyn Fn() -> bool) -> Caller {
         match self.counts {
-            Counts::Any => self.by(bearer),
-            Counts::OperatorsCertificate => self.by_certificate_first(bearer),
+            Counts::Any => self.by(bearer, may_verify),
+            Counts::OperatorsCertificate => self.by_certificate_first(bearer, may_verify),
             // The credentials are not looked at, since that would cost something.
             Counts::Nothing => Caller::unknown(Unknown::NothingShown),
         }
     }
 
-    fn by(&self, bearer: Option<&str>) -> Caller {
-        self.service.identify(Shown { certificate: self.certificate.clone(), bearer })
+    fn by(&self, bearer: Option<&str>, may_verify: &dyn Fn() -> bool) -> Caller {
+        self.service.identify(Shown { certificate: self.certificate.clone(), bearer }, may_verify)
     }
 
     /// The caller by its certificate and, if that is an operator's, by its token. So a token can only take rights away.
-    fn by_certificate_first(&self, bearer: Option<&str>) -> Caller {
-        let by_certificate = self.by(None);
+    fn by_certificate_first(&self, bearer: Option<&str>, may_verify: &dyn Fn() -> bool) -> Caller {
+        let by_certificate = self.by(None, &|| false);
         if bearer.is_some() && by_certificate.permitted(OPERATORS).is_ok() {
-            return self.by(bearer);
+            return self.by(bearer, may_verify);
         }
         by_certificate
     }
@@ -105,7 +118,8 @@ impl Kept {
     /// The caller who shows this now.
     pub(super) fn identify(&self) -> Caller {
         let (visitor, bearer) = &*self.0;
-        visitor.judge(bearer.as_ref().map(|bearer| bearer.as_str()))
+        // It was good when the call began, and is verified again only if the keys have changed.
+        visitor.judge(bearer.as_ref().map(|bearer| bearer.as_str()), &|| true)
     }
 }
 

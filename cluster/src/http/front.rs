@@ -149,7 +149,7 @@ impl Service<Request<Incoming>> for Front {
             // whatever the answer is. Otherwise it would send its next request on a connection that is being closed.
             // A stranger who is refused needs a new connection, and so another handshake, for each further request. On
             // one connection it could send refusals in a row without waiting, each of which costs the node something.
-            let is_stranger = is_unknown && matches!(answer.status().as_u16(), 401 | 403);
+            let is_stranger = is_unknown && matches!(answer.status().as_u16(), 401 | 403 | 404 | 405);
             let goes_on = ended.load(Ordering::Relaxed) && !in_doubt && !is_stranger;
             let answer = if goes_on { answer } else { closing(answer) };
             Ok(leaving(answer, turn))

@@ -35,7 +35,7 @@ pub(super) async fn handshake(
             Ok(stream) => stream,
             Err(error) => {
                 let why = format!("the caller has sent nothing: {error}");
-                return Err(NotAccepted { why, stream: None });
+                return Err(NotAccepted { why, shown: None, stream: None });
             }
         };
         // One address, however many connections it has, holds few of the turns that all addresses share.
@@ -52,12 +52,15 @@ pub(super) async fn handshake(
         done = timeout_at(until, accepting) => done,
         () = stop.cancelled() => return None,
     };
-    let (why, stream) = match done {
+    let NotAccepted { why, shown, stream } = match done {
         Ok(Ok(accepted)) => return Some(accepted),
-        Ok(Err(refused)) => (refused.why, refused.stream),
-        Err(_) => ("the handshake was not done within `deadlines.http_head_ms`".to_owned(), None),
+        Ok(Err(refused)) => refused,
+        Err(_) => {
+            let why = "the handshake was not done within `deadlines.http_head_ms`".to_owned();
+            NotAccepted { why, shown: None, stream: None }
+        }
     };
-    handshake_refused(service, remote);
+    handshake_refused(service, remote, shown);
     if let Some(more) = lock(trouble).tell() {
         tracing::warn!(%remote, %why, more, "no TLS connection with a caller");
     }

@@ -12,10 +12,11 @@ use http::HeaderMap;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use assent_proof::Code;
-
+use super::audited::NOWHERE;
 use super::read;
-use super::reply::{other_method, refused_by_http, reply};
+use super::reply::{no_path, other_method, reply};
+use super::unrouted::{Charged, refusing};
+use crate::access::RefusedCaller;
 use crate::usecase::Service;
 
 /// How long the answer of one check of the readiness holds for further probes. So strangers cannot make a node do more
@@ -46,13 +47,17 @@ impl Health {
 /// The router.
 pub(super) fn router(service: Service) -> Router {
     let shows_metrics = service.config().health_metrics;
-    let router = Router::new()
-        .route("/livez", get(livez).fallback(other_method))
-        .route("/readyz", get(readyz).fallback(other_method));
-    let router =
-        if shows_metrics { router.route("/metrics", get(metrics).fallback(other_method)) } else { router };
+    let other_method = |path: &'static str| {
+        refusing(service.clone(), Charged::No, (RefusedCaller::Method, path), other_method)
+    };
+    let mut router = Router::new()
+        .route("/livez", get(livez).fallback(other_method("/livez")))
+        .route("/readyz", get(readyz).fallback(other_method("/readyz")));
+    if shows_metrics {
+        router = router.route("/metrics", get(metrics).fallback(other_method("/metrics")));
+    }
     router
-        .fallback(|| async { refused_by_http(Code::TargetUnknown, 404, "there is nothing at this path") })
+        .fallback(refusing(service.clone(), Charged::No, (RefusedCaller::Path, NOWHERE), no_path))
         .with_state(Arc::new(Health { service, checked: Mutex::const_new(None) }))
 }
 

@@ -7,8 +7,10 @@ use assent_proof::DomainName;
 use axum::response::Response;
 
 use super::audited::with;
+use super::caller::CountedFor;
 use super::reply::problem_body;
-use crate::access::{Caller, Denial, RefusedCaller};
+use super::verifications::used_up;
+use crate::access::{Caller, Denial, JwtRefusal, RefusedCaller, Unknown};
 use crate::audit::Facts;
 use crate::quotas::{Admitted, QuotaError};
 use crate::usecase::{Service, Shed, not_permitted};
@@ -47,6 +49,13 @@ impl From<QuotaError> for OverQuota {
 }
 
 impl OverQuota {
+    /// The address has shown too many JSON web tokens that are not good, and the caller has one whose signature was not
+    /// looked at. It may be good.
+    pub(super) fn unverified() -> Self {
+        let reason = RefusedCaller::Unknown(Unknown::Jwt(JwtRefusal::Unverified));
+        Self { shed: Shed::Overloaded(used_up()), reason }
+    }
+
     /// The call is shed: it can be made again later.
     pub(super) fn shed(&self) -> &Shed {
         &self.shed
@@ -89,4 +98,15 @@ impl Judged {
         let permitted = self.caller.permitted_in(domain);
         permitted.map_err(|denial| problem_body(&not_permitted(&denial, self.class)))
     }
+}
+
+/// Counts a request for its caller, or says which quota is used up.
+pub(super) fn admitted(
+    service: &Service,
+    caller: &Caller,
+    counted_for: Option<CountedFor>,
+) -> Result<Option<Arc<Admitted>>, OverQuota> {
+    let Some(CountedFor(account)) = counted_for else { return Ok(None) };
+    let admitted = service.admit(account, caller.pace());
+    admitted.map(|admitted| Some(Arc::new(admitted))).map_err(OverQuota::from)
 }

@@ -6,8 +6,8 @@
 //! `listeners` opens the client port and, if the configuration has them, the admin listener and the health listener. A
 //! request passes through `server` (a place, within the bounds of its address in `addresses`), `handshake` (TLS,
 //! once the first byte has come, for which `begun` waits), `connection` and `socket` (bytes and deadlines), `front` (the checks of every request; `head` has them, and `caller` says
-//! who makes it) and `routes` (on which listener the call answers, and which callers may make it; `audited` puts it into the
-//! audit trail) to its route. The routes of the health listener are in `health`.
+//! who makes it, within the bounds of `verifications`) and `routes` (on which listener the call answers, and which callers may make it; `audited` puts it into the
+//! audit trail) to its route, or to the answer to a call without one (`unrouted`). The routes of the health listener are in `health`.
 
 mod addresses;
 mod audited;
@@ -33,5 +33,7 @@ mod server;
 mod socket;
 #[cfg(test)]
 mod tests;
+mod unrouted;
+mod verifications;
 
 pub(crate) use listeners::{ListenerKind, NotListening, Serving, serve};

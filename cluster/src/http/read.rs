@@ -17,9 +17,11 @@ use assent_proof::{
 };
 use assent_registry::{RowError, Rows, query};
 
+use super::audited::with;
 use super::judged::Judged;
 use super::reply::{fault, json, not_found, problem_body, refusal, reply};
-use crate::access::{Caller, Domains};
+use crate::access::{Caller, RefusedCaller};
+use crate::audit::Facts;
 use crate::metrics::Format;
 use crate::usecase::Service;
 
@@ -82,18 +84,35 @@ pub(super) async fn envelope(
     let id: EvidenceId = given!(parse("evidenceId", &id));
     match service.read(&by.caller, move |rows, _| query::envelope(rows, &id)).await {
         Ok(Some(bytes)) => {
-            if let Domains::Only(_) = by.caller.domains() {
+            if by.caller.narrowed().is_some() {
                 // What was stored was parsed when it was accepted, and is parsed in the same way here.
                 let statement =
                     Envelope::parse(&bytes).and_then(|envelope| Statement::parse_stored(&envelope.payload));
                 let statement = given!(statement.map_err(|why| fault(&why.to_string())));
-                given!(by.permitted_in(&statement.domain));
+                if by.caller.permitted_in(&statement.domain).is_err() {
+                    return hidden(no_evidence(&by.caller, &id));
+                }
             }
             reply(200, JSON_CONTENT_TYPE, bytes)
         }
-        Ok(None) => not_found(Code::EvidenceMissing, format!("there is no evidence `{id}`")),
+        Ok(None) => no_evidence(&by.caller, &id),
         Err(why) => problem_body(&why),
     }
+}
+
+fn no_evidence(caller: &Caller, id: &EvidenceId) -> Response {
+    not_found(Code::EvidenceMissing, format!("there is no evidence `{id}`{}", among(caller)))
+}
+
+/// Where a thing was looked for, at the end of a sentence: a narrowed caller sees its own domains alone.
+fn among(caller: &Caller) -> &'static str {
+    if caller.narrowed().is_some() { " in the domains in which this caller may act" } else { "" }
+}
+
+/// The answer about a thing in a domain in which the caller may not act. It is the answer about a thing that does not exist,
+/// so it tells neither the domain nor that there is such a thing. The audit trail says that the caller was refused.
+fn hidden(absent: Response) -> Response {
+    with(absent, Facts { refused: Some(RefusedCaller::Domain), ..Facts::default() })
 }
 
 /// A lineage with a page of its entries.
@@ -270,13 +289,17 @@ pub(super) async fn authority(
 ) -> Response {
     let key: PublicKey = given!(parse("id", &id));
     match service.read(&by.caller, move |rows, now| query::authority(rows, &key, now)).await {
-        Ok(Some(found)) => {
-            given!(by.permitted_in(&found.domain));
-            json(200, &authority_body(found))
+        Ok(Some(found)) if by.caller.permitted_in(&found.domain).is_err() => {
+            hidden(no_authority(&by.caller, &key))
         }
-        Ok(None) => not_found(Code::AuthorityUnknown, format!("there is no authority `{key}`")),
+        Ok(Some(found)) => json(200, &authority_body(found)),
+        Ok(None) => no_authority(&by.caller, &key),
         Err(why) => problem_body(&why),
     }
+}
+
+fn no_authority(caller: &Caller, key: &PublicKey) -> Response {
+    not_found(Code::AuthorityUnknown, format!("there is no authority `{key}`{}", among(caller)))
 }
 
 fn authority_body(entry: query::AuthorityEntry) -> AuthorityBody {

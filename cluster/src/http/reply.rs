@@ -72,9 +72,14 @@ pub(super) fn refused_by_http(code: Code, status: u16, detail: &str) -> Response
 
 /// The answer to a method that the path does not take. axum lists the methods in `Allow`, including `HEAD`, which
 /// every `GET` answers too.
-pub(super) async fn other_method() -> Response {
+pub(super) fn other_method() -> Response {
     let detail = "this path does not take this method; the header `allow` lists those that it takes";
     refused_by_http(Code::Malformed, 405, detail)
+}
+
+/// The answer to a path that does not exist.
+pub(super) fn no_path() -> Response {
+    refused_by_http(Code::TargetUnknown, 404, "there is nothing at this path")
 }
 
 /// Refuses input before any use case has seen it.

@@ -5,8 +5,6 @@
 //! route, except that authorize and permits answer it with a decision: a deny. On the admin listener every call is for
 //! operators only, and none is counted, so that no flood of clients keeps operators out.
 
-use std::sync::Arc;
-
 use assent_api::{Call, MAX_AUTHORIZE_BYTES, MAX_BATCH_BYTES, MAX_CLOCK_BYTES, MAX_MEMBER_BYTES, Problem};
 use assent_proof::{Code, MAX_ENVELOPE_BYTES};
 use axum::Router;
@@ -15,14 +13,14 @@ use axum::middleware::{Next, from_fn, map_response};
 use axum::response::Response;
 use axum::routing::{MethodRouter, any, delete, get, patch, post};
 
-use super::audited::Audited;
+use super::audited::{Audited, NOWHERE};
 use super::caller::{CountedFor, OPERATORS};
-use super::judged::{Judged, OverQuota};
-use super::reply::{as_problem, other_method, problem_body, refused_by_http};
+use super::judged::{Judged, OverQuota, admitted};
+use super::reply::{as_problem, no_path, other_method, problem_body};
+use super::unrouted::{Charged, refusing};
 use super::{authorize, envelopes, events, members, read};
-use crate::access::{Caller, Role, RoleSet};
+use crate::access::{Caller, RefusedCaller, Role, RoleSet};
 use crate::config::Config;
-use crate::quotas::Admitted;
 use crate::usecase::{Service, not_audited, not_permitted};
 
 /// One call: a path with a method.
@@ -71,6 +69,14 @@ impl ApiPort {
     /// What the client port of a node with this configuration is.
     pub(super) fn of_clients(config: &Config) -> Self {
         if config.plain_http && config.admin_listen.is_none() { ApiPort::Only } else { ApiPort::Client }
+    }
+
+    /// Whether calls that have no route there are charged. What operators ask on their own listener is not.
+    fn charged(self) -> Charged {
+        match self {
+            ApiPort::Only | ApiPort::Client => Charged::Yes,
+            ApiPort::Admin => Charged::No,
+        }
     }
 }
 
@@ -189,8 +195,9 @@ pub(super) static ROUTES: [Row; 24] = [
 
 /// The router of this port: the endpoints that answer there, and the answers to other paths and methods.
 pub(super) fn router(service: Service, port: ApiPort) -> Router {
+    let nowhere = (RefusedCaller::Path, NOWHERE);
     routed(&service, port)
-        .fallback(|| async { refused_by_http(Code::TargetUnknown, 404, "there is nothing at this path") })
+        .fallback(refusing(service.clone(), port.charged(), nowhere, no_path))
         .layer(map_response(as_problem))
         .with_state(service)
 }
@@ -218,11 +225,16 @@ fn routed(service: &Service, port: ApiPort) -> Router<Service> {
         }
     }
     let has_admin = service.config().admin_listen.is_some();
-    let refuse = move || async move { problem_body(&elsewhere(port, has_admin)) };
-    let router = paths
-        .into_iter()
-        .fold(Router::new(), |router, (path, route)| router.route(path, route.fallback(other_method)));
-    absent.into_iter().fold(router, |router, path| router.route(path, any(refuse)))
+    let charged = port.charged();
+    let router = paths.into_iter().fold(Router::new(), |router, (path, route)| {
+        let refuse = refusing(service.clone(), charged, (RefusedCaller::Method, path), other_method);
+        router.route(path, route.fallback(refuse))
+    });
+    absent.into_iter().fold(router, |router, path| {
+        let elsewhere = move || problem_body(&elsewhere(port, has_admin));
+        let refuse = refusing(service.clone(), charged, (RefusedCaller::Listener, path), elsewhere);
+        router.route(path, any(refuse))
+    })
 }
 
 /// The answer to a call of another listener than this one. It names no address: a stranger may read it.
@@ -274,6 +286,9 @@ async fn judge(
         (ApiPort::Client | ApiPort::Only, Open::Everyone)
         | (ApiPort::Admin, Open::Everyone | Open::Roles(_)) => Ok(None),
     };
+    // Its token may be good, so it is told to come back, and not that it has no right.
+    let (denial, quota) =
+        if caller.is_unverified() { (None, Err(OverQuota::unverified())) } else { (denial, quota) };
     // Probes come every second and show nothing, so they are not in the audit trail.
     if row.open == Open::Everyone && denial.is_none() && quota.is_ok() {
         let judged = Judged { caller, body_max: row.body_max, denial, quota, class: row.class };
@@ -300,15 +315,4 @@ async fn judge(
     let answer = next.run(request).await;
     drop(under_way);
     audited.answered(answer)
-}
-
-/// Counts a request for its caller, or says which quota is used up.
-fn admitted(
-    service: &Service,
-    caller: &Caller,
-    counted_for: Option<CountedFor>,
-) -> Result<Option<Arc<Admitted>>, OverQuota> {
-    let Some(CountedFor(account)) = counted_for else { return Ok(None) };
-    let admitted = service.admit(account, caller.pace());
-    admitted.map(|admitted| Some(Arc::new(admitted))).map_err(OverQuota::from)
 }

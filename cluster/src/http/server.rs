@@ -15,6 +15,7 @@ use super::caller::{Counts, Visitor};
 use super::connection::{self, Terms};
 use super::front::BeyondLimit;
 use super::handshake::handshake;
+use super::verifications::Verifications;
 use crate::access::Source;
 use crate::client_tls::{Accepted, ClientTls, Demand};
 use crate::env::{BoxStream, Listener};
@@ -104,6 +105,7 @@ pub(super) fn listen(
         terms,
         beyond,
         addresses: Addresses::new(per_address, handshakes),
+        verifications: Arc::default(),
         stop: stop.clone(),
         connections: connections.clone(),
     };
@@ -140,6 +142,8 @@ struct Acceptor {
     beyond: Full,
     /// The connections of each address.
     addresses: Arc<Addresses>,
+    /// The signatures of tokens that are verified for each address.
+    verifications: Arc<Verifications>,
     stop: CancellationToken,
     connections: Tasks,
 }
@@ -271,6 +275,7 @@ impl Acceptor {
         let (router, metrics, stop) = (self.router.clone(), self.metrics.clone(), self.stop.clone());
         let (service, tls, trouble) = (self.service.clone(), self.tls.clone(), self.trouble.clone());
         let (tasks, counts) = (self.connections.clone(), self.counts);
+        let verifications = self.verifications.clone();
         self.connections.passing("connection of a client", async move {
             let _place = place;
             let head_until = Instant::now() + terms.timeouts.head;
@@ -281,7 +286,8 @@ impl Acceptor {
             let Some(Accepted { stream, caller }) = accepted else { return };
             let certificate = caller.as_ref().map(|caller| caller.id().clone());
             let source = Source::of(&remote);
-            let visitor = Visitor { service, remote: remote.into(), source, certificate, counts };
+            let remote = remote.into();
+            let visitor = Visitor { service, remote, source, certificate, counts, verifications };
             // Its certificate is refused whatever it asks. So it gets one answer, which says why, and keeps no place.
             let (terms, head_until) = if visitor.is_refused() {
                 let brief = Terms::brief(terms.timeouts, terms.beyond);

@@ -13,17 +13,26 @@ use assent_proof::{Claims, Code, DomainName, Seconds};
 use axum::body::{Body, to_bytes};
 use axum::{Extension, Router};
 use bytes::Bytes;
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderValue};
 use http::{Request, StatusCode};
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use super::caller::{CountedFor, OPEN_TO_EVERYONE, OPERATORS};
+use assent_tls::ca::{Ca, CertificateRequest};
+use assent_tls::{NodeName, SpiffeId, TrustDomain};
+
+use super::caller::{CountedFor, Counts, OPEN_TO_EVERYONE, OPERATORS, Visitor};
 use super::front::HalfClosed;
 use super::routes::{ApiPort, On, Open, ROUTES, Row, Scope, router};
 use super::server::Stopping;
-use crate::access::{Account, Caller, Credential, Domains, Role, RoleSet, Unknown};
-use crate::config::{Config, VoterConfig};
+use crate::access::{
+    Account, Caller, CallerConfig, Credential, Domains, Role, RoleSet, Source, Token, Unknown, Who,
+};
+use crate::config::{ClientTlsConfig, Config, VoterConfig};
 use crate::env::Environment;
 use crate::node::Node;
 
@@ -348,9 +357,23 @@ async fn a_caller_that_is_narrowed_to_a_domain_reaches_no_other() {
     let (status, body) = answer(&routes, Some(narrowed("_root")), get(&node_key)).await;
     assert_eq!(status, StatusCode::OK, "{body}");
     let grant = format!("/v1/envelopes/{}", body["grant"].as_str().unwrap());
-    for path in [&node_key, &grant] {
-        let (status, body) = answer(&routes, Some(narrowed(DOMAIN)), get(path)).await;
-        assert!(refuses(status, &body), "{path}: {body}");
+    let absent_key = format!("/v1/authorities/{}", key(99).public());
+    let absent_grant = format!("/v1/envelopes/blake3:{}", "ab".repeat(32));
+    for (path, absent) in [(&node_key, &absent_key), (&grant, &absent_grant)] {
+        // The answer about a thing in another domain is that about a thing which does not exist, except for the id.
+        let id_of = |path: &str| path.rsplit('/').next().unwrap().to_owned();
+        let (status, hidden) = answer(&routes, Some(narrowed(DOMAIN)), get(path)).await;
+        let (other_status, nothing) = answer(&routes, Some(narrowed(DOMAIN)), get(absent)).await;
+        assert_eq!(
+            (status, other_status),
+            (StatusCode::NOT_FOUND, StatusCode::NOT_FOUND),
+            "{path}: {hidden}"
+        );
+        assert_eq!(
+            hidden.to_string().replace(&id_of(path), "x"),
+            nothing.to_string().replace(&id_of(absent), "x")
+        );
+        assert!(!hidden.to_string().contains("_root"), "{hidden}");
         let (status, body) = answer(&routes, Some(narrowed("_root")), get(path)).await;
         assert_eq!(status, StatusCode::OK, "{path}: {body}");
     }
@@ -384,6 +407,202 @@ async fn a_request_without_a_caller_is_local_only_on_a_node_with_plain_http() {
         assert!(!refuses(status, &body), "{} {}: {body}", row.method, row.path);
     }
     plain.shutdown().await;
+}
+
+const OPS: &str = "spiffe://example.org/ops";
+const SCHEDULER: &str = "spiffe://example.org/scheduler";
+
+/// Serves TLS, to callers with these tokens and certificates.
+fn serve_tls(config: &mut Config, folder: &Path, token: &Token) {
+    let domain = TrustDomain::parse("example.org").unwrap();
+    let (day, now) = (24 * 60 * 60 * 1_000, now().0 * 1_000);
+    let mut ca = Ca::create(&folder.join("ca"), &domain, now - 2 * day, [99; 16]).unwrap();
+    let name = NodeName { trust_domain: domain, cluster_id: [7; 32], node_id: 1 };
+    let wanted = CertificateRequest::node(&name, &["127.0.0.1".to_owned()]).unwrap();
+    let own = ca.issue(&wanted, now - day, [1; 16]).unwrap();
+    let put = |name: &str, bytes: &[u8]| {
+        let path = folder.join(name);
+        std::fs::write(&path, bytes).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        path
+    };
+    let (cert, key) =
+        (put("own.pem", own.certificate_pem.as_bytes()), put("own.key", own.key_pem.as_bytes()));
+    let tokens = put("tokens", format!("{}\n", token.digest()).as_bytes());
+    let ca = Some(ca.certificate_path().to_owned());
+    let caller = |name: &str, role: Role| CallerConfig {
+        name: name.to_owned(),
+        certificate: None,
+        tokens: None,
+        jwt: None,
+        roles: vec![role],
+        domains: None,
+        rate: None,
+        burst: None,
+    };
+    config.plain_http = false;
+    config.client_tls = Some(ClientTlsConfig { cert, key, ca, crl: None });
+    config.callers = vec![
+        CallerConfig { certificate: Some(OPS.to_owned()), ..caller("ops", Role::Operator) },
+        CallerConfig { certificate: Some(SCHEDULER.to_owned()), ..caller("scheduler", Role::Scheduler) },
+        CallerConfig { tokens: Some(tokens), ..caller("by-token", Role::Auditor) },
+    ];
+}
+
+/// It fails if a request whose connection says nothing of its caller is that of a local caller, which has every role.
+#[tokio::test]
+async fn a_request_without_a_caller_is_refused_on_a_node_with_tls() {
+    let folder = tempfile::tempdir().unwrap();
+    let token = Token::generate(|bytes| bytes.fill(7));
+    let node = node(folder.path(), |config| serve_tls(config, folder.path(), &token)).await;
+    for port in [ApiPort::Only, ApiPort::Client, ApiPort::Admin] {
+        let routes = routes_at(&node, port);
+        for row in ROUTES.iter().filter(|row| row.open != Open::Everyone) {
+            let (status, body) = answer(&routes, None, harmless(row.method, row.path, DOMAIN)).await;
+            let is_absent = status == StatusCode::NOT_FOUND && body["code"] == "target_unknown";
+            let call = format!("{port:?} {} {}", row.method, row.path);
+            assert!(refuses(status, &body) || (port != ApiPort::Only && is_absent), "{call}: {body}");
+        }
+    }
+    assert_eq!(node.service().identify_nothing().roles(), RoleSet::NONE);
+    node.shutdown().await;
+}
+
+/// The header that a caller shows, in pieces that come close to a good one, or as any bytes.
+fn authorization(good: String) -> impl Strategy<Value = Vec<u8>> {
+    let scheme = proptest::sample::select(vec![
+        "Bearer",
+        "bearer",
+        "BEARER",
+        "bEaReR",
+        "Bearer ",
+        "\tBearer",
+        "Beare",
+        "Bearerx",
+        "Bearer:",
+        "\"Bearer\"",
+        "Basic",
+        "Basic eDp5,Bearer",
+        "Negotiate",
+        "",
+        "Bearer Bearer",
+    ]);
+    let between = proptest::sample::select(vec![" ", "", "\t", "  ", " \t ", ",", "=", "\u{a0}"]);
+    let tokens = vec![
+        good.clone(),
+        good.to_uppercase(),
+        format!("{good}x"),
+        format!("{good}, {good}"),
+        good.chars().take(40).collect(),
+        String::new(),
+        "assent_".to_owned(),
+        "a.b.c".to_owned(),
+        "eyJhbGciOiJub25lIn0.e30.".to_owned(),
+        "x".to_owned(),
+        "eDp5".to_owned(),
+    ];
+    let token = proptest::sample::select(tokens);
+    let behind = proptest::sample::select(vec!["", " ", "\t", ",", "\u{e9}"]);
+    let near = (scheme, between, token, behind).prop_map(|(scheme, between, token, behind)| {
+        format!("{scheme}{between}{token}{behind}").into_bytes()
+    });
+    prop_oneof![4 => near, 1 => proptest::collection::vec(any::<u8>(), 0..80)]
+}
+
+/// What the rules say of these headers: the good token, none at all, or something that is no good.
+#[derive(Debug, PartialEq)]
+enum Says {
+    Good,
+    Nothing,
+    Bad,
+}
+
+/// The rules once more, in other words than the program has them.
+fn says(headers: &[HeaderValue], good: &str) -> Says {
+    let header = match headers {
+        [] => return Says::Nothing,
+        [header] => header.as_bytes(),
+        [_, _, ..] => return Says::Bad,
+    };
+    if !header.iter().all(|byte| matches!(byte, b'\t' | b' '..=b'~')) {
+        return Says::Bad;
+    }
+    let text = String::from_utf8(header.to_vec()).unwrap();
+    let words: Vec<&str> = text.split([' ', '\t']).filter(|word| !word.is_empty()).collect();
+    if let [scheme, token] = words.as_slice()
+        && scheme.to_lowercase() == "bearer"
+        && *token == good
+    {
+        return Says::Good;
+    }
+    let lower = text.to_lowercase();
+    if lower.contains("bearer") || lower.contains("assent_") { Says::Bad } else { Says::Nothing }
+}
+
+/// It fails if any header gives a caller more than the rules say, or if a certificate makes up for a bad token.
+#[tokio::test]
+async fn no_authorization_header_makes_another_caller_than_the_rules_say() {
+    let folder = tempfile::tempdir().unwrap();
+    let token = Token::generate(|bytes| bytes.fill(7));
+    let node = node(folder.path(), |config| serve_tls(config, folder.path(), &token)).await;
+    let good = token.expose().to_owned();
+    let shown = proptest::sample::select(vec![
+        None,
+        Some(OPS),
+        Some(SCHEDULER),
+        Some("spiffe://example.org/stranger"),
+    ]);
+    let headers = prop_oneof![
+        1 => proptest::collection::vec(authorization(good.clone()), 0..=0),
+        6 => proptest::collection::vec(authorization(good.clone()), 1..=1),
+        2 => proptest::collection::vec(authorization(good.clone()), 2..=3),
+    ];
+    let counts = proptest::sample::select(vec![Counts::Any, Counts::OperatorsCertificate, Counts::Nothing]);
+    let mut runner = TestRunner::new(ProptestConfig { cases: 4_000, ..ProptestConfig::default() });
+    let found = runner.run(&(headers, shown, counts), |(headers, shown, counts)| {
+        let values: Vec<HeaderValue> =
+            headers.iter().filter_map(|header| HeaderValue::from_bytes(header).ok()).collect();
+        let mut map = HeaderMap::new();
+        for value in &values {
+            map.append(AUTHORIZATION, value.clone());
+        }
+        let visitor = Visitor {
+            service: node.service().clone(),
+            remote: "127.0.0.1:9".into(),
+            source: Source::of("127.0.0.1:9"),
+            certificate: shown.map(|id| SpiffeId::parse(id).unwrap()),
+            counts,
+            verifications: Arc::default(),
+        };
+        let caller = visitor.identify("/v1/domains", &mut map);
+        prop_assert!(!map.contains_key(AUTHORIZATION));
+        let found = match caller.who() {
+            Who::Named { name, .. } => Some(name.to_string()),
+            Who::Unknown(_) => None,
+            Who::Local | Who::Node => Some("a caller with every role".to_owned()),
+        };
+        let by_certificate = match shown {
+            Some(OPS) => Some("ops"),
+            Some(SCHEDULER) => Some("scheduler"),
+            Some(_) | None => None,
+        };
+        let by_token = match says(&values, &good) {
+            Says::Good => Some("by-token"),
+            Says::Nothing => by_certificate,
+            Says::Bad => None,
+        };
+        let expected = match counts {
+            Counts::Any => by_token,
+            // There a token can only take rights away from an operator.
+            Counts::OperatorsCertificate if shown == Some(OPS) => by_token,
+            Counts::OperatorsCertificate => by_certificate,
+            Counts::Nothing => None,
+        };
+        prop_assert_eq!(found.as_deref(), expected);
+        Ok(())
+    });
+    node.shutdown().await;
+    found.unwrap();
 }
 
 #[test]

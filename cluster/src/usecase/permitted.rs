@@ -20,18 +20,18 @@ const READ_AT_ONCE: usize = 16 * 1024;
 
 impl Service {
     /// The caller who has shown this. The time by which JSON web tokens are judged is this node's, if it is sure of
-    /// it.
-    pub fn identify(&self, shown: Shown<'_>) -> Caller {
+    /// it. Before the signature of such a token is verified, `may_verify` is asked.
+    pub fn identify(&self, shown: Shown<'_>, may_verify: &dyn Fn() -> bool) -> Caller {
         let parts = self.parts();
         // Only such a token has times, and to be sure of the clock costs a look at the peers' readings.
         let has_times = shown.bearer.is_some_and(|bearer| bearer.contains('.'));
         let now = if has_times { parts.judged().ok() } else { None };
-        parts.access.identify(shown, now)
+        parts.access.identify(shown, now, may_verify)
     }
 
     /// The caller of a request that has shown nothing.
     pub(crate) fn identify_nothing(&self) -> Caller {
-        self.parts().access.identify(Shown::default(), None)
+        self.parts().access.identify(Shown::default(), None, &|| false)
     }
 
     /// Denies a request of a caller that may not ask. The deny has no signature: nothing was evaluated, and refusing

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use assent_proof::Sha256;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::DecodingKey;
@@ -42,7 +43,11 @@ struct Entry {
 
 /// The keys with which an issuer signs.
 #[derive(Clone, Default)]
-pub(in super::super) struct KeySet(Vec<Key>);
+pub(in super::super) struct KeySet {
+    keys: Vec<Key>,
+    /// The SHA-256 of the file's text, which tells whether the file has changed.
+    text: [u8; 32],
+}
 
 /// A public key, and what it may verify.
 #[derive(Clone)]
@@ -54,7 +59,7 @@ pub(super) struct Key {
 
 impl fmt::Debug for KeySet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.iter().map(|key| &key.kid)).finish()
+        f.debug_set().entries(self.keys.iter().map(|key| &key.kid)).finish()
     }
 }
 
@@ -82,12 +87,17 @@ impl KeySet {
         if keys.is_empty() {
             return Err("it has no key that verifies ES256, ES384, RS256, PS256 or EdDSA".to_owned());
         }
-        Ok(Self(keys))
+        Ok(Self { keys, text: Sha256::of(text.as_bytes()).0 })
+    }
+
+    /// Whether it was read from the same text.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.text == other.text
     }
 
     /// The key that a token names. If it names none, the only key.
     pub(super) fn find(&self, kid: Option<&str>) -> Option<&Key> {
-        match (kid, self.0.as_slice()) {
+        match (kid, self.keys.as_slice()) {
             (Some(kid), keys) => keys.iter().find(|key| key.kid.as_deref() == Some(kid)),
             (None, [only]) => Some(only),
             (None, _) => None,

@@ -10,11 +10,13 @@ mod refusal;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod verified;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
-use assent_proof::Millis;
+use assent_proof::{Millis, Sha256};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::crypto;
@@ -25,6 +27,7 @@ pub(super) use keys::{JWKS_BYTES, KeySet};
 pub use refusal::JwtRefusal;
 pub(super) use settings::check_issuers;
 pub use settings::{JwtAlgorithm, JwtIdentity, JwtIssuerConfig};
+use verified::{Digest, Verified, VerifiedTokens};
 
 /// The largest size of a token, in bytes.
 const JWT_BYTES_MAX: usize = 8 * 1024;
@@ -38,7 +41,19 @@ pub(super) struct Issuer {
 
 /// The issuers by their names.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Issuers(BTreeMap<String, Issuer>);
+pub(super) struct Issuers {
+    by_name: BTreeMap<String, Issuer>,
+    /// The tokens that these keys have verified.
+    verified: Arc<VerifiedTokens>,
+}
+
+/// A token that is good now.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) verified: Arc<Verified>,
+    /// If its signature was verified just now: its digest, and the time.
+    new: Option<(Digest, Millis)>,
+}
 
 /// The fields of a header that matter here. Others are ignored, as RFC 7515 §4 asks.
 #[derive(Deserialize)]
@@ -116,28 +131,45 @@ fn part<T: DeserializeOwned>(text: &str) -> Result<T, JwtRefusal> {
 impl Issuers {
     /// The issuers, by their names.
     pub(super) fn new(issuers: impl IntoIterator<Item = Issuer>) -> Self {
-        Self(issuers.into_iter().map(|issuer| (issuer.config.issuer.clone(), issuer)).collect())
+        let by_name = issuers.into_iter().map(|issuer| (issuer.config.issuer.clone(), issuer)).collect();
+        Self { by_name, verified: Arc::default() }
     }
 
     /// The file of each issuer, and its name.
     pub(super) fn files(&self) -> impl Iterator<Item = (&Path, &str)> {
-        self.0.values().map(|issuer| (issuer.config.jwks.as_path(), issuer.config.issuer.as_str()))
+        self.by_name.values().map(|issuer| (issuer.config.jwks.as_path(), issuer.config.issuer.as_str()))
     }
 
-    /// The keys of an issuer, if there is one of this name.
-    pub(super) fn keys_mut(&mut self, issuer: &str) -> Option<&mut KeySet> {
-        self.0.get_mut(issuer).map(|issuer| &mut issuer.keys)
+    /// Gives an issuer these keys, if there is one of this name. If they are others than before, no token counts as
+    /// verified any more.
+    pub(super) fn set_keys(&mut self, issuer: &str, keys: KeySet) {
+        let Some(issuer) = self.by_name.get_mut(issuer) else { return };
+        if !issuer.keys.is_same(&keys) {
+            self.verified = Arc::default();
+        }
+        issuer.keys = keys;
     }
 
-    /// Who shows this token, if it is good at `now`. Without `now`, the node is not sure of its clock.
+    /// Who shows this token, if it is good at `now`. Without `now`, the node is not sure of its clock. Before a signature is
+    /// verified, `may_verify` is asked once. If it says no, the token is refused.
     ///
     /// # Errors
     /// Why it is refused.
-    pub(super) fn verify(&self, token: &str, now: Option<Millis>) -> Result<JwtIdentity, JwtRefusal> {
+    pub(super) fn verify(
+        &self,
+        token: &str,
+        now: Option<Millis>,
+        may_verify: &dyn Fn() -> bool,
+    ) -> Result<Found, JwtRefusal> {
         if token.len() > JWT_BYTES_MAX {
             return Err(JwtRefusal::TooLong);
         }
         let Some(now) = now else { return Err(JwtRefusal::ClockUncertain) };
+        let digest = Sha256::of(token.as_bytes()).0;
+        if let Some(verified) = self.verified.find(&digest) {
+            verified.check(now)?;
+            return Ok(Found { verified, new: None });
+        }
         let (message, signature) = token.rsplit_once('.').ok_or(JwtRefusal::Malformed)?;
         let (header, payload) = message.split_once('.').ok_or(JwtRefusal::Malformed)?;
         if payload.contains('.') {
@@ -153,40 +185,59 @@ impl Issuers {
         }
         // The claims only say whose keys to try. They count once the signature over them was verified.
         let claims: Claims = part(payload)?;
-        let issuer = self.0.get(&claims.iss).ok_or(JwtRefusal::IssuerUnknown)?;
-        issuer.check_signature(&header, message, signature)?;
-        issuer.check_claims(&claims, now)?;
-        Ok(JwtIdentity { issuer: claims.iss, subject: claims.sub })
+        let issuer = self.by_name.get(&claims.iss).ok_or(JwtRefusal::IssuerUnknown)?;
+        issuer.check_signature(&header, (message, signature), may_verify)?;
+        let (begins, ends) = issuer.times(&claims)?;
+        let identity = JwtIdentity { issuer: claims.iss, subject: claims.sub };
+        let verified = Verified { identity, begins, ends };
+        verified.check(now)?;
+        Ok(Found { verified: Arc::new(verified), new: Some((digest, now)) })
+    }
+
+    /// Remembers a token, so that its signature is not verified again. It is that of a caller of the table: other tokens
+    /// would take the room of these.
+    pub(super) fn remember(&self, found: Found) {
+        if let Some((digest, now)) = found.new {
+            self.verified.add(digest, found.verified, now);
+        }
     }
 }
 
 impl Issuer {
-    fn check_signature(&self, header: &Header, message: &str, signature: &str) -> Result<(), JwtRefusal> {
+    fn check_signature(
+        &self,
+        header: &Header,
+        (message, signature): (&str, &str),
+        may_verify: &dyn Fn() -> bool,
+    ) -> Result<(), JwtRefusal> {
         let mut pinned = self.config.algorithms.iter().copied();
         let algorithm = pinned.find(|algorithm| algorithm.as_str() == header.alg);
         let algorithm = algorithm.ok_or(JwtRefusal::AlgorithmNotPinned)?;
         let key = self.keys.find(header.kid.as_deref()).ok_or(JwtRefusal::KeyUnknown)?;
         let key = key.for_algorithm(algorithm).ok_or(JwtRefusal::KeyUnfit)?;
+        if !may_verify() {
+            return Err(JwtRefusal::Unverified);
+        }
         match crypto::verify(signature, message.as_bytes(), key, algorithm.to_library()) {
             Ok(true) => Ok(()),
             Ok(false) | Err(_) => Err(JwtRefusal::SignatureInvalid),
         }
     }
 
-    fn check_claims(&self, claims: &Claims, now: Millis) -> Result<(), JwtRefusal> {
+    /// From when and until when the token is valid, with the leeway, in milliseconds since 1970.
+    ///
+    /// # Errors
+    /// It is for another audience, has no end, or has a time that no clock reaches.
+    fn times(&self, claims: &Claims) -> Result<(i64, i64), JwtRefusal> {
         let leeway = i64::from(self.config.leeway_s).saturating_mul(1_000);
         if !claims.aud.has(&self.config.audience) {
             return Err(JwtRefusal::WrongAudience);
         }
         let ends = claims.exp.ok_or(JwtRefusal::NoExpiry)?.to_millis().ok_or(JwtRefusal::Malformed)?;
-        if now.0 >= ends.saturating_add(leeway) {
-            return Err(JwtRefusal::Expired);
-        }
-        let Some(begins) = claims.nbf else { return Ok(()) };
-        let begins = begins.to_millis().ok_or(JwtRefusal::Malformed)?;
-        if now.0.saturating_add(leeway) < begins {
-            return Err(JwtRefusal::NotYetValid);
-        }
-        Ok(())
+        let begins = match claims.nbf {
+            Some(begins) => begins.to_millis().ok_or(JwtRefusal::Malformed)?.saturating_sub(leeway),
+            None => i64::MIN,
+        };
+        Ok((begins, ends.saturating_add(leeway)))
     }
 }

@@ -23,6 +23,8 @@ pub enum JwtRefusal {
     KeyUnknown,
     /// Its `alg` does not fit the type of the key that its `kid` names.
     KeyUnfit,
+    /// The node has not looked at its signature, because its caller's address has shown too many tokens that are not good.
+    Unverified,
     /// Its signature does not verify.
     SignatureInvalid,
     /// Its `aud` does not have the audience of the configuration.
@@ -39,7 +41,7 @@ pub enum JwtRefusal {
 
 impl JwtRefusal {
     /// Every reason.
-    pub(crate) const ALL: [JwtRefusal; 15] = [
+    pub(crate) const ALL: [JwtRefusal; 16] = [
         JwtRefusal::TooLong,
         JwtRefusal::Malformed,
         JwtRefusal::ClockUncertain,
@@ -49,6 +51,7 @@ impl JwtRefusal {
         JwtRefusal::AlgorithmNotPinned,
         JwtRefusal::KeyUnknown,
         JwtRefusal::KeyUnfit,
+        JwtRefusal::Unverified,
         JwtRefusal::SignatureInvalid,
         JwtRefusal::WrongAudience,
         JwtRefusal::NoExpiry,
@@ -69,6 +72,7 @@ impl JwtRefusal {
             JwtRefusal::AlgorithmNotPinned => "jwt_algorithm_not_pinned",
             JwtRefusal::KeyUnknown => "jwt_key_unknown",
             JwtRefusal::KeyUnfit => "jwt_key_unfit",
+            JwtRefusal::Unverified => "jwt_unverified",
             JwtRefusal::SignatureInvalid => "jwt_signature_invalid",
             JwtRefusal::WrongAudience => "jwt_wrong_audience",
             JwtRefusal::NoExpiry => "jwt_no_expiry",
@@ -101,6 +105,9 @@ impl fmt::Display for JwtRefusal {
                 "the issuer's JWKS file has no key of the `kid` of the JSON web token, or it has several and the token names none"
             }
             JwtRefusal::KeyUnfit => "the `alg` of the JSON web token does not fit the key that its `kid` names",
+            JwtRefusal::Unverified => {
+                "the caller's address has shown too many JSON web tokens that are not good, so the node does not look at more now"
+            }
             JwtRefusal::SignatureInvalid => "the signature of the JSON web token does not verify",
             JwtRefusal::WrongAudience => "the `aud` of the JSON web token does not have this registry's audience",
             JwtRefusal::NoExpiry => "the JSON web token has no `exp`, and the node accepts none without an end",

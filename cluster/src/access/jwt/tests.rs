@@ -93,6 +93,13 @@ fn issuers(keys: &[&Signer], algorithms: &[JwtAlgorithm]) -> Issuers {
     Issuers::new([Issuer { config, keys: KeySet::parse(&jwks.to_string()).unwrap() }])
 }
 
+impl Issuers {
+    /// Who shows a token that may cost a verification.
+    fn judge(&self, token: &str, now: Option<Millis>) -> Result<JwtIdentity, JwtRefusal> {
+        self.verify(token, now, &|| true).map(|found| found.verified.identity.clone())
+    }
+}
+
 const ALL: [JwtAlgorithm; 5] =
     [JwtAlgorithm::ES256, JwtAlgorithm::ES384, JwtAlgorithm::RS256, JwtAlgorithm::PS256, JwtAlgorithm::EdDSA];
 
@@ -111,13 +118,13 @@ fn a_token_by_each_algorithm_is_accepted_and_only_if_the_algorithm_is_pinned() {
     for pinned in ALL {
         let signer = Signer::new(pinned.to_library(), "one");
         let token = signer.sign(&signer.header(), &claims());
-        let found = issuers(&[&signer], &[pinned]).verify(&token, Some(NOW)).unwrap();
+        let found = issuers(&[&signer], &[pinned]).judge(&token, Some(NOW)).unwrap();
         assert_eq!(
             (found.issuer.as_str(), found.subject.as_str()),
             (ISSUER, "system:serviceaccount:ci:scheduler")
         );
         let others: Vec<JwtAlgorithm> = ALL.into_iter().filter(|other| *other != pinned).collect();
-        let refused = issuers(&[&signer], &others).verify(&token, Some(NOW));
+        let refused = issuers(&[&signer], &others).judge(&token, Some(NOW));
         assert_eq!(refused, Err(JwtRefusal::AlgorithmNotPinned), "{pinned:?}");
     }
 }
@@ -126,7 +133,7 @@ fn a_token_by_each_algorithm_is_accepted_and_only_if_the_algorithm_is_pinned() {
 fn each_claim_is_checked() {
     let signer = Signer::new(Algorithm::ES256, "one");
     let issuers = issuers(&[&signer], &ALL);
-    let refused = |claims: Value| issuers.verify(&signer.sign(&signer.header(), &claims), Some(NOW));
+    let refused = |claims: Value| issuers.judge(&signer.sign(&signer.header(), &claims), Some(NOW));
     for (changed, why) in [
         (with(claims(), "iss", json!("https://issuer.example/")), JwtRefusal::IssuerUnknown),
         (without(claims(), "iss"), JwtRefusal::Malformed),
@@ -161,7 +168,7 @@ fn each_claim_is_checked() {
 fn each_field_of_the_header_is_checked() {
     let (one, two) = (Signer::new(Algorithm::ES256, "one"), Signer::new(Algorithm::ES384, "two"));
     let both = issuers(&[&one, &two], &ALL);
-    let refused = |header: Value| both.verify(&one.sign(&header, &claims()), Some(NOW));
+    let refused = |header: Value| both.judge(&one.sign(&header, &claims()), Some(NOW));
     for (header, why) in [
         (with(one.header(), "alg", json!("none")), JwtRefusal::AlgorithmNotPinned),
         (with(one.header(), "alg", json!("HS256")), JwtRefusal::AlgorithmNotPinned),
@@ -181,7 +188,7 @@ fn each_field_of_the_header_is_checked() {
     }
     let alone = issuers(&[&one], &ALL);
     let token = one.sign(&without(one.header(), "kid"), &claims());
-    assert!(alone.verify(&token, Some(NOW)).is_ok(), "the only key needs no name");
+    assert!(alone.judge(&token, Some(NOW)).is_ok(), "the only key needs no name");
 }
 
 #[test]
@@ -189,20 +196,20 @@ fn another_key_another_text_or_a_doubtful_clock_is_refused() {
     let (one, stranger) = (Signer::new(Algorithm::ES256, "one"), Signer::new(Algorithm::ES256, "one"));
     let issuers = issuers(&[&one], &ALL);
     let forged = stranger.sign(&stranger.header(), &claims());
-    assert_eq!(issuers.verify(&forged, Some(NOW)), Err(JwtRefusal::SignatureInvalid));
+    assert_eq!(issuers.judge(&forged, Some(NOW)), Err(JwtRefusal::SignatureInvalid));
     let good = one.sign(&one.header(), &claims());
-    assert_eq!(issuers.verify(&good, None), Err(JwtRefusal::ClockUncertain));
+    assert_eq!(issuers.judge(&good, None), Err(JwtRefusal::ClockUncertain));
     let parts: Vec<&str> = good.split('.').collect();
     let other_claims = encoded(with(claims(), "sub", json!("admin")).to_string().as_bytes());
     let edited = format!("{}.{other_claims}.{}", parts[0], parts[2]);
-    assert_eq!(issuers.verify(&edited, Some(NOW)), Err(JwtRefusal::SignatureInvalid));
+    assert_eq!(issuers.judge(&edited, Some(NOW)), Err(JwtRefusal::SignatureInvalid));
     let unsigned = format!("{}.{}.", parts[0], parts[1]);
-    assert_eq!(issuers.verify(&unsigned, Some(NOW)), Err(JwtRefusal::SignatureInvalid));
+    assert_eq!(issuers.judge(&unsigned, Some(NOW)), Err(JwtRefusal::SignatureInvalid));
     let twice = format!("{}.{}.{}", parts[0], encoded(br#"{"iss":"a","iss":"b"}"#), parts[2]);
     for text in ["", "a.b", "a.b.c", "a.b.c.d", "...", &format!("{good}.x"), &twice] {
-        assert_eq!(issuers.verify(text, Some(NOW)), Err(JwtRefusal::Malformed), "{text}");
+        assert_eq!(issuers.judge(text, Some(NOW)), Err(JwtRefusal::Malformed), "{text}");
     }
-    assert_eq!(issuers.verify(&"a.".repeat(4_097), Some(NOW)), Err(JwtRefusal::TooLong));
+    assert_eq!(issuers.judge(&"a.".repeat(4_097), Some(NOW)), Err(JwtRefusal::TooLong));
 }
 
 #[test]
@@ -232,4 +239,71 @@ fn a_jwks_that_cannot_be_meant_is_refused() {
         assert!(why.contains(said), "{said}: {why}");
     }
     assert!(KeySet::parse("{}").is_err() && KeySet::parse("[]").is_err());
+}
+
+/// It fails if a token that was accepted is verified again, if it is accepted beyond its times or without a sure clock, or if
+/// it outlives the keys that have verified it.
+#[test]
+fn a_good_token_is_verified_once_and_never_holds_longer_than_its_times_and_its_keys() {
+    let (one, other) = (Signer::new(Algorithm::ES256, "one"), Signer::new(Algorithm::ES256, "one"));
+    let mut issuers = issuers(&[&one], &ALL);
+    let token = one.sign(&one.header(), &claims());
+    let at = |issuers: &Issuers, now: Option<i64>| {
+        issuers.verify(&token, now.map(|now| Millis(now * 1_000)), &|| false).map(|_| ()).err()
+    };
+    assert_eq!(at(&issuers, Some(NOW_S)), Some(JwtRefusal::Unverified));
+    issuers.judge(&token, Some(NOW)).unwrap();
+    assert_eq!(at(&issuers, Some(NOW_S)), Some(JwtRefusal::Unverified), "only what is listed is remembered");
+    issuers.remember(issuers.verify(&token, Some(NOW), &|| true).unwrap());
+    for (now, refused) in [
+        (Some(NOW_S), None),
+        (Some(NOW_S + 629), None),
+        (Some(NOW_S + 630), Some(JwtRefusal::Expired)),
+        (Some(NOW_S - 630), None),
+        (Some(NOW_S - 631), Some(JwtRefusal::NotYetValid)),
+        (None, Some(JwtRefusal::ClockUncertain)),
+    ] {
+        assert_eq!(at(&issuers, now), refused, "{now:?}");
+    }
+    // Any other text is another token.
+    let padded = format!("{token} ");
+    assert_ne!(issuers.verify(&padded, Some(NOW), &|| false).map(|_| ()).err(), None);
+    let keys = |signer: &Signer| KeySet::parse(&json!({"keys": [signer.jwk]}).to_string()).unwrap();
+    issuers.set_keys(ISSUER, keys(&one));
+    assert_eq!(at(&issuers, Some(NOW_S)), None, "the file has not changed");
+    issuers.set_keys(ISSUER, keys(&other));
+    assert_eq!(at(&issuers, Some(NOW_S)), Some(JwtRefusal::Unverified));
+    assert_eq!(issuers.judge(&token, Some(NOW)), Err(JwtRefusal::SignatureInvalid));
+}
+
+/// It fails if a verification is not charged, or if a token that needs none is.
+#[test]
+fn exactly_the_tokens_whose_signature_is_looked_at_are_charged() {
+    let (one, stranger) = (Signer::new(Algorithm::ES256, "one"), Signer::new(Algorithm::ES256, "one"));
+    let issuers = issuers(&[&one], &ALL);
+    let charged = |token: &str| {
+        let asked = std::cell::Cell::new(0);
+        let counts = || {
+            asked.set(asked.get() + 1);
+            true
+        };
+        let _ = issuers.verify(token, Some(NOW), &counts);
+        asked.get()
+    };
+    for costly in [
+        one.sign(&one.header(), &claims()),
+        stranger.sign(&stranger.header(), &claims()),
+        one.sign(&one.header(), &with(claims(), "exp", json!(1))),
+    ] {
+        assert_eq!(charged(&costly), 1, "{costly}");
+    }
+    for cheap in [
+        "a.b.c".to_owned(),
+        "a.".repeat(4_097),
+        one.sign(&with(one.header(), "kid", json!("three")), &claims()),
+        one.sign(&with(one.header(), "alg", json!("none")), &claims()),
+        one.sign(&one.header(), &with(claims(), "iss", json!("https://other.example"))),
+    ] {
+        assert_eq!(charged(&cheap), 0, "{cheap}");
+    }
 }
