@@ -474,10 +474,15 @@ fn invalid(field: impl Into<String>, problem: impl Into<String>) -> ConfigError 
     ConfigError::Invalid { field: field.into(), problem: problem.into() }
 }
 
-/// The error with the place in the file. It quotes the line at fault, so if that is long, only the problem is told.
-fn shown(error: &toml::de::Error) -> String {
+/// The error with the place in the file. It quotes the line at fault, so if that is long, only the problem is told. The
+/// same holds for a file that does not begin as a configuration does: it may be a token or a key, named by mistake.
+fn shown(error: &toml::de::Error, text: &str) -> String {
     let whole = error.to_string();
-    let told = if whole.len() <= PROBLEM_CHARS_MAX { whole.as_str() } else { error.message() };
+    let first = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
+    let is_configuration =
+        first.is_some_and(|line| !line.starts_with('-') && (line.starts_with('[') || line.contains('=')));
+    let is_quotable = is_configuration && whole.len() <= PROBLEM_CHARS_MAX;
+    let told = if is_quotable { whole.as_str() } else { error.message() };
     lines(&cut(told, PROBLEM_CHARS_MAX)).into_owned()
 }
 
@@ -559,7 +564,7 @@ impl Config {
             )));
         }
         let mut config: Config = toml::from_str(text)
-            .map_err(|error| removed_field(text).unwrap_or_else(|| malformed(shown(&error))))?;
+            .map_err(|error| removed_field(text).unwrap_or_else(|| malformed(shown(&error, text))))?;
         let folder = path.parent().unwrap_or(Path::new(""));
         for file in config.paths_mut() {
             *file = folder.join(&*file);

@@ -17,6 +17,7 @@
 //! - A certificate is refused unless everything about it is known to be right. If a revocation list is given, each
 //!   certificate of a chain must be covered by a list of its issuer that has not expired.
 //! - A private key is never printed: not by `Debug`, and not in an error.
+//! - [`secret_file`] reads every file of the product that has a secret, and refuses one that other users may use.
 
 #![forbid(unsafe_code)]
 
@@ -28,6 +29,7 @@ mod files;
 mod own_certificate;
 mod provider;
 mod refusal;
+pub mod secret_file;
 mod spiffe;
 mod verifiers;
 mod x509;
