@@ -478,12 +478,24 @@ fn invalid(field: impl Into<String>, problem: impl Into<String>) -> ConfigError 
 /// same holds for a file that does not begin as a configuration does: it may be a token or a key, named by mistake.
 fn shown(error: &toml::de::Error, text: &str) -> String {
     let whole = error.to_string();
-    let first = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
-    let is_configuration =
-        first.is_some_and(|line| !line.starts_with('-') && (line.starts_with('[') || line.contains('=')));
-    let is_quotable = is_configuration && whole.len() <= PROBLEM_CHARS_MAX;
+    let is_quotable = begins_as_configuration(text) && whole.len() <= PROBLEM_CHARS_MAX;
     let told = if is_quotable { whole.as_str() } else { error.message() };
     lines(&cut(told, PROBLEM_CHARS_MAX)).into_owned()
+}
+
+/// Whether the first line of a text is a setting or the head of a table. Names have lower-case letters only, so that
+/// base64 is none.
+fn begins_as_configuration(text: &str) -> bool {
+    let is_name = |name: &str| {
+        let name = name.trim();
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || b"_.".contains(&byte))
+    };
+    let first = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
+    first.is_some_and(|line| match (line.split_once('='), line.strip_prefix('[')) {
+        (Some((name, _)), _) => is_name(name),
+        (None, Some(head)) => is_name(head.trim_matches(['[', ']'])),
+        (None, None) => false,
+    })
 }
 
 /// The fields of earlier builds that a node does not take any more, each with what to do instead. A field that loosened
