@@ -1,22 +1,14 @@
-//! Files with private keys. A file is read once, up to a bound, and only if others on the machine have no permission
-//! for it.
-//!
-//! The permissions that count are those of the file that was opened. Links are followed, because Kubernetes mounts
-//! secrets as links. No other file can take its place between the check and the reading. This module never prints or
-//! logs key material.
+//! Files with the private keys of nodes and authorities. A file is read once, up to a bound, and only if others on the
+//! machine have no permission for it. This module never prints or logs key material.
 
-use std::fs::{File, Metadata, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use assent_proof::pem::MAX_PEM_BYTES;
 use assent_proof::{KeyError, SigningKey};
-
-/// The permission bits of users who neither own the file nor are in its group.
-const OTHERS: u32 = 0o007;
-/// The permission bits of the file's group.
-const GROUP: u32 = 0o070;
+use assent_tls::secret_file::{Access, SecretFile, SecretFileError};
 
 /// A private key, and whether its file is open to its group.
 #[derive(Debug)]
@@ -30,18 +22,9 @@ pub struct KeyFile {
 /// Why no private key was read from a file. The text follows the file's name.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
-    /// The system cannot open or read the file.
-    #[error("cannot be read: {0}")]
-    Io(#[from] io::Error),
-    /// The file's permissions give access to all users.
-    #[error("every user of this machine may use this private key: the file's mode is {mode:04o}")]
-    Exposed {
-        /// The file's permissions.
-        mode: u32,
-    },
-    /// The file is longer than any key file.
-    #[error("the file has more than {} bytes", MAX_PEM_BYTES)]
-    TooLarge,
+    /// The file cannot be read, is too long, or must not be used.
+    #[error("{}", .0.detail())]
+    File(#[from] SecretFileError),
     /// The file is not UTF-8.
     #[error("the file is not text, so it is not a PEM file")]
     NoText,
@@ -51,16 +34,10 @@ pub enum KeyFileError {
 }
 
 impl KeyFileError {
-    /// What an operator can do about it, for the file at `path`.
-    pub fn remedy(&self, path: &Path) -> String {
+    /// What an operator can do about it.
+    pub fn remedy(&self) -> String {
         match self {
-            KeyFileError::Io(_) => "check the path and its permissions".to_owned(),
-            KeyFileError::Exposed { .. } => format!(
-                "`chmod 600 {}` (640 lets a group in; a secret that Kubernetes mounts takes `defaultMode: 0440`), \
-                 and replace the key if strangers may have read it",
-                path.display()
-            ),
-            KeyFileError::TooLarge => "give a file with the key alone".to_owned(),
+            KeyFileError::File(error) => error.remedy(),
             KeyFileError::NoText => {
                 "if it is DER, `openssl pkey -inform DER -in FILE -out NEW` writes it as PEM".to_owned()
             }
@@ -75,29 +52,17 @@ impl KeyFileError {
 /// Reads the private key of a PEM file.
 ///
 /// # Errors
-/// If the file has more than [`MAX_PEM_BYTES`]; if [`SigningKey::from_pem`] refuses it; or if any other user may
-/// read, write or run a file with a private key (any of the permission bits 007). A file that is not a regular file,
-/// such as a pipe, has no lasting permissions, so they are not checked.
+/// If the file has more than [`MAX_PEM_BYTES`]; if it is not a regular file; if [`SigningKey::from_pem`] refuses it; or
+/// if any other user may read, write or run a file with a private key (any of the permission bits 007).
 pub fn read(path: &Path) -> Result<KeyFile, KeyFileError> {
-    let file = File::open(path)?;
-    let mode = mode_of(&file.metadata()?);
-    let limit = u64::try_from(MAX_PEM_BYTES).unwrap_or(u64::MAX);
-    let mut bytes = Vec::new();
-    file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
-    if bytes.len() > MAX_PEM_BYTES {
-        return Err(KeyFileError::TooLarge);
-    }
-    let text = String::from_utf8(bytes).map_err(|_| KeyFileError::NoText)?;
-    let key = SigningKey::from_pem(&text)?;
-    if mode & OTHERS != 0 {
-        return Err(KeyFileError::Exposed { mode });
-    }
-    Ok(KeyFile { key, is_open_to_group: mode & GROUP != 0 })
-}
-
-/// The permission bits of a regular file, or 0 for anything else.
-fn mode_of(metadata: &Metadata) -> u32 {
-    if metadata.is_file() { metadata.mode() & 0o7777 } else { 0 }
+    let file = SecretFile::open(path)?;
+    let (is_open_to_group, exposed) = (file.is_open_to_group(), file.check(Access::OwnerAndGroup));
+    let bytes = file.bytes(MAX_PEM_BYTES)?;
+    // A file without a private key, such as one with a public key, has a better error than that about its mode.
+    let text = std::str::from_utf8(&bytes).map_err(|_| KeyFileError::NoText)?;
+    let key = SigningKey::from_pem(text)?;
+    exposed?;
+    Ok(KeyFile { key, is_open_to_group })
 }
 
 /// Writes a key into a new file that only its owner may read and write.
@@ -139,7 +104,7 @@ mod tests {
             set_mode(&path, mode);
             let error = read(&path).unwrap_err();
             assert!(error.to_string().contains(&format!("{mode:04o}")), "{error}");
-            assert!(error.remedy(&path).contains(&format!("chmod 600 {}", path.display())));
+            assert!(error.remedy().contains(&format!("chmod 600 {}", path.display())));
         }
         assert_eq!(write_new(&path, &key()).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
     }
@@ -157,14 +122,15 @@ mod tests {
         set_mode(&folder.join("k.pem"), 0o440);
         assert!(read(&path).unwrap().is_open_to_group);
         set_mode(&folder.join("k.pem"), 0o444);
-        assert!(matches!(read(&path), Err(KeyFileError::Exposed { mode: 0o444 })));
+        let error = read(&path).unwrap_err();
+        assert!(error.to_string().contains("its mode is 0444"), "{error}");
     }
 
     #[test]
     fn what_is_no_private_key_is_named() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("k.pem");
-        assert!(matches!(read(&path), Err(KeyFileError::Io(_))));
+        assert!(read(&path).unwrap_err().to_string().contains("cannot be read"));
         write_new(&path, &key()).unwrap();
         for (bytes, says) in [
             (&b""[..], "it is empty"),
@@ -178,7 +144,7 @@ mod tests {
                 set_mode(&path, mode);
                 let error = read(&path).unwrap_err();
                 assert!(error.to_string().contains(says), "{error}");
-                assert!(!error.remedy(&path).is_empty());
+                assert!(!error.remedy().is_empty());
             }
         }
     }

@@ -547,6 +547,9 @@ async fn strangers_at_many_addresses_that_say_half_or_too_much_delay_no_caller_a
             came.load(Ordering::SeqCst) > 0,
             "{stranger:?} never came; the slowest call took {slowest:?}"
         );
+    }
+    node.shutdown().await;
+}
 
 const ISSUER: &str = "https://issuer.example";
 

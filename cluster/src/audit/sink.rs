@@ -6,19 +6,18 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use assent_proof::Millis;
+use assent_tls::secret_file::{Access, SecretFile, SecretFileProblem};
 
 use super::setting::AuditConfig;
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 /// Only the node may read or write the file.
 const MODE: u32 = 0o600;
-/// What others must not have of it.
-const OF_OTHERS: u32 = 0o077;
 /// The digits of the time in an old file's name, in milliseconds since 1970.
 const DIGITS: usize = 13;
 /// How many names are tried for an old file, if files were rotated in one millisecond.
@@ -67,18 +66,20 @@ impl Sink {
     fn open_active(&self, now: Millis) -> Result<Active, String> {
         let shown = self.path.display();
         let unusable = |error: std::io::Error| format!("cannot open the audit trail `{shown}`: {error}");
-        // Opening a pipe could wait for its reader for ever.
         if fs::metadata(&self.path).is_ok_and(|about| !about.is_file()) {
             return Err(format!("`{shown}` is not a file: name another path in `audit.path`"));
         }
-        let file =
-            OpenOptions::new().append(true).create(true).mode(MODE).open(&self.path).map_err(unusable)?;
+        let mut options = OpenOptions::new();
+        let file = SecretFile::open_with(&self.path, options.append(true).create(true).mode(MODE));
+        let file = file.and_then(|file| file.check(Access::Owner).map(|()| file));
+        let file = file.map_err(|error| match error.problem() {
+            SecretFileProblem::Io(error) => format!("cannot open the audit trail `{shown}`: {error}"),
+            SecretFileProblem::NotAFile(_)
+            | SecretFileProblem::Exposed { .. }
+            | SecretFileProblem::TooLarge { .. } => format!("the audit trail `{shown}` is not used: {error}"),
+        })?;
+        let file = file.into_file();
         let about = file.metadata().map_err(unusable)?;
-        if about.permissions().mode() & OF_OTHERS != 0 {
-            return Err(format!(
-                "others may read or write the audit trail `{shown}`: take that away with `chmod 600`"
-            ));
-        }
         self.sync_folder().map_err(unusable)?;
         let born = about.created().or_else(|_| about.modified()).ok();
         let born = born.and_then(|born| born.duration_since(UNIX_EPOCH).ok());
@@ -224,6 +225,8 @@ impl Active {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     const NOW: Millis = Millis(1_800_000_000_000);

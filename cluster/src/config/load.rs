@@ -12,11 +12,28 @@ const CONFIG_BYTES_MAX: usize = 1024 * 1024;
 /// The longest part of an error of the TOML reader that is shown, in characters before some of them are escaped.
 const PROBLEM_CHARS_MAX: usize = 800;
 
-/// The error with the place in the file. It quotes the line at fault, so if that is long, only the problem is told.
-fn shown(error: &toml::de::Error) -> String {
+/// The error with the place in the file. It quotes the line at fault, so if that is long, only the problem is told. The
+/// same holds for a file that does not begin as a configuration does: it may be a token or a key, named by mistake.
+fn shown(error: &toml::de::Error, text: &str) -> String {
     let whole = error.to_string();
-    let told = if whole.len() <= PROBLEM_CHARS_MAX { whole.as_str() } else { error.message() };
+    let is_quotable = begins_as_configuration(text) && whole.len() <= PROBLEM_CHARS_MAX;
+    let told = if is_quotable { whole.as_str() } else { error.message() };
     lines(&cut(told, PROBLEM_CHARS_MAX)).into_owned()
+}
+
+/// Whether the first line of a text is a setting or the head of a table. Names have lower-case letters only, so that
+/// base64 is none.
+fn begins_as_configuration(text: &str) -> bool {
+    let is_name = |name: &str| {
+        let name = name.trim();
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || b"_.".contains(&byte))
+    };
+    let first = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
+    first.is_some_and(|line| match (line.split_once('='), line.strip_prefix('[')) {
+        (Some((name, _)), _) => is_name(name),
+        (None, Some(head)) => is_name(head.trim_matches(['[', ']'])),
+        (None, None) => false,
+    })
 }
 
 /// The fields of earlier builds that a node does not take any more, each with what to do instead. A field that loosened
@@ -56,7 +73,7 @@ impl Config {
             )));
         }
         let mut config: Config = toml::from_str(text)
-            .map_err(|error| removed_field(text).unwrap_or_else(|| malformed(shown(&error))))?;
+            .map_err(|error| removed_field(text).unwrap_or_else(|| malformed(shown(&error, text))))?;
         let folder = path.parent().unwrap_or(Path::new(""));
         for file in config.paths_mut() {
             *file = folder.join(&*file);

@@ -287,3 +287,25 @@ fn unknown_fields_and_missing_files_are_refused() {
     std::fs::write(&path, format!("surprise = 1\n{text}")).unwrap();
     assert!(matches!(Config::load(&path), Err(ConfigError::Malformed { .. })));
 }
+
+/// Fails if a file with a secret that is named as the configuration is quoted in the error, or if the line at fault of a
+/// configuration is not.
+#[test]
+fn a_secret_in_place_of_a_configuration_is_not_quoted() {
+    let secret = "k7Qx2mVb9TzR4cLw";
+    for text in [
+        format!("assent_{secret}"),
+        format!("eyJh.{secret}.{secret}=="),
+        format!("{{\"key\": \"{secret}=\"}}"),
+        format!("[\"{secret}\"]\n"),
+        format!("# a token\n\n{secret}=\n"),
+        format!("-----BEGIN PRIVATE KEY-----{secret}=-----END PRIVATE KEY-----"),
+    ] {
+        let error = Config::from_toml(&text, Path::new("node.toml")).unwrap_err().to_string();
+        assert!(!error.contains(secret) && error.contains("node.toml"), "{error}");
+    }
+    for text in ["node_id = oops\n", "# a node\n[raft\nnode_id = 1\n"] {
+        let error = Config::from_toml(text, Path::new("node.toml")).unwrap_err().to_string();
+        assert!(error.contains("oops") || error.contains("[raft"), "{error}");
+    }
+}

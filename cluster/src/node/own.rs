@@ -37,7 +37,7 @@ fn read_genesis(path: &Path) -> Result<GenesisFile, NodeError> {
 
 fn read_key(path: &Path) -> Result<SigningKey, NodeError> {
     let found = key_file::read(path).map_err(|error| {
-        let problem = format!("{error}; {}", error.remedy(path));
+        let problem = format!("{error}; {}", error.remedy());
         NodeError::Key { path: path.to_owned(), problem }
     })?;
     if found.is_open_to_group {

@@ -5,9 +5,9 @@
 
 use std::path::{Path, PathBuf};
 
-use assent_cluster::key_file::KeyFileError;
 use assent_proof::Millis;
 use assent_tls::ca::{Ca, CaError, NewCertificate, Serial, Usage, serial_of_pem};
+use assent_tls::secret_file::{Access, SecretFile, SecretFileProblem};
 use serde_json::{Value, json};
 
 use crate::exit::{CliError, Exit};
@@ -112,17 +112,17 @@ impl Files {
     }
 }
 
-/// Fails if every user of the machine may read, write or run a file.
+/// Fails if a file is not a regular file, or if every user of the machine may read, write or run it.
 pub(crate) fn must_be_secret(path: &Path) -> Result<(), CliError> {
-    use std::os::unix::fs::MetadataExt;
-
-    let found = std::fs::metadata(path).map_err(|error| CliError::file("read", path, &error))?;
-    let mode = found.mode() & 0o7777;
-    if mode & 0o007 == 0 {
-        return Ok(());
-    }
-    let error = KeyFileError::Exposed { mode };
-    Err(CliError::new("key_exposed", format!("`{}`: {error}", path.display()), error.remedy(path)))
+    let checked = SecretFile::open(path).and_then(|file| file.check(Access::OwnerAndGroup));
+    checked.map_err(|error| {
+        let code = match error.problem() {
+            SecretFileProblem::Io(error) => return CliError::file("read", path, error),
+            SecretFileProblem::Exposed { .. } => "key_exposed",
+            SecretFileProblem::NotAFile(_) | SecretFileProblem::TooLarge { .. } => "key_invalid",
+        };
+        CliError::new(code, format!("`{}`: {}", path.display(), error.detail()), error.remedy())
+    })
 }
 
 /// The serial number that a text names: the number itself, or a file with the certificate.
@@ -167,7 +167,11 @@ impl From<CaError> for CliError {
             CaError::Io { .. } => "io_failed",
             CaError::Exists(_) => "file_exists",
             CaError::InUse(_) => "directory_in_use",
-            CaError::Exposed { .. } => "key_exposed",
+            CaError::Secret(problem) => match problem.problem() {
+                SecretFileProblem::Io(_) => "io_failed",
+                SecretFileProblem::Exposed { .. } => "key_exposed",
+                SecretFileProblem::NotAFile(_) | SecretFileProblem::TooLarge { .. } => "ca_damaged",
+            },
             CaError::TooLarge { .. } | CaError::Damaged { .. } => "ca_damaged",
             CaError::Expired { .. } => "ca_expired",
             CaError::Full(_) => "ca_full",

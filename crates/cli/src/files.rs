@@ -9,23 +9,20 @@ use assent_proof::Sha256;
 use assent_proof::pem::MAX_PEM_BYTES;
 use sha2::Digest;
 use tempfile::NamedTempFile;
+use zeroize::Zeroizing;
 
 use crate::exit::CliError;
 use crate::output::Output;
 
 /// The most bytes of a file that is read as a whole.
 const BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Room behind the bytes of a key file, so that reading to its end never moves them.
+const SPARE_BYTES: usize = 64;
 
 /// A file's bytes.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, CliError> {
     let mut bytes = Vec::new();
-    let limit = BYTES_MAX.saturating_add(1);
-    let read = if is_stdio(path) {
-        std::io::stdin().lock().take(limit).read_to_end(&mut bytes)
-    } else {
-        File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes))
-    };
-    read.map_err(|error| CliError::file("read", path, &error))?;
+    read_up_to(BYTES_MAX.saturating_add(1), path, &mut bytes)?;
     if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > BYTES_MAX {
         let detail = format!("`{}` has more than {BYTES_MAX} bytes", path.display());
         return Err(CliError::new("too_large", detail, "give a smaller file"));
@@ -33,12 +30,34 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, CliError> {
     Ok(bytes)
 }
 
+fn read_up_to(limit: u64, path: &Path, bytes: &mut Vec<u8>) -> Result<(), CliError> {
+    let read = if is_stdio(path) {
+        std::io::stdin().lock().take(limit).read_to_end(bytes)
+    } else {
+        File::open(path).and_then(|file| file.take(limit).read_to_end(bytes))
+    };
+    read.map(|_| ()).map_err(|error| CliError::file("read", path, &error))
+}
+
 /// A file's text.
 pub(crate) fn read_text(path: &Path) -> Result<String, CliError> {
-    String::from_utf8(read(path)?).map_err(|_| {
-        let detail = format!("`{}` is not UTF-8 text", path.display());
-        CliError::new("malformed", detail, "give a text file")
-    })
+    String::from_utf8(read(path)?).map_err(|_| not_text(path))
+}
+
+/// The text of a file with a key. It may be a private key, so it is wiped from memory when it is dropped. Of a file that
+/// is longer than any key file, only so much is read that the parser of key files refuses it.
+pub(crate) fn read_key_text(path: &Path) -> Result<Zeroizing<String>, CliError> {
+    let limit = u64::try_from(MAX_PEM_BYTES).unwrap_or(u64::MAX);
+    // With room for all of it: growing would leave copies in memory that was given back.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_PEM_BYTES.saturating_add(SPARE_BYTES)));
+    read_up_to(limit.saturating_add(1), path, &mut bytes)?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| not_text(path))?;
+    Ok(Zeroizing::new(text.to_owned()))
+}
+
+fn not_text(path: &Path) -> CliError {
+    let detail = format!("`{}` is not UTF-8 text", path.display());
+    CliError::new("malformed", detail, "give a text file")
 }
 
 /// Writes bytes to stdout for `-`, and otherwise to a file. An existing file is replaced, unless it is one of `kept`
@@ -67,7 +86,7 @@ pub(crate) fn hand_out(path: &Path, kept: &[&Path], bytes: &[u8], output: Output
 /// Whether a file has a PEM block within the size that a key file may have.
 fn holds_pem(path: &Path) -> io::Result<bool> {
     let limit = u64::try_from(MAX_PEM_BYTES).unwrap_or(u64::MAX);
-    let mut bytes = Vec::new();
+    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_PEM_BYTES.saturating_add(SPARE_BYTES)));
     File::open(path)?.take(limit).read_to_end(&mut bytes)?;
     let begin = b"-----BEGIN ";
     Ok(bytes.windows(begin.len()).any(|window| window == begin))

@@ -30,7 +30,7 @@ pub(crate) struct KeyLocks {
 }
 
 impl KeyLocks {
-    /// Locks these key files. A key that comes from stdin or from a pipe has no lock, as nothing is kept beside it either.
+    /// Locks these key files. A key that comes from stdin has no lock, as nothing is kept beside it either.
     ///
     /// # Errors
     /// `key_in_use` if another command still signs with one of them after a minute; `io_failed`.

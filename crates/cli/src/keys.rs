@@ -8,6 +8,8 @@ use assent_client::TrustedKeys;
 use assent_cluster::key_file::{self, KeyFileError};
 use assent_proof::text::one_line;
 use assent_proof::{KeyError, PublicKey, SigningKey, pem};
+use assent_tls::secret_file::SecretFileProblem;
+use zeroize::Zeroizing;
 
 use crate::edge;
 use crate::exit::{CliError, Exit};
@@ -19,7 +21,9 @@ const NAMED_MAX: usize = 8;
 
 /// A new key from the system's randomness.
 pub(crate) fn generate() -> Result<SigningKey, CliError> {
-    Ok(SigningKey::from_seed(edge::random()?))
+    let mut seed = Zeroizing::new([0_u8; 32]);
+    edge::fill(seed.as_mut_slice())?;
+    Ok(SigningKey::from_seed(*seed))
 }
 
 /// Writes a new key file with mode 0600.
@@ -39,10 +43,11 @@ pub(crate) fn write_new(path: &Path, key: &SigningKey) -> Result<(), CliError> {
 /// Reads a private key; `-` is stdin.
 ///
 /// # Errors
-/// `key_exposed` for a file that every user may read. A file that its group may read is read, with a note on stderr.
+/// `key_exposed` for a file that every user may read, and `key_invalid` for a path that is not a regular file. A file
+/// that its group may read is read, with a note on stderr.
 pub(crate) fn read_signing(path: &Path) -> Result<SigningKey, CliError> {
-    if path == Path::new("-") {
-        return SigningKey::from_pem(&files::read_text(path)?).map_err(|error| wrong(path, &error));
+    if files::is_stdio(path) {
+        return SigningKey::from_pem(&files::read_key_text(path)?).map_err(|error| wrong(path, &error));
     }
     let found = key_file::read(path).map_err(|error| unread(path, &error))?;
     if found.is_open_to_group {
@@ -59,7 +64,7 @@ pub(crate) fn read_all_signing<P: AsRef<Path>>(paths: &[P]) -> Result<Vec<Signin
 
 /// Reads the public key from a public or a private key file.
 pub(crate) fn read_public(path: &Path) -> Result<PublicKey, CliError> {
-    pem::public_key_of(&files::read_text(path)?).map_err(|error| wrong(path, &error))
+    pem::public_key_of(&files::read_key_text(path)?).map_err(|error| wrong(path, &error))
 }
 
 /// Reads the public keys from files that hold one or several of them. A file may also be a private key. A folder
@@ -121,7 +126,7 @@ fn trusted_of<P: AsRef<Path>>(paths: &[P], private: PrivateKeys) -> Result<Trust
         }
     }
     for path in &files {
-        let text = files::read_text(path)?;
+        let text = files::read_key_text(path)?;
         let found = pem::public_keys(&text)
             .map_err(|error| nothing_to_trust(format!("`{}`: {error}", path.display())))?;
         // A file from which a key was read, and which has no public key, is a private key.
@@ -174,7 +179,7 @@ fn public_files(directory: &Path) -> Result<Found, CliError> {
             if path.exists() && !path.is_file() {
                 return Err(nothing_to_trust(format!("`{}` is not a file", path.display())));
             }
-            if pem::has_public_key(&files::read_text(&path)?) {
+            if pem::has_public_key(&files::read_key_text(&path)?) {
                 found.files.push(path);
             }
         }
@@ -187,11 +192,14 @@ fn public_files(directory: &Path) -> Result<Found, CliError> {
 /// The error of a private key file that cannot be read or must not be used.
 fn unread(path: &Path, error: &KeyFileError) -> CliError {
     let code = match error {
-        KeyFileError::Io(error) => return CliError::file("read", path, error),
-        KeyFileError::Exposed { .. } => "key_exposed",
-        KeyFileError::TooLarge | KeyFileError::NoText | KeyFileError::Key(_) => "key_invalid",
+        KeyFileError::File(error) => match error.problem() {
+            SecretFileProblem::Io(error) => return CliError::file("read", path, error),
+            SecretFileProblem::Exposed { .. } => "key_exposed",
+            SecretFileProblem::NotAFile(_) | SecretFileProblem::TooLarge { .. } => "key_invalid",
+        },
+        KeyFileError::NoText | KeyFileError::Key(_) => "key_invalid",
     };
-    CliError::new(code, format!("`{}`: {error}", path.display()), error.remedy(path))
+    CliError::new(code, format!("`{}`: {error}", path.display()), error.remedy())
 }
 
 fn wrong(path: &Path, error: &KeyError) -> CliError {

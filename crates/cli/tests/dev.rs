@@ -6,6 +6,11 @@
     reason = "tests fail by panicking"
 )]
 
+#[path = "dev/search.rs"]
+mod search;
+#[path = "dev/secrets.rs"]
+mod secrets;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
@@ -30,8 +35,14 @@ struct Dev {
 impl Dev {
     /// Starts it and waits until it has printed its last export, which it does when every node is ready.
     fn start(directory: &Path, base: u16, more: &[&str]) -> Dev {
+        Dev::start_with(directory, base, more, &[])
+    }
+
+    /// The same, with these variables in its environment and in that of its nodes.
+    fn start_with(directory: &Path, base: u16, more: &[&str], variables: &[(&str, &str)]) -> Dev {
         let out = directory.with_extension("out");
         let process = dev(directory, base, more)
+            .envs(variables.iter().copied())
             .stdout(fs::File::create(&out).unwrap())
             .stderr(fs::File::create(directory.with_extension("err")).unwrap())
             .spawn()

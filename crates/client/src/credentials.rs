@@ -4,15 +4,12 @@
 //! every 5 s before a request, the client looks whether a file has changed. If the new files cannot be used, for example
 //! because the certificate is there and its key is not yet, the client goes on with the old ones and looks again.
 
-use assent_tls::{Authorities, ClientConfig, OwnCertificate, TimeProvider, UnixTime};
-use std::fs::File;
-use std::io::Read;
+use assent_tls::{Authorities, ClientConfig, OwnCertificate, TimeProvider, UnixTime, secret_file};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
-use zeroize::Zeroizing;
 
 use crate::client_tls::{BearerToken, ClientTls, TOKEN_MAX, TokenSource};
 use crate::clock::Clock;
@@ -23,9 +20,6 @@ const TOKEN_AGE_MAX: Duration = Duration::from_secs(5);
 
 /// The protocol that the client speaks within TLS.
 const ALPN: &[u8] = b"http/1.1";
-
-/// The permissions of all users of the machine.
-const EVERYONE: u32 = 0o007;
 
 /// What the files had when they were last read.
 #[derive(Clone, Debug)]
@@ -196,21 +190,12 @@ fn tls_config(
 /// Reads the file of a token. The errors never repeat what is in it.
 fn read_token(path: &Path) -> Result<BearerToken, String> {
     let name = path.display();
-    let unread = |error: std::io::Error| format!("the token file `{name}` cannot be read: {error}");
-    let file = File::open(path).map_err(unread)?;
-    let mode = file.metadata().map_err(unread)?.mode();
-    if mode & EVERYONE != 0 {
-        return Err(format!(
-            "every user of this machine may use the token file `{name}` (mode `{:03o}`); run `chmod o-rwx` on it, and \
-             have the token replaced if others may have read it",
-            mode & 0o777
-        ));
-    }
     // One that is too long is read a little too far, so that it is refused.
-    let limit = TOKEN_MAX.saturating_add(64);
-    let mut text = Zeroizing::new(String::with_capacity(limit));
-    file.take(u64::try_from(limit).unwrap_or(u64::MAX)).read_to_string(&mut text).map_err(unread)?;
-    BearerToken::new(&text).map_err(|error| format!("the token file `{name}` has no token: {error}"))
+    let bytes = secret_file::read(path, TOKEN_MAX.saturating_add(64))
+        .map_err(|error| format!("the token file `{name}` is not used: {error}"))?;
+    let text = std::str::from_utf8(&bytes)
+        .map_err(|_| format!("the token file `{name}` has no token: it is not text"))?;
+    BearerToken::new(text).map_err(|error| format!("the token file `{name}` has no token: {error}"))
 }
 
 #[cfg(test)]
@@ -258,8 +243,8 @@ mod tests {
         let path = dir.path().join("token");
         let long = "x".repeat(TOKEN_MAX + 1);
         for (text, mode, says) in [
-            ("secret", 0o644, "every user of this machine"),
-            ("secret", 0o602, "every user of this machine"),
+            ("sesame", 0o644, "every user of this machine"),
+            ("sesame", 0o602, "every user of this machine"),
             ("", 0o600, "is empty"),
             (long.as_str(), 0o600, "at most 8192"),
         ] {
@@ -267,7 +252,7 @@ mod tests {
             let error = Credentials::read(&with_token_file(&path), Arc::new(SystemClock)).unwrap_err();
             assert_eq!(error.code(), "config_invalid");
             assert!(error.to_string().contains(says), "{error}");
-            assert!(!error.to_string().contains("secret"), "{error}");
+            assert!(!error.to_string().contains("sesame"), "{error}");
         }
         let missing = with_token_file(&dir.path().join("none"));
         let error = Credentials::read(&missing, Arc::new(SystemClock)).unwrap_err().to_string();

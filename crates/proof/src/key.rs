@@ -9,6 +9,7 @@ use crate::bytes32::{Bytes32, serde_bytes32};
 use crate::id::Sha256;
 use crate::json::Json;
 use crate::lower_hex::from_lower_hex;
+use ed25519_dalek::pkcs8::spki::der::zeroize::Zeroizing;
 use ed25519_dalek::{Signature, Signer, VerifyingKey};
 use std::fmt::{Debug, Display, Formatter};
 use std::str::FromStr;
@@ -92,7 +93,7 @@ impl PublicKey {
 
     /// The key as a `PUBLIC KEY` PEM file, byte for byte as openssl writes it.
     pub fn to_pem(&self) -> String {
-        pem("PUBLIC KEY", &SPKI_PREFIX, &self.0)
+        pem("PUBLIC KEY", &SPKI_PREFIX, &self.0).as_str().to_owned()
     }
 
     /// The key id that securesystemslib gives this key, in hex: SHA-256 of its canonical JSON. It decides
@@ -165,6 +166,7 @@ pub struct SigningKey(ed25519_dalek::SigningKey);
 impl SigningKey {
     /// The key of this seed. The caller takes the 32 bytes from a cryptographic random source.
     pub fn from_seed(seed: [u8; 32]) -> Self {
+        let seed = Zeroizing::new(seed);
         SigningKey(ed25519_dalek::SigningKey::from_bytes(&seed))
     }
 
@@ -173,8 +175,9 @@ impl SigningKey {
         SigningKey(key)
     }
 
-    /// The key as an unencrypted PKCS#8 v1 `PRIVATE KEY` PEM file, byte for byte as openssl writes it.
-    pub fn to_pem(&self) -> String {
+    /// The key as an unencrypted PKCS#8 v1 `PRIVATE KEY` PEM file, byte for byte as openssl writes it. The text is
+    /// wiped from memory when it is dropped.
+    pub fn to_pem(&self) -> Zeroizing<String> {
         pem("PRIVATE KEY", &PKCS8_PREFIX, self.0.as_bytes())
     }
 
@@ -197,8 +200,16 @@ impl Debug for SigningKey {
     }
 }
 
-/// One PEM block. Both kinds of DER are at most 48 bytes, so their base64 fits PEM's one line of 64 characters.
-fn pem(label: &str, prefix: &[u8], key: &[u8; 32]) -> String {
-    let der = [prefix, key].concat();
-    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", crate::base64::encode_base64(&der))
+/// One PEM block. Both kinds of DER are at most 48 bytes, so their base64 fits PEM's one line of 64 characters. Every
+/// copy that is made here is wiped from memory, as the key may be a private one.
+fn pem(label: &str, prefix: &[u8], key: &[u8; 32]) -> Zeroizing<String> {
+    let der = Zeroizing::new([prefix, key].concat());
+    let letters = Zeroizing::new(crate::base64::encode_base64(&der));
+    let (begin, end) = (format!("-----BEGIN {label}-----\n"), format!("\n-----END {label}-----\n"));
+    let room = begin.len().saturating_add(letters.len()).saturating_add(end.len());
+    let mut text = Zeroizing::new(String::with_capacity(room));
+    text.push_str(&begin);
+    text.push_str(&letters);
+    text.push_str(&end);
+    text
 }

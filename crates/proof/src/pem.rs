@@ -6,8 +6,8 @@
 
 use crate::key::{KeyError, PublicKey, SigningKey};
 use crate::text::shown;
-use ::base64::Engine;
 use ::base64::engine::general_purpose::STANDARD;
+use ::base64::{Engine, decoded_len_estimate};
 use ed25519_dalek::VerifyingKey;
 use ed25519_dalek::pkcs8::spki::SubjectPublicKeyInfoRef;
 use ed25519_dalek::pkcs8::spki::der::zeroize::Zeroizing;
@@ -238,13 +238,16 @@ impl Block<'_> {
     /// The decoded base64 of the block, wiped after use. Headers and empty lines are left out.
     fn der(&self, wanted: Wanted) -> Result<Zeroizing<Vec<u8>>, KeyError> {
         let lines = self.lines.iter().filter(|line| !line.contains(':'));
-        let letters: String =
-            lines.flat_map(|line| line.chars()).filter(|c| !c.is_ascii_whitespace()).collect();
-        let letters = Zeroizing::new(letters);
-        STANDARD
-            .decode(letters.as_bytes())
-            .map(Zeroizing::new)
-            .map_err(|_| wanted.error(format!("its block `{}` is not base64", shown(self.label))))
+        // Each buffer has room for all of it from the start: growing would leave copies of the key behind.
+        let room: usize = self.lines.iter().map(|line| line.len()).sum();
+        let mut letters = Zeroizing::new(String::with_capacity(room));
+        letters.extend(lines.flat_map(|line| line.chars()).filter(|c| !c.is_ascii_whitespace()));
+        let mut der = Zeroizing::new(vec![0; decoded_len_estimate(letters.len())]);
+        let length = STANDARD
+            .decode_slice(letters.as_bytes(), &mut der)
+            .map_err(|_| wanted.error(format!("its block `{}` is not base64", shown(self.label))))?;
+        der.truncate(length);
+        Ok(der)
     }
 
     /// What the block is, with its article, for messages.

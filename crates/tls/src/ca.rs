@@ -12,6 +12,7 @@
 mod date;
 mod error;
 mod files;
+mod own_key;
 mod profile;
 mod record;
 mod serial;
@@ -19,24 +20,25 @@ mod serial;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use rcgen::{CertificateParams, Issuer, KeyPair, PublicKeyData};
+use rcgen::{CertificateParams, Issuer, PublicKeyData};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use x509_parser::certificate::X509Certificate;
 use zeroize::Zeroizing;
 
 pub use error::CaError;
+use own_key::OwnKey;
 use profile::{HOSTS_MAX, Validity};
 use record::Record;
 pub use record::{IssuedCertificate, Usage};
 pub use serial::{Serial, SerialError};
 
-use crate::{NodeName, SpiffeId, TrustDomain};
+use crate::{NodeName, SpiffeId, TrustDomain, secret_file};
 
 /// The most bytes of a file with certificates.
 const CERTIFICATE_BYTES_MAX: u64 = 64 * 1024;
 /// The most bytes of the file with the private key.
-const KEY_BYTES_MAX: u64 = 16 * 1024;
+const KEY_BYTES_MAX: usize = 16 * 1024;
 /// The paths of ids that no caller may have begin with this: nodes have them.
 const NODES_PATH: &str = "/assent/";
 
@@ -66,7 +68,7 @@ impl Paths {
 #[derive(Debug)]
 pub struct Ca {
     paths: Paths,
-    issuer: Issuer<'static, KeyPair>,
+    issuer: Issuer<'static, OwnKey>,
     not_after_ms: i64,
     record: Record,
     _lock: File,
@@ -164,10 +166,9 @@ impl Ca {
         files::must_be_absent(&[&paths.key, &paths.certificate, &paths.record, &paths.crl])?;
         let validity = Validity::of_authority(now_ms);
         let params = profile::authority(trust_domain, &Serial::of_random(random), validity)?;
-        let key = KeyPair::generate()?;
+        let key = OwnKey::generate()?;
         let certificate = params.self_signed(&key)?;
-        let key_pem = Zeroizing::new(key.serialize_pem());
-        files::create_secret(&paths.key, key_pem.as_bytes())?;
+        files::create_secret(&paths.key, key.to_pem().as_bytes())?;
         let record = Record::new(trust_domain.clone());
         record.write(&paths.record)?;
         files::replace(&paths.certificate, certificate.pem().as_bytes())?;
@@ -180,8 +181,8 @@ impl Ca {
     /// Opens the authority in a folder.
     ///
     /// # Errors
-    /// If a file is missing or damaged, if the key is not that of the certificate, if every user of the machine may
-    /// use the key, or if another process works with the folder.
+    /// If a file is missing or damaged, if the key is not that of the certificate, if the key's file is not a regular
+    /// file, if every user of the machine may use it, or if another process works with the folder.
     pub fn open(dir: &Path) -> Result<Self, CaError> {
         let paths = Paths::of(dir);
         // In a folder that is no authority, such as one with a copy of its certificate, not even the lock is made.
@@ -189,12 +190,12 @@ impl Ca {
         files::must_be_there(&paths.record)?;
         let lock = files::lock(dir)?;
         let record = Record::read(&paths.record)?;
-        let key_pem = files::read_secret(&paths.key, KEY_BYTES_MAX)?;
-        let key = KeyPair::from_pem(&key_pem)
-            .map_err(|error| CaError::damaged(&paths.key, format!("has no private key: {error}")))?;
+        let key_pem = secret_file::read(&paths.key, KEY_BYTES_MAX).map_err(CaError::Secret)?;
+        let key = OwnKey::from_pem(&key_pem)
+            .map_err(|problem| CaError::damaged(&paths.key, format!("has no private key: {problem}")))?;
         let damaged = |detail: String| CaError::damaged(&paths.certificate, detail);
         let der = CertificateDer::from_pem_slice(&certificate)
-            .map_err(|error| damaged(format!("has no certificate: {error}")))?;
+            .map_err(|_| damaged("has no certificate: it is not PEM, or is cut short".to_owned()))?;
         let found = parsed(&der).ok_or_else(|| damaged("has no certificate that can be read".to_owned()))?;
         if !found.is_ca() {
             return Err(damaged("is not the certificate of an authority".to_owned()));
@@ -266,9 +267,9 @@ impl Ca {
             revoked_at_ms: None,
         };
         let params: CertificateParams = profile::leaf(&certificate)?;
-        let key = KeyPair::generate()?;
+        let key = OwnKey::generate()?;
         let certificate_pem = params.signed_by(&key, &self.issuer)?.pem();
-        let key_pem = Zeroizing::new(key.serialize_pem());
+        let key_pem = key.to_pem();
         let mut record = self.record.clone();
         record.add(certificate.clone(), now_ms)?;
         self.keep(record)?;
@@ -348,8 +349,9 @@ impl Ca {
 /// `NoCertificate` if the text has none.
 pub fn serial_of_pem(pem: &[u8]) -> Result<Serial, CaError> {
     let none = CaError::NoCertificate;
+    // The parser's own error quotes the line at fault. If the file is a private key by mistake, that may be the key.
     let der = CertificateDer::from_pem_slice(pem)
-        .map_err(|error| none(format!("it has no certificate in PEM: {error}")))?;
+        .map_err(|_| none("it has no certificate in PEM, or is cut short".to_owned()))?;
     let found = parsed(&der).ok_or_else(|| none("its certificate cannot be read".to_owned()))?;
     Serial::of_certificate(found.raw_serial()).ok_or_else(|| none("its serial number is too long".to_owned()))
 }

@@ -1,17 +1,13 @@
-//! Reading PEM files, each up to a bound, and private keys only if others on the machine have no permission for them.
-//!
-//! The permissions that count are those of the file that was opened. Links are followed, because Kubernetes mounts
-//! secrets as links. No other file can take its place between the check and the reading. The bytes of a key file are
-//! wiped from memory, and no error quotes them.
+//! Reading PEM files, each up to a bound. A private key is read as [`secret_file`] reads secrets, and no error quotes it.
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use assent_proof::Seconds;
 use rustls_pki_types::pem::PemObject;
-use zeroize::Zeroizing;
+
+use crate::secret_file::{self, SecretFileError};
 
 /// Largest file with a certificate and its chain, in bytes.
 pub(crate) const CERTIFICATE_BYTES_MAX: usize = 64 * 1024;
@@ -19,8 +15,6 @@ pub(crate) const CERTIFICATE_BYTES_MAX: usize = 64 * 1024;
 const KEY_BYTES_MAX: usize = 16 * 1024;
 /// Largest file with CAs or with revocation lists, in bytes.
 pub(crate) const BUNDLE_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// The permission bits of users who neither own the file nor are in its group.
-const OTHERS: u32 = 0o007;
 
 /// Why a file with certificates, a key or revocation lists is not used.
 #[derive(Debug, thiserror::Error)]
@@ -53,16 +47,9 @@ pub enum TlsFileProblem {
     /// The system cannot open or read the file.
     #[error("cannot be read ({0}): check the path and its permissions")]
     Io(io::Error),
-    /// The file's permissions give access to all users.
-    #[error(
-        "has a private key that every user of this machine may use (its mode is {mode:04o}): `chmod 600` it (640 lets \
-         a group in; a secret that Kubernetes mounts takes `defaultMode: 0440`), and replace the key if strangers may \
-         have read it"
-    )]
-    Exposed {
-        /// The file's permissions.
-        mode: u32,
-    },
+    /// The file with the private key cannot be read, or must not be used.
+    #[error("is not used: {0}")]
+    Secret(SecretFileError),
     /// The file is longer than its bound.
     #[error("has more than {bytes_max} bytes: leave out what is not needed")]
     TooLarge {
@@ -174,11 +161,9 @@ pub enum TlsFileProblem {
 }
 
 /// The bytes of a file that has at most `bytes_max`.
-fn bytes_of(file: File, bytes_max: usize) -> Result<Zeroizing<Vec<u8>>, TlsFileProblem> {
+fn bytes_of(file: File, bytes_max: usize) -> Result<Vec<u8>, TlsFileProblem> {
     let limit = u64::try_from(bytes_max).unwrap_or(u64::MAX).saturating_add(1);
-    // A private key must not be left behind in memory that growing gave back.
-    let room = if bytes_max <= KEY_BYTES_MAX { bytes_max.saturating_add(1) } else { 0 };
-    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
+    let mut bytes = Vec::new();
     file.take(limit).read_to_end(&mut bytes).map_err(TlsFileProblem::Io)?;
     if bytes.len() > bytes_max {
         return Err(TlsFileProblem::TooLarge { bytes_max });
@@ -201,18 +186,11 @@ pub(crate) fn sections<T: PemObject>(
     Ok(sections)
 }
 
-/// The one private key of a file that other users have no permission for. A file that is not a regular file, such as a
-/// pipe, has no lasting permissions, so they are not checked.
+/// The one private key of a file that other users have no permission for.
 pub(crate) fn private_key<T: PemObject>(path: &Path) -> Result<T, TlsFileProblem> {
     const LABEL: &str = "PRIVATE KEY";
 
-    let file = File::open(path).map_err(TlsFileProblem::Io)?;
-    let metadata = file.metadata().map_err(TlsFileProblem::Io)?;
-    let mode = metadata.mode() & 0o7777;
-    if metadata.is_file() && mode & OTHERS != 0 {
-        return Err(TlsFileProblem::Exposed { mode });
-    }
-    let bytes = bytes_of(file, KEY_BYTES_MAX)?;
+    let bytes = secret_file::read(path, KEY_BYTES_MAX).map_err(TlsFileProblem::Secret)?;
     let keys = T::pem_slice_iter(&bytes).collect::<Result<Vec<T>, _>>();
     let mut keys = keys.map_err(|_| TlsFileProblem::NotPem { label: LABEL })?;
     match (keys.pop(), keys.len()) {

@@ -18,6 +18,7 @@
 //!   certificate of a chain must be covered by a list of its issuer that has not expired. A list that was read is never
 //!   followed by an older one.
 //! - A private key is never printed: not by `Debug`, and not in an error.
+//! - [`secret_file`] reads every file of the product that has a secret, and refuses one that other users may use.
 
 #![forbid(unsafe_code)]
 
@@ -29,6 +30,7 @@ mod files;
 mod own_certificate;
 mod provider;
 mod refusal;
+pub mod secret_file;
 mod revocation;
 mod spiffe;
 mod verifiers;

@@ -30,7 +30,7 @@ impl OwnCertificate {
     /// (at most 16 KiB).
     ///
     /// # Errors
-    /// If a file cannot be read or is too large; if any other user of the machine has a permission for the key file
+    /// If a file cannot be read or is too large; if the key file is not a regular file; if any other user of the machine has a permission for the key file
     /// (any of the permission bits 007); or if the key is not that of the certificate. A reader that rereads both
     /// files while they are replaced can see an old and a new one together. It keeps what it has and reads again.
     pub fn read(cert: &Path, key: &Path) -> Result<Self, TlsFileError> {

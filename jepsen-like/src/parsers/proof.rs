@@ -268,10 +268,10 @@ fn decisions() -> Vec<Vec<u8>> {
 fn pem_files() -> Vec<Vec<u8>> {
     let (one, other) = (key(3), key(4));
     let texts = [
-        one.to_pem(),
+        one.to_pem().as_str().to_owned(),
         one.public().to_pem(),
         format!("a comment\n{}\n{}", one.public().to_pem(), other.public().to_pem()),
-        format!("{}{}", one.to_pem(), one.public().to_pem()),
+        format!("{}{}", *one.to_pem(), one.public().to_pem()),
     ];
     texts.map(String::into_bytes).into()
 }

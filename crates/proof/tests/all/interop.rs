@@ -37,7 +37,7 @@ fn our_signatures_key_ids_and_pem_files_are_those_of_securesystemslib() {
     let key = SigningKey::from_seed(seed);
     assert_eq!(hex::encode(key.public().as_bytes()), text(&fixture, "public"));
     assert_eq!(key.public().keyid(), text(&fixture, "keyid"));
-    assert_eq!(key.to_pem(), text(&fixture, "private_pem"));
+    assert_eq!(*key.to_pem(), text(&fixture, "private_pem"));
     assert_eq!(key.public().to_pem(), text(&fixture, "public_pem"));
     assert_eq!(SigningKey::from_pem(&text(&fixture, "private_pem")).unwrap().public(), key.public());
     let theirs = fixture.get("envelopes").unwrap().as_array().unwrap()[0].as_str().unwrap();
@@ -52,7 +52,7 @@ fn keys_and_signatures_of_openssl_are_read_and_written_byte_for_byte() {
     let fixture = json::parse(include_bytes!("../fixtures/openssl.json")).unwrap();
     let (private, public) = (text(&fixture, "private_pem"), text(&fixture, "public_pem"));
     let key = SigningKey::from_pem(&private).unwrap();
-    assert_eq!(key.to_pem(), private);
+    assert_eq!(*key.to_pem(), private);
     assert_eq!(PublicKey::from_pem(&public).unwrap(), key.public());
     assert_eq!(key.public().to_pem(), public);
     let message = text(&fixture, "message");
@@ -88,7 +88,7 @@ fn an_installed_openssl_reads_our_key_files_and_we_read_its() {
     let Some(generated) = generated() else { return };
     let generated = String::from_utf8(generated).unwrap();
     let key = SigningKey::from_pem(&generated).unwrap();
-    assert_eq!(key.to_pem(), generated);
+    assert_eq!(*key.to_pem(), generated);
     let file = std::env::temp_dir().join(format!("assent-proof-{}.pem", std::process::id()));
     std::fs::write(&file, SigningKey::from_seed([5; 32]).to_pem()).unwrap();
     let public = openssl(&["pkey", "-in", file.to_str().unwrap(), "-pubout"]);

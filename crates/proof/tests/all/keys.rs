@@ -83,7 +83,7 @@ fn the_text_of_a_key_is_exact() {
 #[test]
 fn pem_files_read_back_and_others_are_refused() {
     let signing = key(9);
-    let (private, public) = (signing.to_pem(), signing.public().to_pem());
+    let (private, public) = (signing.to_pem().as_str().to_owned(), signing.public().to_pem());
     assert_eq!(SigningKey::from_pem(&private).unwrap().public(), signing.public());
     assert_eq!(PublicKey::from_pem(&public).unwrap(), signing.public());
     assert_eq!(SigningKey::from_pem(&private.replace('\n', "\r\n")).unwrap().public(), signing.public());
@@ -138,7 +138,7 @@ fn keys_are_found_among_text_other_blocks_empty_lines_and_a_byte_order_mark() {
 
 #[test]
 fn a_file_with_two_different_private_keys_is_refused() {
-    let text = format!("{}{}", key(9).to_pem(), key(8).to_pem());
+    let text = format!("{}{}", *key(9).to_pem(), *key(8).to_pem());
     assert!(problem(SigningKey::from_pem(&text)).contains("two different private keys"));
     assert!(problem(pem::public_keys(&text)).contains("two different private keys"));
 }
@@ -148,7 +148,7 @@ fn what_is_no_key_is_named() {
     let block = |label: &str| format!("-----BEGIN {label}-----\nAAAA\n-----END {label}-----\n");
     let old_encrypted = "-----BEGIN PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: X,00\n\nAAAA\n\
                          -----END PRIVATE KEY-----\n";
-    let private = key(9).to_pem();
+    let private = key(9).to_pem().as_str().to_owned();
     let mut cases = vec![
         (String::new(), "it is empty"),
         (" \r\n\t\n".to_owned(), "it is empty"),
@@ -197,7 +197,7 @@ fn a_key_of_another_algorithm_is_named_and_passed_over_beside_one_of_ours() {
         let public = pem_of("PUBLIC KEY", format!("30{:02x}{algorithm}030100", bytes + 3));
         assert!(problem(SigningKey::from_pem(&private)).contains(names));
         assert!(problem(PublicKey::from_pem(&public)).contains(names));
-        let beside = format!("{private}{}{private}", key(9).to_pem());
+        let beside = format!("{private}{}{private}", *key(9).to_pem());
         assert_eq!(SigningKey::from_pem(&beside).unwrap().public(), key(9).public());
         let beside = format!("{public}{}", key(9).public().to_pem());
         assert_eq!(PublicKey::from_pem(&beside).unwrap(), key(9).public());

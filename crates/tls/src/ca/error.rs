@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::date;
 use super::serial::Serial;
+use crate::secret_file::{SecretFileError, SecretFileProblem};
 
 /// Why the authority did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -25,14 +26,9 @@ pub enum CaError {
     /// Another process works with the folder.
     #[error("another process works with the authority in `{0}`")]
     InUse(PathBuf),
-    /// Every user of the machine may use the authority's private key.
-    #[error("every user of this machine may use the private key `{path}`: the file's mode is {mode:04o}")]
-    Exposed {
-        /// The key file.
-        path: PathBuf,
-        /// The file's permissions.
-        mode: u32,
-    },
+    /// The file with the authority's private key cannot be read, or must not be used.
+    #[error("`{}`: {}", .0.path().display(), .0.detail())]
+    Secret(SecretFileError),
     /// A file of the authority has more bytes than such a file may have.
     #[error("`{path}` has more than {bytes_max} bytes")]
     TooLarge {
@@ -132,10 +128,16 @@ impl CaError {
             CaError::Io { .. } => "check the path, its permissions, and the free space of its disk".to_owned(),
             CaError::Exists(_) => "choose another folder: an authority is made once".to_owned(),
             CaError::InUse(_) => "wait until that process has ended, and run the command again".to_owned(),
-            CaError::Exposed { path, .. } => format!(
-                "`chmod 600 {}`; if strangers may have read the key, make a new authority and issue every certificate again",
-                path.display()
-            ),
+            CaError::Secret(error) => match error.problem() {
+                SecretFileProblem::Exposed { .. } => format!(
+                    "run `chmod 600 {}`; if strangers may have read the key, make a new authority and issue every \
+                     certificate again",
+                    error.path().display()
+                ),
+                SecretFileProblem::Io(_)
+                | SecretFileProblem::NotAFile(_)
+                | SecretFileProblem::TooLarge { .. } => error.remedy(),
+            },
             CaError::TooLarge { .. } | CaError::Damaged { .. } => {
                 "put the authority's folder back from a copy, all of its files together".to_owned()
             }

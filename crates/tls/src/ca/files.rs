@@ -3,11 +3,10 @@
 
 use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
 use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
 use tempfile::NamedTempFile;
-use zeroize::Zeroizing;
 
 use super::error::CaError;
 
@@ -15,8 +14,6 @@ use super::error::CaError;
 const SECRET: u32 = 0o600;
 /// The mode of every other file.
 const PUBLIC: u32 = 0o644;
-/// The permission bits of users who neither own a file nor are in its group.
-const OTHERS: u32 = 0o007;
 
 /// Makes the folder that only its owner may open, if it is not there.
 pub(super) fn make_folder(dir: &Path) -> Result<(), CaError> {
@@ -45,22 +42,6 @@ pub(super) fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, CaError> {
     let mut bytes = Vec::new();
     read_bounded(file, path, bytes_max, &mut bytes)?;
     Ok(bytes)
-}
-
-/// The text of a file with a private key.
-///
-/// # Errors
-/// Also if any other user of the machine may read, write or run the file.
-pub(super) fn read_secret(path: &Path, bytes_max: u64) -> Result<Zeroizing<String>, CaError> {
-    let file = File::open(path).map_err(|error| CaError::io("open", path, error))?;
-    let found = file.metadata().map_err(|error| CaError::io("read", path, error))?;
-    if found.is_file() && found.mode() & OTHERS != 0 {
-        return Err(CaError::Exposed { path: path.to_owned(), mode: found.mode() & 0o7777 });
-    }
-    let mut bytes = Zeroizing::new(Vec::new());
-    read_bounded(file, path, bytes_max, &mut bytes)?;
-    let text = std::str::from_utf8(&bytes).map_err(|_| CaError::damaged(path, "is not text"))?;
-    Ok(Zeroizing::new(text.to_owned()))
 }
 
 fn read_bounded(file: File, path: &Path, bytes_max: u64, into: &mut Vec<u8>) -> Result<(), CaError> {

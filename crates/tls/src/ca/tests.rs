@@ -5,6 +5,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
+use rcgen::KeyPair;
 use rustls_pki_types::{CertificateRevocationListDer, ServerName, UnixTime};
 use webpki::{
     BorrowedCertRevocationList, CertRevocationList, EndEntityCert, Error, ExpirationPolicy, KeyUsage,
@@ -289,8 +290,9 @@ fn only_the_owner_may_read_the_key_and_a_key_that_all_may_read_is_refused() {
     let key = dir.path().join("ca.key");
     fs::set_permissions(&key, Permissions::from_mode(0o644)).unwrap();
     let error = Ca::open(dir.path()).unwrap_err();
-    assert!(matches!(error, CaError::Exposed { mode: 0o644, .. }), "{error}");
-    assert!(error.remedy().contains("chmod 600"), "{}", error.remedy());
+    assert!(matches!(error, CaError::Secret(_)), "{error}");
+    assert!(error.to_string().contains("its mode is 0644"), "{error}");
+    assert!(error.remedy().contains(&format!("chmod 600 {}", key.display())), "{}", error.remedy());
     fs::set_permissions(&key, Permissions::from_mode(0o640)).unwrap();
     Ca::open(dir.path()).unwrap();
 }
@@ -358,6 +360,27 @@ fn two_authorities_of_one_trust_domain_differ_in_name() {
         names.insert(found.subject().to_string());
     }
     assert_eq!(names.len(), 2, "{names:?}");
+}
+
+/// Fails if an error quotes a line of a key file, in whatever form, that was given for a certificate or was damaged.
+#[test]
+fn no_error_quotes_a_key_that_has_lost_its_line_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut ca = made(dir.path());
+    let new = ca.issue(&node(1), NOW_MS, [2; 16]).unwrap();
+    drop(ca);
+    let key = new.key_pem.trim_end();
+    for text in [key.replace('\n', ""), key.replace('\n', "\\n"), key.replace("-----END", "-----FIN")] {
+        let line = key.lines().nth(1).unwrap();
+        let bytes: Vec<String> = line.bytes().take(12).map(|byte| byte.to_string()).collect();
+        let given = serial_of_pem(text.as_bytes()).unwrap_err().to_string();
+        fs::write(dir.path().join("ca.key"), &text).unwrap();
+        let opened = Ca::open(dir.path()).unwrap_err().to_string();
+        for error in [given, opened] {
+            assert!(!error.contains(&line[..12]) && !error.contains(&bytes.join(", ")), "{error}");
+            assert!(error.contains("cut short"), "{error}");
+        }
+    }
 }
 
 #[test]
