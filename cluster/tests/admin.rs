@@ -1,15 +1,15 @@
 //! The admin listener and the health listener over real sockets: what answers where, to whom, and within which bounds.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
-#[path = "cluster_support/authority.rs"]
-mod authority;
-mod cluster_support;
-
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::authority::{Authority, OPS, caller, put, serve_tls, token};
+use crate::cluster_support::http::{ask, get, is_200, status};
+use crate::cluster_support::raw::{SURELY, kept, problem, to_the_end};
+use crate::cluster_support::*;
 use assent_client::{
     BearerToken, CertificateFiles, Client, ClientConfig, ClientError, ClientTls, TokenSource, Trust,
 };
@@ -18,10 +18,6 @@ use assent_cluster::config::Config;
 use assent_cluster::env::PROBE_CONNECTIONS;
 use assent_proof::Code;
 use assent_tls::{Authorities, OwnCertificate, ServerName};
-use authority::{Authority, OPS, caller, put, serve_tls, token};
-use cluster_support::http::{ask, get, is_200, status};
-use cluster_support::raw::{SURELY, kept, problem, to_the_end};
-use cluster_support::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, sleep, timeout};

@@ -4,8 +4,6 @@
 //! The nodes' networks panic where a test tells them to, as a defect in the node would.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
-mod cluster_support;
-
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -14,13 +12,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use crate::cluster_support::http::{get, is_200};
+use crate::cluster_support::*;
 use assent_cluster::config::Config;
 use assent_cluster::env::{BoxStream, Environment, Listener, Net, RealNet};
 use assent_cluster::node::Node;
 use assent_cluster::usecase::{Caller, Submitted};
 use bytes::Bytes;
-use cluster_support::http::{get, is_200};
-use cluster_support::*;
 use futures_util::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;

@@ -2,8 +2,6 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 #![allow(clippy::disallowed_methods, reason = "tests are no nodes: what they spawn they wait for")]
 
-mod cluster_support;
-
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -11,15 +9,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::cluster_support::held::Held;
+use crate::cluster_support::http::{ask, get, status};
+use crate::cluster_support::*;
 use assent_api::{DecisionBody, Verdict, authorize_batch_body};
 use assent_cluster::config::Config;
 use assent_cluster::env::{BoxStream, Entropy, Environment, Listener, Net, RealEntropy, RealNet};
 use assent_cluster::node::Node;
 use assent_cluster::usecase::{Answered, Caller, Service, Submitted};
 use assent_proof::{AuthorizeRequest, Code, verify_decision};
-use cluster_support::held::Held;
-use cluster_support::http::{ask, get, status};
-use cluster_support::*;
 use futures_util::future::{BoxFuture, join_all};
 use tokio::net::TcpStream;
 use tokio::time::sleep;

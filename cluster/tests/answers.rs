@@ -1,12 +1,10 @@
 //! The cost of answers: memory, and the time of other callers.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
-mod cluster_support;
-
+use crate::cluster_support::*;
 use assent_cluster::config::Config;
 use assent_cluster::node::Node;
 use assent_cluster::usecase::{Answered, Caller, Submitted};
-use cluster_support::*;
 
 /// Three nodes that allow [`request`], with patience.
 async fn cluster(folder: &std::path::Path, change: impl Fn(&mut Config)) -> Vec<Node> {

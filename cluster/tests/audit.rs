@@ -7,9 +7,7 @@
     reason = "tests fail by panicking"
 )]
 
-mod cluster_support;
-mod peer_support;
-
+use crate::peer_support;
 use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
 use std::net::SocketAddr;
@@ -36,11 +34,11 @@ use tokio::time::{Instant, sleep};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::time_provider::DefaultTimeProvider;
 
-use cluster_support::edge::{Edge, start_behind};
-use cluster_support::http::{ask, status as status_of};
-use cluster_support::raw::{exchange, post, problem};
-use cluster_support::*;
-use peer_support::{SOON, asked, member_of};
+use crate::cluster_support::edge::{Edge, start_behind};
+use crate::cluster_support::http::{ask, status as status_of};
+use crate::cluster_support::raw::{exchange, post, problem};
+use crate::cluster_support::*;
+use crate::peer_support::{SOON, asked, member_of};
 
 const OPS: &str = "spiffe://example.org/ops";
 const STRANGER: &str = "spiffe://example.org/stranger";

@@ -3,13 +3,15 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
 #![allow(clippy::disallowed_methods, reason = "tests are no nodes: what they spawn they wait for")]
 
-mod cluster_support;
-
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::cluster_support::held::Held;
+use crate::cluster_support::http::{ask, get, status};
+use crate::cluster_support::raw::{SURELY, exchange, post, problem, to_the_end};
+use crate::cluster_support::*;
 use assent_api::{BatchMode, MAX_BATCH, MAX_BATCH_BYTES, batch_body};
 use assent_cluster::config::Config;
 use assent_cluster::env::Environment;
@@ -17,10 +19,6 @@ use assent_cluster::node::Node;
 use assent_cluster::usecase::Caller;
 use assent_proof::{Code, Envelope};
 use bytes::Bytes;
-use cluster_support::held::Held;
-use cluster_support::http::{ask, get, status};
-use cluster_support::raw::{SURELY, exchange, post, problem, to_the_end};
-use cluster_support::*;
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;

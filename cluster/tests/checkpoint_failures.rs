@@ -3,11 +3,9 @@
 //! The registry is in memory, as in its own tests; the statuses are those with which a node answers.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
-#[path = "../../crates/registry/tests/support/mod.rs"]
-mod support;
-
 use std::collections::BTreeSet;
 
+use crate::support::*;
 use assent_api::{Call, status_of};
 use assent_proof::{
     AttestationStatus, Checkpoint, EvidenceId, EvidenceKind, Note, SigningKey, TreeHash, cosign,
@@ -16,7 +14,6 @@ use assent_proof::{
     sign_note,
 };
 use assent_registry::Outcome;
-use support::*;
 
 const PEER: &str = "registry.example/us-1";
 /// How many trusts one issuer may have brought checkpoints of one peer under.

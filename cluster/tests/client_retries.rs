@@ -3,16 +3,14 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 #![allow(clippy::disallowed_methods, reason = "tests are no nodes: what they spawn ends with them")]
 
-mod cluster_support;
-
 use std::time::Duration;
 
+use crate::cluster_support::members::stop;
+use crate::cluster_support::*;
 use assent_client::{Client, ClientConfig, FirstEndpoint, Trust};
 use assent_cluster::node::Node;
 use assent_cluster::usecase::Caller;
 use assent_proof::{BatchTree, Checkpoint, Claims, EvidenceId, Role, Seconds, leaf_hash};
-use cluster_support::members::stop;
-use cluster_support::*;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;

@@ -1,23 +1,19 @@
 //! TLS of the client port over real sockets: who gets in, who does not, and what happens when files are replaced.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
-#[path = "cluster_support/authority.rs"]
-mod authority;
-mod cluster_support;
-
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
+use crate::authority::{Authority, DAY_MS, OPS, now_ms, put, serve_tls, token};
+use crate::cluster_support::http::get;
+use crate::cluster_support::*;
 use assent_client::{BearerToken, Client, ClientConfig, ClientError, ClientTls, TokenSource, Trust};
 use assent_cluster::node::Node;
 use assent_cluster::usecase::Caller;
 use assent_proof::Millis;
 use assent_tls::ca::CertificateRequest;
 use assent_tls::{NodeName, TrustDomain};
-use authority::{Authority, DAY_MS, OPS, now_ms, put, serve_tls, token};
-use cluster_support::http::get;
-use cluster_support::*;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};

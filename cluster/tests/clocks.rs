@@ -1,17 +1,15 @@
 //! Time in a cluster: a clock outside its bound on a follower and on the leader, and expiry across failover.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
-mod cluster_support;
-
 use std::time::Duration;
 
+use crate::cluster_support::clocks::{Moved, reasons, start_by, until, until_unsure};
+use crate::cluster_support::*;
 use assent_cluster::config::Config;
 use assent_cluster::node::Node;
 use assent_cluster::usecase::{Caller, Submitted};
 use assent_proof::Code;
 use bytes::Bytes;
-use cluster_support::clocks::{Moved, reasons, start_by, until, until_unsure};
-use cluster_support::*;
 
 /// Three nodes, each with a clock that can be set.
 async fn cluster(folder: &std::path::Path) -> (Vec<Config>, Vec<Node>, Vec<Moved>) {

@@ -7,17 +7,16 @@
     reason = "tests fail by panicking"
 )]
 
-mod cluster_support;
-mod peer_support;
-
+use crate::cluster_support;
+use crate::peer_support;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
+use crate::cluster_support::members::{ready_says, stop};
+use crate::cluster_support::*;
 use assent_cluster::usecase::{Caller, Submitted};
 use assent_proof::{Code, PublicKey, Seconds, verify_decision};
 use bytes::Bytes;
-use cluster_support::members::{ready_says, stop};
-use cluster_support::*;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_nodes_form_a_cluster_and_answer_alike() {

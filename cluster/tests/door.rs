@@ -2,17 +2,17 @@
 //! nothing, too little or something unreadable, and the status of an answer that no use case has seen.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
-mod cluster_support;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::cluster_support::http::{ask, get, is_200, status};
+use crate::cluster_support::raw::{
+    SURELY, connections, exchange, kept, post, problem, still_answers, to_the_end,
+};
+use crate::cluster_support::*;
 use assent_api::{MAX_AUTHORIZE_BYTES, MAX_BATCH_BYTES, MAX_CLOCK_BYTES, MAX_MEMBER_BYTES};
 use assent_cluster::env::PROBE_CONNECTIONS;
 use assent_proof::{Code, MAX_ENVELOPE_BYTES};
-use cluster_support::http::{ask, get, is_200, status};
-use cluster_support::raw::{SURELY, connections, exchange, kept, post, problem, still_answers, to_the_end};
-use cluster_support::*;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;

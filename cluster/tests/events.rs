@@ -7,17 +7,15 @@
     reason = "tests fail by panicking"
 )]
 
-mod cluster_support;
-
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::cluster_support::*;
 use assent_api::BatchMode;
 use assent_cluster::node::Node;
 use assent_cluster::usecase::{Caller, Submitted};
 use assent_proof::{Cursor, History, PolicyVerdict};
 use bytes::Bytes;
-use cluster_support::*;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::{TcpSocket, TcpStream};

@@ -2,18 +2,16 @@
 //! continue.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
-mod cluster_support;
-
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crate::cluster_support::*;
 use assent_cluster::env::{Disk, Environment};
 use assent_cluster::node::Node;
 use assent_cluster::usecase::{Caller, Submitted};
 use bytes::Bytes;
-use cluster_support::*;
 use redb::StorageBackend;
 
 /// A real disk whose every write and fsync fails once it is told to.

@@ -2,8 +2,6 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 #![allow(clippy::disallowed_methods, reason = "tests are no nodes: what they spawn they wait for")]
 
-mod cluster_support;
-
 use std::fs::{self, Permissions};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
@@ -12,6 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::cluster_support::held::Held;
+use crate::cluster_support::raw::{exchange, kept, post, problem, to_the_end};
+use crate::cluster_support::*;
 use assent_api::{BatchMode, MAX_BATCH, authorize_batch_body, batch_body};
 use assent_client::{BearerToken, Client, ClientConfig, ClientTls, TokenSource, Trust};
 use assent_cluster::access::{CallerConfig, JwtAlgorithm, JwtIdentity, JwtIssuerConfig, Role, Token};
@@ -24,9 +25,6 @@ use assent_tls::ca::{Ca, CertificateRequest};
 use assent_tls::{Authorities, NodeName, ServerName, TrustDomain};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use cluster_support::held::Held;
-use cluster_support::raw::{exchange, kept, post, problem, to_the_end};
-use cluster_support::*;
 use jsonwebtoken::{Algorithm, EncodingKey, crypto};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
 use serde_json::json;

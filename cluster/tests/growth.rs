@@ -3,13 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 #![allow(clippy::disallowed_methods, reason = "tests are no nodes: what they spawn they wait for")]
 
-mod cluster_support;
-
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::cluster_support::http::get;
+use crate::cluster_support::*;
 use assent_api::BatchMode;
 use assent_cluster::config::Config;
 use assent_cluster::env::Disk;
@@ -19,8 +19,6 @@ use assent_fixtures::claims::Authorization;
 use assent_proof::{Code, EvidenceId, Role, Seconds, SigningKey};
 use assent_registry::query;
 use bytes::Bytes;
-use cluster_support::http::get;
-use cluster_support::*;
 use redb::StorageBackend;
 use tokio::time::Instant;
 

@@ -7,15 +7,13 @@
     reason = "tests fail by panicking"
 )]
 
-mod cluster_support;
-
 use assent_cluster::raft::codec;
 use assent_cluster::raft::log::LogRecord;
 use assent_cluster::recover::{Survivor, inspect, recover};
 use assent_cluster::usecase::Caller;
 use assent_store::{Store, StoreOptions};
 
-use cluster_support::*;
+use crate::cluster_support::*;
 
 /// Root's statement that recovers this node.
 fn recovery(survivor: &Survivor) -> Vec<u8> {

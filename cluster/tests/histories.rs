@@ -8,11 +8,10 @@
     reason = "tests fail by panicking"
 )]
 
-mod cluster_support;
-
 use std::path::Path;
 use std::time::Duration;
 
+use crate::cluster_support::*;
 use assent_api::{DecisionBody, EventLine, Problem, ReceiptBody};
 use assent_cluster::config::Config;
 use assent_cluster::node::Node;
@@ -21,7 +20,6 @@ use assent_cluster::usecase::{Caller, EventsAsk, Follower, PollAsk, Submitted};
 use assent_proof::{Code, Cursor, DomainName, EvidenceKind, History, PublicKey, Seconds, verify_decision};
 use assent_registry::query::{self, EventFilter};
 use bytes::Bytes;
-use cluster_support::*;
 use tokio_util::sync::CancellationToken;
 
 /// What the genesis file of these tests makes.

@@ -1,17 +1,15 @@
 //! Clients that cost more than their share: only these clients suffer from it.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
-mod cluster_support;
-
 use std::time::Duration;
 
+use crate::cluster_support::http::get;
+use crate::cluster_support::raw::exchange;
+use crate::cluster_support::*;
 use assent_api::BatchMode;
 use assent_cluster::usecase::{Caller, Submitted};
 use assent_proof::{Code, Envelope, EvidenceId, Role, SigningKey};
 use bytes::Bytes;
-use cluster_support::http::get;
-use cluster_support::raw::exchange;
-use cluster_support::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};

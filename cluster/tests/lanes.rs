@@ -2,20 +2,18 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 #![allow(clippy::disallowed_methods, reason = "tests are no nodes: what they spawn they wait for")]
 
-mod cluster_support;
-
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crate::cluster_support::held::Held;
+use crate::cluster_support::*;
 use assent_api::authorize_batch_body;
 use assent_cluster::config::Config;
 use assent_cluster::node::Node;
 use assent_cluster::usecase::{Answered, Caller, Service, Submitted};
-use cluster_support::held::Held;
-use cluster_support::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::sleep;

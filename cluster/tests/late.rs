@@ -1,18 +1,16 @@
 //! `/livez` watches the tasks: it names a task that stands still, while everything else continues.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
-mod cluster_support;
-
 use std::cell::Cell;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crate::cluster_support::http::{ask, get, is_200, status};
+use crate::cluster_support::*;
 use assent_cluster::env::{Blocking, Disk, Environment, ThreadPool};
 use assent_cluster::node::Node;
-use cluster_support::http::{ask, get, is_200, status};
-use cluster_support::*;
 use futures_util::future::BoxFuture;
 use redb::StorageBackend;
 use tokio::sync::watch;

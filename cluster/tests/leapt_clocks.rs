@@ -2,12 +2,12 @@
 //! have settled or an operator has confirmed them. If there was no leap, the nodes notice nothing.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
-mod cluster_support;
-
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::cluster_support::clocks::{Moved, clock_of, start_by, until, until_unsure};
+use crate::cluster_support::*;
 use assent_api::{ClockStanding, NewMember};
 use assent_cluster::config::Config;
 use assent_cluster::env::{Clock, Environment};
@@ -16,8 +16,6 @@ use assent_cluster::recover::{inspect, recover, recover_at};
 use assent_cluster::usecase::{Caller, Submitted};
 use assent_proof::{Code, Seconds};
 use bytes::Bytes;
-use cluster_support::clocks::{Moved, clock_of, start_by, until, until_unsure};
-use cluster_support::*;
 use tokio::time::sleep;
 
 const DAY_MS: u64 = 24 * 3_600 * 1_000;

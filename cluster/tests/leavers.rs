@@ -2,15 +2,13 @@
 //! left keeps no place.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
-mod cluster_support;
-
 use std::time::Duration;
 
+use crate::cluster_support::http::get;
+use crate::cluster_support::raw::{SURELY, connections, exchange_half_closed, post, problem};
+use crate::cluster_support::*;
 use assent_cluster::node::Node;
 use assent_cluster::usecase::Caller;
-use cluster_support::http::get;
-use cluster_support::raw::{SURELY, connections, exchange_half_closed, post, problem};
-use cluster_support::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};

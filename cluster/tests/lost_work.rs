@@ -2,8 +2,6 @@
 //! It never says that the submission is wrong, and it is never missing.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
-mod cluster_support;
-
 use std::collections::HashSet;
 use std::io;
 use std::net::SocketAddr;
@@ -13,13 +11,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
+use crate::cluster_support::http::{ask, get, status};
+use crate::cluster_support::raw::problem;
+use crate::cluster_support::*;
 use assent_api::{BatchMode, DecisionBody, Verdict, batch_body};
 use assent_cluster::env::{Blocking, BoxStream, Environment, Listener, Net, RealNet, ThreadPool};
 use assent_cluster::node::Node;
 use assent_proof::{AuthorizeRequest, Code, Role, Seconds};
-use cluster_support::http::{ask, get, status};
-use cluster_support::raw::problem;
-use cluster_support::*;
 use futures_util::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 

@@ -8,13 +8,11 @@
     reason = "tests fail by panicking"
 )]
 
-#[path = "../../crates/registry/tests/support/mod.rs"]
-mod support;
-
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::support::*;
 use assent_cluster::env::Environment;
 use assent_cluster::raft::log::{LogRecord, RaftLog};
 use assent_cluster::raft::machine::{AppliedAt, Machine, SnapshotData};
@@ -31,7 +29,6 @@ use openraft::alias::{EntryOf, LogIdOf};
 use openraft::entry::RaftEntry;
 use openraft::storage::{IOFlushed, RaftLogStorage, RaftStateMachine};
 use openraft::{EntryPayload, Membership, RaftSnapshotBuilder};
-use support::*;
 
 /// Every row: table, key, value.
 type AllRows = Vec<(Table, Vec<u8>, Vec<u8>)>;

@@ -10,10 +10,6 @@
 
 #[path = "cluster_support/certificates.rs"]
 #[allow(dead_code, unreachable_pub, reason = "this test uses its own part of it")]
-mod certificates;
-mod cluster_support;
-mod peer_support;
-
 use std::time::Duration;
 
 use assent_cluster::config::Config;
@@ -28,10 +24,12 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use certificates::{Says, TestCa};
-use cluster_support::members::{address, are_where_they_are, member, ready_all, ready_says, stop, store_of};
-use cluster_support::*;
-use peer_support::{Raw, asked, cluster_id, member_of, node_of};
+use crate::certificates::{Says, TestCa};
+use crate::cluster_support::members::{
+    address, are_where_they_are, member, ready_all, ready_says, stop, store_of,
+};
+use crate::cluster_support::*;
+use crate::peer_support::{Raw, asked, cluster_id, member_of, node_of};
 
 /// Whoever dials this address is told that it was removed.
 async fn says_removed(addr: &str) -> JoinHandle<()> {

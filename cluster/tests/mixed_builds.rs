@@ -13,8 +13,6 @@
     reason = "tests fail by panicking"
 )]
 
-mod cluster_support;
-
 use std::path::Path;
 use std::time::Duration;
 
@@ -28,10 +26,10 @@ use bytes::Bytes;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep, timeout};
 
-use cluster_support::edge::*;
-use cluster_support::load::{Load, Said};
-use cluster_support::record::{closed, store_of};
-use cluster_support::*;
+use crate::cluster_support::edge::*;
+use crate::cluster_support::load::{Load, Said};
+use crate::cluster_support::record::{closed, store_of};
+use crate::cluster_support::*;
 
 /// What the reason says for which an older build stops.
 const NEWER: &str = "start this node with a newer build";

@@ -7,8 +7,6 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 #![allow(clippy::disallowed_methods, reason = "tests are no nodes: what they spawn they wait for")]
 
-mod cluster_support;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -24,9 +22,9 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
-use cluster_support::load::Load;
-use cluster_support::record::{closed, records, store_of};
-use cluster_support::*;
+use crate::cluster_support::load::Load;
+use crate::cluster_support::record::{closed, records, store_of};
+use crate::cluster_support::*;
 
 /// What the reason says for which an older build does not start.
 const NEWER: &str = "start this node with a newer build";

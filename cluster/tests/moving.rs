@@ -7,9 +7,6 @@
     reason = "tests fail by panicking"
 )]
 
-mod cluster_support;
-mod peer_support;
-
 use std::time::Duration;
 
 use assent_api::MemberAddresses;
@@ -26,10 +23,10 @@ use openraft::vote::leader_id_std::CommittedLeaderId;
 use openraft::{EntryPayload, Membership};
 use tokio::time::sleep;
 
-use cluster_support::http::{ask, status};
-use cluster_support::members::{address, member, moves, ready_all, ready_says, stop, store_of};
-use cluster_support::*;
-use peer_support::{asked, cluster_id, connected, member_of};
+use crate::cluster_support::http::{ask, status};
+use crate::cluster_support::members::{address, member, moves, ready_all, ready_says, stop, store_of};
+use crate::cluster_support::*;
+use crate::peer_support::{asked, cluster_id, connected, member_of};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_voters_that_both_moved_find_each_other_and_the_membership_says_where_they_are() {

@@ -8,12 +8,8 @@
     reason = "tests fail by panicking"
 )]
 
-mod cluster_support;
-#[path = "old_data/content.rs"]
 mod content;
-#[path = "old_data/sparse.rs"]
 mod sparse;
-#[path = "old_data/versions.rs"]
 mod versions;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,7 +29,7 @@ use assent_registry::{Rows, RulesVersion};
 use assent_store::{FORMAT, SnapshotChunk, SnapshotHeader, SnapshotSummary, Store, StoreOptions};
 use serde_json::{Value, json};
 
-use cluster_support::*;
+use crate::cluster_support::*;
 use content::{far, grounds, hand_in, request_for, requests};
 use versions::{Versions, add, left_out, look_into, opened, read_applied, recorded, without_fixture};
 

@@ -7,8 +7,6 @@
     reason = "tests fail by panicking"
 )]
 
-mod peer_support;
-
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -25,7 +23,7 @@ use openraft::raft::StreamAppendError;
 use openraft::{RaftNetworkFactory, RaftNetworkV2};
 use tokio::time::{Instant, sleep};
 
-use peer_support::*;
+use crate::peer_support::*;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_concurrent_calls_both_ways_are_each_answered_with_their_own() {

@@ -7,11 +7,7 @@
     reason = "tests fail by panicking"
 )]
 
-#[path = "cluster_support/authority.rs"]
-mod authority;
-mod cluster_support;
-mod peer_support;
-
+use crate::peer_support;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -38,9 +34,9 @@ use openraft::vote::leader_id_std::CommittedLeaderId;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
-use authority::{Authority, caller, serve_tls, token};
-use cluster_support::*;
-use peer_support::{Raw, SOON, SPOKEN, asked, connected, eventually, hello_bytes, node_as, quick};
+use crate::authority::{Authority, caller, serve_tls, token};
+use crate::cluster_support::*;
+use crate::peer_support::{Raw, SOON, SPOKEN, asked, connected, eventually, hello_bytes, node_as, quick};
 
 /// Nodes 1 and 2 of a cluster of three, and node 3 that was stopped, whose name a false peer can take.
 struct Stage {

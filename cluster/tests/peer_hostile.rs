@@ -8,8 +8,6 @@
 )]
 #![allow(clippy::disallowed_methods, reason = "tests are no nodes: what they spawn they wait for")]
 
-mod peer_support;
-
 use std::time::Duration;
 
 use assent_cluster::peer::{PeerError, PeerLimits, Probe, Vote};
@@ -17,7 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep};
 
-use peer_support::*;
+use crate::peer_support::*;
 
 /// What node 2 answers to a first frame.
 async fn refusal_of(node: &Node, hello: &[u8]) -> String {

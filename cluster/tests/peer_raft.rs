@@ -8,8 +8,7 @@
     reason = "tests fail by panicking"
 )]
 
-mod peer_support;
-
+use crate::peer_support;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,7 +40,7 @@ use openraft::{Config, Raft, SnapshotPolicy};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
-use peer_support::{CLUSTER, SOON, eventually, identity};
+use crate::peer_support::{CLUSTER, SOON, eventually, identity};
 
 struct Delegate(RaftService);
 

@@ -11,12 +11,9 @@
 
 #[path = "cluster_support/certificates.rs"]
 #[allow(dead_code, unreachable_pub, reason = "this test uses its own part of it")]
-mod certificates;
 #[path = "cluster_support/dialer.rs"]
 #[allow(dead_code, unreachable_pub, reason = "this test uses its own part of it")]
-mod dialer;
-mod peer_support;
-
+use crate::certificates;
 use std::time::Duration;
 
 use assent_cluster::config::PeerTlsConfig;
@@ -27,9 +24,9 @@ use rcgen::ExtendedKeyUsagePurpose;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep};
 
-use certificates::{Says, TestCa};
-use dialer::Dialer;
-use peer_support::*;
+use crate::certificates::{Says, TestCa};
+use crate::dialer::Dialer;
+use crate::peer_support::*;
 
 /// A CA, and the folder of its files.
 fn ca() -> (tempfile::TempDir, TestCa) {

@@ -7,9 +7,6 @@
     reason = "tests fail by panicking"
 )]
 
-mod cluster_support;
-mod peer_support;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -25,9 +22,9 @@ use openraft::vote::leader_id_std::CommittedLeaderId;
 use openraft::{EntryPayload, Membership};
 use tokio::time::sleep;
 
-use cluster_support::members::{ready_all, ready_says, stop, store_of};
-use cluster_support::*;
-use peer_support::{asked, member_of};
+use crate::cluster_support::members::{ready_all, ready_says, stop, store_of};
+use crate::cluster_support::*;
+use crate::peer_support::{asked, member_of};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_removed_node_says_that_it_was_removed_whether_its_log_says_so_or_its_peers_do() {

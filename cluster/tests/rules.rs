@@ -1,18 +1,16 @@
 //! A rolling upgrade: two versions of the rules in one cluster, with replicas that stay equal throughout.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
-mod cluster_support;
-
 use std::path::Path;
 use std::time::Duration;
 
+use crate::cluster_support::*;
 use assent_cluster::config::Config;
 use assent_cluster::env::Environment;
 use assent_cluster::node::Node;
 use assent_cluster::usecase::{Caller, Submitted};
 use assent_proof::{Claims, Envelope, EvidenceKind, Role, Statement};
 use bytes::Bytes;
-use cluster_support::*;
 
 /// An audit event in a lineage that this authorization began, which the rules of version 2 want to have `detail`.
 fn event(lineage: &str, authorization: &[u8], detail: Option<&str>) -> Bytes {

@@ -7,26 +7,23 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 #![allow(clippy::disallowed_methods, reason = "tests are no nodes: what they spawn they wait for")]
 
-mod cluster_support;
-mod spoilt;
-
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::cluster_support::members::stop;
+use crate::cluster_support::*;
+use crate::spoilt::case::{Case, DrawnClock, Kind, Time};
+use crate::spoilt::endpoint::{AllTold, Endpoint, Told};
+use crate::spoilt::judge::Called;
+use crate::spoilt::round::{Round, nonces};
+use crate::spoilt::wire::BYTES_MAX;
 use assent_client::{Client, ClientConfig, ClientError, Decision, FirstEndpoint, Trust};
 use assent_fixtures::policy::open_policy;
 use assent_proof::{AuthorizeRequest, PolicyBody, PublicKey, Seconds};
 use bytes::Bytes;
-use cluster_support::members::stop;
-use cluster_support::*;
 use futures_util::StreamExt;
 use futures_util::stream;
-use spoilt::case::{Case, DrawnClock, Kind, Time};
-use spoilt::endpoint::{AllTold, Endpoint, Told};
-use spoilt::judge::Called;
-use spoilt::round::{Round, nonces};
-use spoilt::wire::BYTES_MAX;
 use tokio::time::timeout;
 
 const DRAWS: u64 = 500;

@@ -2,15 +2,13 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 #![allow(clippy::disallowed_methods, reason = "tests are no nodes: what they spawn they wait for")]
 
-mod cluster_support;
-
 use std::time::Duration;
 
+use crate::cluster_support::*;
 use assent_cluster::config::Config;
 use assent_cluster::node::Node;
 use assent_cluster::usecase::{Caller, Submitted};
 use bytes::Bytes;
-use cluster_support::*;
 use tokio::time::Instant;
 
 async fn cluster(folder: &std::path::Path, drain_ms: u64) -> Vec<Node> {

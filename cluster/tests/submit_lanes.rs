@@ -3,13 +3,14 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 #![allow(clippy::disallowed_methods, reason = "tests are no nodes: what they spawn they wait for")]
 
-mod cluster_support;
-
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crate::cluster_support::held::Held;
+use crate::cluster_support::http::get;
+use crate::cluster_support::*;
 use assent_api::BatchMode;
 use assent_cluster::config::Config;
 use assent_cluster::node::Node;
@@ -17,9 +18,6 @@ use assent_cluster::usecase::{Caller, Service, Submitted};
 use assent_proof::{Code, Envelope, EnvelopeSignature, Role, SigningKey};
 use assent_registry::query;
 use bytes::Bytes;
-use cluster_support::held::Held;
-use cluster_support::http::get;
-use cluster_support::*;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 

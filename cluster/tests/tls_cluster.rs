@@ -9,13 +9,8 @@
 
 #[path = "cluster_support/certificates.rs"]
 #[allow(dead_code, unreachable_pub, reason = "this test uses its own part of it")]
-mod certificates;
-mod cluster_support;
 #[path = "cluster_support/dialer.rs"]
 #[allow(dead_code, unreachable_pub, reason = "this test uses its own part of it")]
-mod dialer;
-mod peer_support;
-
 use std::path::Path;
 use std::time::Duration;
 
@@ -30,11 +25,11 @@ use openraft::raft::{AppendEntriesRequest, VoteRequest};
 use openraft::vote::leader_id_std::CommittedLeaderId;
 use tokio::time::{Instant, sleep};
 
-use certificates::{REREAD, Says, TestCa};
-use cluster_support::load::Load;
-use cluster_support::*;
-use dialer::Dialer;
-use peer_support::{
+use crate::certificates::{REREAD, Says, TestCa};
+use crate::cluster_support::load::Load;
+use crate::cluster_support::*;
+use crate::dialer::Dialer;
+use crate::peer_support::{
     SPOKEN, asked, cluster_id, frame_bytes, hello_bytes, identity, node_of, node_with, quick,
 };
 

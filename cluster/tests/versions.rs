@@ -2,16 +2,14 @@
 //! nodes continue.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
-mod cluster_support;
-
 use std::time::Duration;
 
+use crate::cluster_support::record::{closed, store_of};
+use crate::cluster_support::*;
 use assent_cluster::usecase::{Caller, Submitted};
 use assent_proof::AuthorizeRequest;
 use assent_registry::Table;
 use bytes::Bytes;
-use cluster_support::record::{closed, store_of};
-use cluster_support::*;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_decides_on_a_row_of_the_next_version_denies_and_stops_with_its_reason() {

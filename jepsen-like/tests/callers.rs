@@ -11,9 +11,7 @@
 
 #[path = "../../cluster/tests/cluster_support/documented.rs"]
 mod documented;
-#[path = "callers/key_files.rs"]
 mod key_files;
-#[path = "callers/spelling.rs"]
 mod spelling;
 
 use std::net::TcpListener;

@@ -7,8 +7,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::CALLS;
-use crate::beside::{Beside, allowing, state};
+use super::CALLS;
+use super::beside::{Beside, allowing, state};
 use crate::cluster_support::raw::{SURELY, exchange, post, problem};
 use crate::cluster_support::request;
 

@@ -9,7 +9,7 @@ use assent_proof::{
 };
 use serde_json::{Value, json};
 
-use crate::beside::{Beside, allowing, state};
+use super::beside::{Beside, allowing, state};
 use crate::cluster_support::raw::{exchange, post, problem};
 use crate::cluster_support::*;
 

@@ -3,7 +3,7 @@
 
 use assent_proof::Code;
 
-use crate::beside::{Beside, allowing, state};
+use super::beside::{Beside, allowing, state};
 use crate::cluster_support::raw::{exchange, exchange_half_closed, problem};
 
 /// A request to decide, with these headers and what follows them.

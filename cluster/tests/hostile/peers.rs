@@ -11,7 +11,7 @@ use openraft::vote::leader_id_std::CommittedLeaderId;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::sleep;
 
-use crate::beside::{Beside, state};
+use super::beside::{Beside, state};
 use crate::cluster_support::http::{ask, status};
 use crate::cluster_support::{authorization, configs, ready, start_all};
 use crate::peer_support::{Raw, SPOKEN, cluster_id, hello_bytes};

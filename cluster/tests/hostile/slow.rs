@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::beside::{Beside, allowing, state};
+use super::beside::{Beside, allowing, state};
 use crate::cluster_support::eventually;
 use crate::cluster_support::raw::{SURELY, connections, problem};
 

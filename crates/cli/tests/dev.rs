@@ -6,9 +6,7 @@
     reason = "tests fail by panicking"
 )]
 
-#[path = "dev/search.rs"]
 mod search;
-#[path = "dev/secrets.rs"]
 mod secrets;
 
 use std::fs;

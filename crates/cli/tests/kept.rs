@@ -8,8 +8,6 @@
     reason = "tests fail by panicking"
 )]
 
-mod support;
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
@@ -20,10 +18,10 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use crate::support::{Request, history, request};
 use assent_api::{Problem, ReceiptBody};
 use assent_proof::{Code, Envelope, Millis, SigningKey};
 use serde_json::json;
-use support::{Request, history, request};
 
 /// What the server does with an envelope.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -3,16 +3,14 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
-mod support;
-
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use crate::support::Fake;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use support::Fake;
 use tokio::time::Instant;
 
 /// Longest wait for anything: the machine may be busy.

@@ -9,8 +9,6 @@
     reason = "tests fail by panicking"
 )]
 
-mod support;
-
 use std::fs::{self, Permissions};
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
@@ -21,10 +19,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use crate::support::{Request, history, request};
 use assent_api::{Problem, ReceiptBody};
 use assent_proof::{Code, Envelope, EvidenceId, Millis, PublicKey, SigningKey};
 use serde_json::{Value, json};
-use support::{Request, history, request};
 
 /// The seeds of the keys of nodes 1, 2 and 3.
 type Keys = [u8; 3];

@@ -8,8 +8,6 @@
     reason = "tests fail by panicking"
 )]
 
-mod support;
-
 use std::fs::{self, Permissions};
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -17,11 +15,11 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use crate::support::refusing;
 use assent_api::Problem;
 use assent_proof::{Code, Envelope, SigningKey};
 use assent_registry::GenesisFile;
 use serde_json::Value;
-use support::refusing;
 use tokio::time::Instant;
 
 /// Nobody listens there.

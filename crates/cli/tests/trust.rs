@@ -8,8 +8,6 @@
     reason = "tests fail by panicking"
 )]
 
-mod support;
-
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -17,10 +15,10 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
+use crate::support::{Fake, Running, history, now};
 use assent_proof::{Code, SigningKey};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use support::{Fake, Running, history, now};
 use tokio::time::Instant;
 
 const HOUR: i64 = 3_600_000;

@@ -8,11 +8,10 @@
     reason = "tests fail by panicking"
 )]
 
-mod support;
-
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::support::*;
 use assent_api::Verdict::{Allow, Deny};
 use assent_api::{
     BatchMode, BatchResponse, BatchResult, Call, DecisionBody, MembersBody, Problem, Retry, retry_of,
@@ -21,7 +20,6 @@ use assent_api::{
 use assent_client::{Client, ClientConfig, ClientError, EventsFilter, FirstEndpoint, PermitError, Trust};
 use assent_proof::{Code, Cursor, Millis, SigningKey};
 use bytes::Bytes;
-use support::*;
 use tokio::time::Instant;
 
 const SECOND: Duration = Duration::from_secs(1);

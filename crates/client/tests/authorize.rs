@@ -7,14 +7,12 @@
     reason = "tests fail by panicking"
 )]
 
-mod support;
-
+use crate::support::*;
 use assent_api::Verdict::{Allow, Deny};
 use assent_client::{Client, ClientConfig, ClientError, Decision, FirstEndpoint, PermitError, Trust};
 use assent_proof::{Code, Millis, SigningKey};
 use std::sync::Arc;
 use std::time::Duration;
-use support::*;
 
 /// What the caller's wall clock says: 4 s after the node decided, by the node's clock.
 const NOW: Millis = Millis(5000);

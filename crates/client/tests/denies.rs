@@ -7,13 +7,11 @@
     reason = "tests fail by panicking"
 )]
 
-mod support;
-
+use crate::support::*;
 use assent_api::Verdict::{Allow, Deny};
 use assent_client::{Client, ClientConfig, FirstEndpoint, Trust};
 use assent_proof::{Code, Millis};
 use std::time::Duration;
-use support::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;

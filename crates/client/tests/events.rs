@@ -8,16 +8,15 @@
     reason = "tests fail by panicking"
 )]
 
-mod support;
-
+use crate::support;
 use std::time::Duration;
 
+use crate::support::*;
 use assent_api::{EndBody, EndReason, EventBody, EventLine, HeartbeatBody, Problem};
 use assent_client::{
     Client, ClientConfig, ClientError, Cursor, EventFollower, EventsFilter, FirstEndpoint, Trust,
 };
 use assent_proof::{Code, EvidenceId, EvidenceKind, LineageName, Millis};
-use support::*;
 
 fn event(revision: u64) -> EventLine {
     EventLine::Event(Box::new(EventBody {

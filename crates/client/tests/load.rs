@@ -7,12 +7,10 @@
     reason = "tests fail by panicking"
 )]
 
-mod support;
-
+use crate::support::*;
 use assent_client::load::{Call, LoadConfig, Stop, Work, judge_authorize, judge_ok, judge_submit, run};
 use std::collections::BTreeSet;
 use std::time::Duration;
-use support::*;
 
 fn config(endpoints: &[&str], clients: usize) -> LoadConfig {
     let mut config = LoadConfig::new(endpoints.iter().copied(), clients);

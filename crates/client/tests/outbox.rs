@@ -8,15 +8,13 @@
     reason = "tests fail by panicking"
 )]
 
-mod support;
-
+use crate::support::*;
 use assent_api::Problem;
 use assent_client::{Client, ClientConfig, Outbox, Trust};
 use assent_proof::Code;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
-use support::*;
 
 fn client(endpoint: &str) -> Client {
     let mut config = ClientConfig::new([endpoint], Trust::NoAllow);

@@ -7,14 +7,12 @@
     reason = "tests fail by panicking"
 )]
 
-mod support;
-
+use crate::support::*;
 use assent_api::DecisionBody;
 use assent_api::Verdict::{Allow, Deny};
 use assent_client::{Client, ClientConfig, FirstEndpoint, Trust};
 use assent_proof::{AuthorizeRequest, Code, Millis, SigningKey, sign_batch};
 use std::time::Duration;
-use support::*;
 
 const NONCE: &str = "run-17";
 

@@ -7,12 +7,10 @@
     reason = "tests fail by panicking"
 )]
 
-mod support;
-
+use crate::support::*;
 use assent_api::{LineageBody, LineageStatus};
 use assent_client::{Client, ClientConfig, Trust};
 use assent_proof::{Code, DomainName, LineageName};
-use support::*;
 
 fn client(server: &Server) -> Client {
     Client::new(ClientConfig::new([&server.endpoint], Trust::NoAllow)).unwrap()

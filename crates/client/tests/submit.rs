@@ -7,14 +7,12 @@
     reason = "tests fail by panicking"
 )]
 
-mod support;
-
+use crate::support::*;
 use assent_api::{BatchMode, BatchResponse, BatchResult};
 use assent_client::{Client, ClientConfig, ClientError, FirstEndpoint, SubmitError, Trust};
 use assent_proof::Code;
 use bytes::Bytes;
 use std::time::Duration;
-use support::*;
 
 fn client(endpoints: &[&str]) -> Client {
     let mut config = ClientConfig::new(endpoints.iter().copied(), Trust::NoAllow);

@@ -7,8 +7,7 @@
     reason = "tests fail by panicking"
 )]
 
-mod support;
-
+use crate::support::*;
 use assent_client::load::{Call, LoadConfig, Stop, Work, judge_submit, run};
 use assent_client::{
     BearerToken, CertificateFiles, Client, ClientConfig, ClientError, ClientTls, Clock, EventsFilter,
@@ -22,7 +21,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use support::*;
 use tempfile::TempDir;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;

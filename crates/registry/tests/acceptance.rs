@@ -2,14 +2,12 @@
 //! moment, the last place.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
-mod support;
-
+use crate::support::*;
 use assent_proof::{Code, Envelope, PublicKey, Refusal, Role, SigningKey};
 use assent_registry::{
     AuthorityStatus, GenesisError, GenesisFile, MemoryRows, View, authorize, bootstrap, limit, query,
     would_accept,
 };
-use support::*;
 
 /// Founds a registry by this one statement.
 fn founded_by(root: &[u8]) -> Result<(), GenesisError> {

@@ -1,13 +1,11 @@
 //! What allows a request, and everything that denies one.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
-mod support;
-
+use crate::support::*;
 use assent_proof::{
     AttestationStatus, Code, EvidenceKind, Of, PolicyBody, PolicyVerdict, Requirement, Role, Sha256,
     Unchecked,
 };
-use support::*;
 
 fn require(kind: EvidenceKind, of: Of, min_issuers: u32, max_age_seconds: Option<u32>) -> Requirement {
     Requirement { kind, of, min_issuers, max_age_seconds }

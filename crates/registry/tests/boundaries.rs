@@ -1,11 +1,9 @@
 //! The boundaries of RFC-EG-033 §8: every role against every kind.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
-mod support;
-
+use crate::support::*;
 use assent_proof::{Code, EvidenceId, EvidenceKind, PolicyVerdict, Role, SigningKey};
 use assent_registry::Outcome;
-use support::*;
 
 /// Which roles may issue a kind. `None`: the kind belongs to `_root`, where no key of a domain is an authority.
 fn permitted(kind: EvidenceKind) -> Option<&'static [Role]> {

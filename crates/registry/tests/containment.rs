@@ -1,11 +1,9 @@
 //! Quarantine, isolation, invalidation; release and reconciliation.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
-mod support;
-
+use crate::support::*;
 use assent_proof::{AttestationStatus, Code, Containment, EvidenceId, EvidenceKind, LineageStatus, Sha256};
 use assent_registry::{Outcome, RowsMut, Table, query};
-use support::*;
 
 fn equivocated(outcome: &Outcome) -> EvidenceId {
     match outcome {

@@ -2,11 +2,9 @@
 //! was not written.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
-mod support;
-
+use crate::support::*;
 use assent_proof::{AttestationStatus, AuthorizeRequest, Checkpoint, EvidenceId, PublicKey, SigningKey};
 use assent_registry::{MemoryRows, Outcome, Row, RowError, Rows, RowsMut, Table, apply, query};
-use support::*;
 
 /// Rows of which one is damaged at the first write, when every check has passed.
 struct Damaged {

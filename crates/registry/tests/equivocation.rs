@@ -1,14 +1,12 @@
 //! Equivocation: either order of arrival ends in the same status, void set and later decisions.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
-mod support;
-
 use std::collections::BTreeMap;
 
+use crate::support::*;
 use assent_proof::{AttestationStatus, Code, EvidenceId, LineageStatus, PolicyBody};
 use assent_registry::{Outcome, Table, query};
 use proptest::prelude::*;
-use support::*;
 
 #[track_caller]
 fn equivocated(outcome: &Outcome) -> EvidenceId {

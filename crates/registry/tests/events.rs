@@ -2,14 +2,12 @@
 //! not taken for the end.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
-mod support;
-
 use std::collections::BTreeSet;
 
+use crate::support::*;
 use assent_proof::{DomainName, Envelope, EvidenceKind, LineageName};
 use assent_registry::query::{Event, EventFilter, EventPage, Restricts, events};
 use assent_registry::{RowError, Rows, RowsMut, Table};
-use support::*;
 
 fn page(world: &World, filter: &EventFilter, after: u64, scan: usize, limit: usize) -> EventPage {
     events(&world.rows, filter, after, scan, limit).unwrap()

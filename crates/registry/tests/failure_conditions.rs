@@ -3,11 +3,9 @@
 //! to a node's files.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
-mod support;
-
+use crate::support::*;
 use assent_proof::{AttestationStatus, Code, Envelope, Rules, verify};
 use assent_registry::{Outcome, RowsMut, Table, query};
-use support::*;
 
 /// A world whose usual request is allowed.
 fn allowed() -> World {

@@ -1,12 +1,10 @@
 //! Histories: what was read in one history means nothing in another, and the registry knows where the two part.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
-mod support;
-
+use crate::support::*;
 use assent_proof::{AuthorizeRequest, Code, Cursor, History};
 use assent_registry::query::{self, EventFilter, Located, events, history, locate};
 use assent_registry::{Decision, MemoryRows, RowError, View, authorize_permitted};
-use support::*;
 
 /// This history of the world's cluster.
 fn of(world: &World, epoch: u64) -> History {

@@ -2,11 +2,9 @@
 //! its slot says, and wherever in the chain its second half lies.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
-mod support;
-
+use crate::support::*;
 use assent_proof::{AttestationStatus, Code, EvidenceId, PolicyBody, PolicyVerdict};
 use assent_registry::Outcome;
-use support::*;
 
 fn contraindicated() -> Draft {
     attestation(AttestationStatus::Contraindicated, "m1")

@@ -1,13 +1,11 @@
 //! When granted keys end, as operators see it.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
-mod support;
-
 use std::collections::BTreeMap;
 
+use crate::support::*;
 use assent_proof::{Role, Seconds};
 use assent_registry::query::{self, KeyEndsPage};
-use support::*;
 
 /// All stretches of so many authorities each, put together; and how many there were.
 fn walked(world: &World, stretch: usize, seconds: i64) -> (BTreeMap<Role, Seconds>, usize) {

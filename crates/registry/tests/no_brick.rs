@@ -2,11 +2,9 @@
 //! one of them without a threshold of living keys.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
-mod support;
-
+use crate::support::*;
 use assent_proof::{Code, DomainName, Role, SigningKey};
 use assent_registry::{AuthorityStatus, Outcome, query};
-use support::*;
 
 fn grants_a_node(world: &mut World, seconds: i64, by: &[&SigningKey]) -> Outcome {
     let node = key(90);

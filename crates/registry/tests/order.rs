@@ -2,14 +2,12 @@
 //! are the same.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
-mod support;
-
 use std::collections::BTreeSet;
 
+use crate::support::*;
 use assent_proof::{AttestationStatus, AuthorizeRequest, Code, EvidenceId, LineageStatus};
 use assent_registry::{AuthorityStatus, query};
 use proptest::prelude::*;
-use support::*;
 
 /// What is there before anything conflicts: two lineages, of which the second rests on the first.
 fn before() -> (World, [EvidenceId; 3]) {

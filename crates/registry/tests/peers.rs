@@ -1,15 +1,13 @@
 //! Other registries: trust in one, and checkpoints of it that extend one another.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
-mod support;
-
+use crate::support::*;
 use assent_proof::{
     Checkpoint, Code, EvidenceId, EvidenceKind, Of, PolicyBody, PublicKey, Requirement, Role, SigningKey,
     merkle::{BatchTree, consistency_proof, leaf_hash},
 };
 use assent_registry::{Outcome, RowError, RowsMut, Table, apply};
 use proptest::prelude::*;
-use support::*;
 
 const PEER: &str = "registry.example/us-1";
 /// When its nodes cosign, in seconds since 1970.

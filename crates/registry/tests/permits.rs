@@ -1,12 +1,10 @@
 //! Permits: each is recorded only with an allow, and each use is taken once, whichever caller repeats which request.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
-mod support;
-
+use crate::support::*;
 use assent_proof::{AuthorizeRequest, Code, PolicyBody};
 use assent_registry::{Decision, Outcome, Receipt, View, authorize_permitted, query};
 use proptest::prelude::*;
-use support::*;
 
 /// A world with an artifact of so many uses and an affirming attestation.
 fn with_uses(uses: u32) -> World {

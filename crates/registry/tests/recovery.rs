@@ -1,11 +1,9 @@
 //! Recovery: root's statement that the registry continues with the one node that is left, in a new epoch.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
-mod support;
-
+use crate::support::*;
 use assent_proof::{Code, DomainName, Role, SigningKey};
 use assent_registry::{MemoryRows, Outcome, RowError, RulesVersion, query, would_accept};
-use support::*;
 
 fn epoch(rows: &MemoryRows) -> u64 {
     query::summary(rows).unwrap().unwrap().epoch

@@ -1,12 +1,10 @@
 //! Determinism: a replay of the ledger gives the same rows again, in batches of any size.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
-mod support;
-
+use crate::support::*;
 use assent_proof::EvidenceId;
 use assent_registry::{GenesisFile, MemoryRows, bootstrap, query};
 use proptest::prelude::*;
-use support::*;
 
 /// Submits a random mixture, then replays the ledger into an empty registry.
 fn history(choices: &[(u8, u8)]) -> World {

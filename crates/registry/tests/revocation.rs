@@ -2,11 +2,9 @@
 //! never lifts.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
-mod support;
-
+use crate::support::*;
 use assent_proof::{AttestationStatus, AuthorizeRequest, Code, PolicyBody, Role};
 use assent_registry::{AuthorityStatus, Outcome, query};
-use support::*;
 
 /// Rules R57, R131.
 #[test]

@@ -1,11 +1,9 @@
 //! New root keys, and new governance keys for a domain.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
-mod support;
-
+use crate::support::*;
 use assent_proof::{Code, DomainName, PublicKey, Role};
 use assent_registry::{AuthorityStatus, query};
-use support::*;
 
 fn status(world: &World, key: &PublicKey) -> Option<AuthorityStatus> {
     query::authority(&world.rows, key, ms(0)).unwrap().map(|entry| entry.status)

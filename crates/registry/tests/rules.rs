@@ -2,8 +2,7 @@
 //! for the past.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
-mod support;
-
+use crate::support::*;
 use assent_proof::{
     Claims, Code, DomainName, Envelope, EvidenceId, EvidenceKind, LineageName, Millis, Role, Rules,
 };
@@ -11,7 +10,6 @@ use assent_registry::{
     Checked, GenesisFile, MemoryRows, Outcome, RowError, Rows, RulesVersion, Table, ToVerify, Unverified,
     apply, bootstrap, query, rules_in_force, rules_known,
 };
-use support::*;
 
 const UNKNOWN: RowError = RowError::RulesUnknown { version: 2, known: 1 };
 

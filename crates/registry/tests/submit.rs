@@ -1,11 +1,9 @@
 //! Which keys may submit what, in which order the checks refuse, and that a refusal changes nothing.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
-mod support;
-
+use crate::support::*;
 use assent_proof::{Code, EvidenceKind, PolicyBody, Role};
 use assent_registry::{Outcome, query};
-use support::*;
 
 /// Submits and checks that the code is the one expected and that nothing changed.
 #[track_caller]

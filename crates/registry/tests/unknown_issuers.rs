@@ -6,11 +6,9 @@
 //! example one with a revoked issuer, may then have another code.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
-mod support;
-
+use crate::support::*;
 use assent_proof::{Code, Envelope, ParsedEnvelope, PolicyVerdict, PublicKey, Role, SigningKey};
 use assent_registry::{Outcome, View, admits, refuses_unknown_issuers, rules_in_force};
-use support::*;
 
 /// Statements of nearly every kind, none of which brings a key.
 fn drafts(world: &World) -> Vec<Draft> {

@@ -2,14 +2,12 @@
 //! passed over.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
-mod support;
-
+use crate::support::*;
 use assent_proof::{AuthorizeRequest, Code, Rules};
 use assent_registry::{
     CodecError, Command, Group, MemoryRows, RowError, Rows, RowsMut, RulesVersion, Table,
     UnknownVersionError, View, apply, authorize, query,
 };
-use support::*;
 
 /// The rows, with all those of a table changed.
 fn with_each(rows: &MemoryRows, table: Table, change: impl Fn(&mut Vec<u8>)) -> MemoryRows {

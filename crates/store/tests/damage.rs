@@ -8,14 +8,12 @@
     reason = "tests fail by panicking"
 )]
 
-mod support;
-
 use std::panic::AssertUnwindSafe;
 
+use crate::support::*;
 use assent_registry::{RowError, Rows, Table};
 use assent_store::{Store, StoreError, StoreOptions, WriteError};
 use futures_util::FutureExt;
-use support::*;
 
 const LOG: &str = "log.redb";
 const REGISTRY: &str = "registry-1.redb";

@@ -1,13 +1,11 @@
 //! The digest of the registry's rows: it is equal for equal rows and for nothing else.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
 
-mod support;
-
 use std::sync::Arc;
 
+use crate::support::*;
 use assent_registry::{MemoryRows, RowError, RowsMut, Table};
 use assent_store::{RegistryDigest, Store, WriteError};
-use support::*;
 
 type Rows = Vec<(Table, Vec<u8>, Vec<u8>)>;
 

@@ -7,13 +7,11 @@
     reason = "tests fail by panicking"
 )]
 
-mod support;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::support::*;
 use assent_store::{Store, StoreError, StoreOptions};
-use support::*;
 use tokio::sync::Notify;
 
 #[tokio::test]

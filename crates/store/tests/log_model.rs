@@ -7,13 +7,11 @@
     reason = "tests fail by panicking"
 )]
 
-mod support;
-
 use std::collections::BTreeMap;
 
+use crate::support::*;
 use assent_store::{Store, StoreError, StoreOptions};
 use proptest::prelude::*;
-use support::*;
 
 #[derive(Debug, Clone)]
 enum Step {

@@ -7,12 +7,10 @@
     reason = "tests fail by panicking"
 )]
 
-mod support;
-
+use crate::support::*;
 use assent_registry::{MemoryRows, RowError, Rows, RowsMut, Table};
 use assent_store::{Store, StoreError, StoreOptions, WriteError};
 use proptest::prelude::*;
-use support::*;
 
 fn put(store: &Store<TestEntry>, applied: &str, key: &str, value: &str) {
     let written: Result<(), WriteError<RowError>> = store

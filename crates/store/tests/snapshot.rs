@@ -7,16 +7,14 @@
     reason = "tests fail by panicking"
 )]
 
-mod support;
-
 use std::sync::Arc;
 
+use crate::support::*;
 use assent_registry::{RowError, Rows, Table};
 use assent_store::{
     SnapshotChunk, SnapshotGuard, SnapshotSource, SnapshotSummary, StagedSnapshot, Store, StoreError,
     WriteError,
 };
-use support::*;
 
 type Everything = (Option<Vec<u8>>, Vec<(Table, Vec<u8>, Vec<u8>)>);
 

@@ -3,11 +3,11 @@
 use assent_jepsen::history::{Op, Outcome};
 use serde_json::{Value, json};
 
-use crate::builder::{
+use super::builder::{
     HistoryBuilder, NamedHistories, attestation, authorization, containment, counted, permit_of, release,
     request, revocation, signed, with_nonce,
 };
-use crate::good::{policy, without_receipt};
+use super::good::{policy, without_receipt};
 
 pub(crate) fn histories() -> NamedHistories {
     [

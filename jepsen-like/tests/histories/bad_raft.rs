@@ -3,7 +3,7 @@
 use assent_jepsen::history::{Op, Outcome};
 use serde_json::{Value, json};
 
-use crate::builder::{HistoryBuilder, NamedHistories, request};
+use super::builder::{HistoryBuilder, NamedHistories, request};
 
 pub(crate) fn histories() -> NamedHistories {
     [

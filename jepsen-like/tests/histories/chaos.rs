@@ -7,11 +7,11 @@ use assent_jepsen::history::{History, Op, Outcome};
 use assent_proof::EvidenceKind;
 use serde_json::{Value, json};
 
-use crate::builder::{
+use super::builder::{
     HistoryBuilder, NamedHistories, Piece, attestation, authorization, containment, name, request, time,
 };
-use crate::good::without_receipt;
-use crate::real;
+use super::good::without_receipt;
+use super::real;
 
 pub(crate) fn histories() -> NamedHistories {
     [

@@ -4,7 +4,7 @@ use assent_jepsen::history::{Op, Outcome};
 use assent_proof::EvidenceKind;
 use serde_json::{Value, json};
 
-use crate::builder::{
+use super::builder::{
     HistoryBuilder, NamedHistories, Piece, attestation, authorization, containment, counted, permit_of,
     release, request, revocation, with_nonce,
 };
@@ -397,7 +397,7 @@ fn lost_disks() -> HistoryBuilder {
     );
     let mut decision = builder.decision(1, 410, &request(), None, None);
     decision["revision"] = 5.into();
-    builder.allow_as(1, 410, 420, crate::builder::signed(without_receipt(decision)));
+    builder.allow_as(1, 410, 420, super::builder::signed(without_receipt(decision)));
     builder
 }
 
@@ -464,7 +464,7 @@ fn rejoins(acknowledged: u64, boot: u64) -> HistoryBuilder {
     for node in [1, 2, 3] {
         builder.sample(node, node, json!({}));
     }
-    crate::bad_raft::rolled_back_from(&mut builder, acknowledged);
+    super::bad_raft::rolled_back_from(&mut builder, acknowledged);
     builder.sample(200, 3, json!({"boot": 2, "lastLog": 9, "committed": null, "applied": null}));
     builder.sample(210, 1, json!({"boot": boot}));
     builder.sample(300, 3, json!({"boot": 2}));

@@ -5,8 +5,8 @@ use std::time::Duration;
 use assent_jepsen::chaos::{ChaosConfig, Kind, LoadConfig, Report, Struck, measure};
 use assent_jepsen::history::{History, Op, Outcome, Record};
 
-use crate::builder::attestation;
-use crate::chaos::{asked_after, run, told};
+use super::builder::attestation;
+use super::chaos::{asked_after, run, told};
 
 const MS: u64 = 1_000_000;
 

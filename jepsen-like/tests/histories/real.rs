@@ -9,7 +9,7 @@ use assent_registry::{
 use assent_store::RegistryDigest;
 use serde_json::{Value, json};
 
-use crate::builder::{BEGIN, HistoryBuilder, NamedHistories, ORIGIN, Piece, key, name, shown, time};
+use super::builder::{BEGIN, HistoryBuilder, NamedHistories, ORIGIN, Piece, key, name, shown, time};
 
 pub(crate) fn histories() -> NamedHistories {
     [

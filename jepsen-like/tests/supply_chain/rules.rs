@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 use toml::Table;
 
-use crate::licence::{is_allowed, named};
+use super::licence::{is_allowed, named};
 
 /// The sections whose rules are enforced here, each with the keys that are understood here.
 const UNDERSTOOD: &[(&str, &[&str])] = &[

@@ -9,11 +9,6 @@
 )]
 #![allow(clippy::disallowed_methods, reason = "tests are no nodes: what they spawn they wait for")]
 
-#[path = "../cluster_support/mod.rs"]
-mod cluster_support;
-#[path = "../peer_support/mod.rs"]
-mod peer_support;
-
 mod beside;
 mod bodies;
 mod envelopes;

@@ -1,0 +1,58 @@
+//! The tests of this package, in one program: each of them would take seconds to link. `cargo test --test all NAME::` runs
+//! the tests of one file.
+
+mod admin;
+mod alive;
+mod answer_path;
+mod answers;
+mod audit;
+#[path = "cluster_support/authority.rs"]
+mod authority;
+mod batches;
+#[path = "cluster_support/certificates.rs"]
+mod certificates;
+mod checkpoint_failures;
+mod client_retries;
+mod client_tls;
+mod clocks;
+mod cluster;
+mod cluster_support;
+#[path = "cluster_support/dialer.rs"]
+mod dialer;
+mod door;
+mod events;
+mod failing_disk;
+mod fairness;
+mod growth;
+mod half_recovered;
+mod histories;
+mod hostile;
+mod http_clients;
+mod lanes;
+mod late;
+mod leapt_clocks;
+mod leavers;
+mod lost_work;
+mod machine;
+mod member_words;
+mod mixed_builds;
+mod mixed_rules;
+mod moving;
+mod old_data;
+mod peer_calls;
+mod peer_claims;
+mod peer_hostile;
+mod peer_raft;
+mod peer_support;
+mod peer_tls;
+mod removed;
+mod rules;
+mod spoilt;
+mod spoilt_answers;
+mod stop;
+mod storage_suite;
+mod submit_lanes;
+#[path = "../../crates/registry/tests/support/mod.rs"]
+mod support;
+mod tls_cluster;
+mod versions;
