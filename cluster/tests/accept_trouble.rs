@@ -1,6 +1,12 @@
 //! A node that cannot accept connections, for example because it is out of file descriptors: it reports this once a
 //! second, and accepts again as soon as it can.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests fail by panicking"
+)]
 
 mod cluster_support;
 

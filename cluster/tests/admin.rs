@@ -1,12 +1,11 @@
 //! The admin listener and the health listener over real sockets: what answers where, to whom, and within which bounds.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::authority::{Authority, OPS, caller, put, serve_tls, token};
+use crate::cluster_support::authority::{Authority, OPS, caller, put, serve_tls, token};
 use crate::cluster_support::http::{ask, get, is_200, status};
 use crate::cluster_support::raw::{SURELY, kept, problem, to_the_end};
 use crate::cluster_support::*;

@@ -2,7 +2,6 @@
 //! too, and `/livez` claims no more than is true.
 //!
 //! The nodes' networks panic where a test tells them to, as a defect in the node would.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use std::io;
 use std::net::SocketAddr;

@@ -1,24 +1,25 @@
 //! The tests of this package, in one program: each of them would take seconds to link. `cargo test --test all NAME::` runs
 //! the tests of one file.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests fail by panicking"
+)]
 
 mod admin;
 mod alive;
 mod answer_path;
 mod answers;
 mod audit;
-#[path = "cluster_support/authority.rs"]
-mod authority;
 mod batches;
-#[path = "cluster_support/certificates.rs"]
-mod certificates;
 mod checkpoint_failures;
 mod client_retries;
 mod client_tls;
 mod clocks;
 mod cluster;
 mod cluster_support;
-#[path = "cluster_support/dialer.rs"]
-mod dialer;
 mod door;
 mod events;
 mod failing_disk;

@@ -1,5 +1,4 @@
 //! The path from a decision to its answer: what is signed, what is sent, and to which call.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 #![allow(clippy::disallowed_methods, reason = "tests are no nodes: what they spawn they wait for")]
 
 use std::io;

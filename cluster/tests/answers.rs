@@ -1,5 +1,4 @@
 //! The cost of answers: memory, and the time of other callers.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use crate::cluster_support::*;
 use assent_cluster::config::Config;

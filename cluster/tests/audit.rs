@@ -1,11 +1,4 @@
 //! The audit trail of real nodes: what is in it, what never is, and what nodes do for one another's callers.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests fail by panicking"
-)]
 
 use crate::peer_support;
 use std::collections::BTreeSet;

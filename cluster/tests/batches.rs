@@ -1,6 +1,5 @@
 //! Batches of envelopes over HTTP: what each result says of its envelope, and what a batch is answered that gets no
 //! places.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
 #![allow(clippy::disallowed_methods, reason = "tests are no nodes: what they spawn they wait for")]
 
 use std::net::SocketAddr;

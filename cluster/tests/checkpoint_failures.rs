@@ -1,7 +1,6 @@
 //! Each failure of another registry's checkpoint that `docs/protocol.md` lists, with the status, the code and the field that it lists.
 //!
 //! The registry is in memory, as in its own tests; the statuses are those with which a node answers.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use std::collections::BTreeSet;
 

@@ -1,6 +1,5 @@
 //! The client against real nodes: it sends only once what is refused for good, and an endpoint that accepts and never
 //! answers costs a share of the deadline.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 #![allow(clippy::disallowed_methods, reason = "tests are no nodes: what they spawn ends with them")]
 
 use std::time::Duration;

@@ -1,11 +1,10 @@
 //! TLS of the client port over real sockets: who gets in, who does not, and what happens when files are replaced.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
-use crate::authority::{Authority, DAY_MS, OPS, now_ms, put, serve_tls, token};
+use crate::cluster_support::authority::{Authority, DAY_MS, OPS, now_ms, put, serve_tls, token};
 use crate::cluster_support::http::get;
 use crate::cluster_support::*;
 use assent_client::{BearerToken, Client, ClientConfig, ClientError, ClientTls, TokenSource, Trust};

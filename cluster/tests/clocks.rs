@@ -1,5 +1,4 @@
 //! Time in a cluster: a clock outside its bound on a follower and on the leader, and expiry across failover.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use std::time::Duration;
 

@@ -1,11 +1,4 @@
 //! Three nodes in one process, on real sockets and files: they form, accept, decide, and agree.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "tests fail by panicking"
-)]
 
 use crate::cluster_support;
 use crate::peer_support;

@@ -1,6 +1,5 @@
 //! The client port: which clients are let in at the cap of connections, how long a node waits for a client that sends
 //! nothing, too little or something unreadable, and the status of an answer that no use case has seen.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

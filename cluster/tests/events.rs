@@ -1,11 +1,4 @@
 //! The events feed of one node over real sockets: polls that wake, streams that end, and bounds that hold.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "tests fail by panicking"
-)]
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -1,6 +1,5 @@
 //! A node whose disk fails acknowledges nothing, votes for no node, allows nothing, and ends; the other nodes
 //! continue.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use std::io;
 use std::sync::Arc;

@@ -1,5 +1,4 @@
 //! What one caller, or one address, can take from another: connections, requests, places and turns. Over real sockets.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 #![allow(clippy::disallowed_methods, reason = "tests are no nodes: what they spawn they wait for")]
 
 use std::fs::{self, Permissions};

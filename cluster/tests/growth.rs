@@ -1,6 +1,5 @@
 //! Bounds on the growth of the registry, on real nodes: the disk's reserve, the rate of an issuer, the length of a
 //! lineage and the year of a domain. None of them keeps a restriction out.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 #![allow(clippy::disallowed_methods, reason = "tests are no nodes: what they spawn they wait for")]
 
 use std::io;

@@ -1,11 +1,4 @@
 //! A `recover` that is killed between its steps: what it leaves on the disk, and how an operator continues.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "tests fail by panicking"
-)]
 
 use assent_cluster::raft::codec;
 use assent_cluster::raft::log::LogRecord;

@@ -1,12 +1,5 @@
 //! Histories of real nodes: a reader can tell what was read before a recovery, or from another cluster, from what is
 //! there now.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "tests fail by panicking"
-)]
 
 use std::path::Path;
 use std::time::Duration;

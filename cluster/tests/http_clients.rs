@@ -1,5 +1,4 @@
 //! Clients that cost more than their share: only these clients suffer from it.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use std::time::Duration;
 

@@ -1,5 +1,4 @@
 //! Heavy batches beside single questions: which call is decided first, which gets a place, and what a shed call costs.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 #![allow(clippy::disallowed_methods, reason = "tests are no nodes: what they spawn they wait for")]
 
 use std::net::SocketAddr;

@@ -1,5 +1,4 @@
 //! `/livez` watches the tasks: it names a task that stands still, while everything else continues.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use std::cell::Cell;
 use std::io;

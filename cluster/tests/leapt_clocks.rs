@@ -1,6 +1,5 @@
 //! Clocks of all nodes that leap together, or seem to. After a leap the nodes deny and stamp nothing until the clocks
 //! have settled or an operator has confirmed them. If there was no leap, the nodes notice nothing.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use std::path::Path;
 use std::sync::Arc;

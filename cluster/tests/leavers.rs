@@ -1,6 +1,5 @@
 //! Clients that end their side of the connection: a client that waits for the answer gets it, and a client that has
 //! left keeps no place.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use std::time::Duration;
 

@@ -1,6 +1,5 @@
 //! Work on a call that fails inside the node decides nothing: the answer tells the caller to ask again or elsewhere.
 //! It never says that the submission is wrong, and it is never missing.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use std::collections::HashSet;
 use std::io;

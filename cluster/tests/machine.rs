@@ -1,12 +1,5 @@
 //! The state machine on disk: it gives the rules' own result, whatever is cut off, killed, replayed or sent as a
 //! snapshot.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests fail by panicking"
-)]
 
 use std::collections::BTreeMap;
 use std::path::Path;

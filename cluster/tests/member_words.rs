@@ -1,15 +1,6 @@
 //! What members state about themselves and about others: whose statement changes the membership, and whose does not.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests fail by panicking"
-)]
 #![allow(clippy::disallowed_methods, reason = "tests are no nodes: what they spawn they wait for")]
 
-#[path = "cluster_support/certificates.rs"]
-#[allow(dead_code, unreachable_pub, reason = "this test uses its own part of it")]
 use std::time::Duration;
 
 use assent_cluster::config::Config;
@@ -24,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use crate::certificates::{Says, TestCa};
+use crate::cluster_support::certificates::{Says, TestCa};
 use crate::cluster_support::members::{
     address, are_where_they_are, member, ready_all, ready_says, stop, store_of,
 };

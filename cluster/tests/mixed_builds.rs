@@ -5,13 +5,6 @@
 //! (`cluster_support/edge.rs`), or whose data are rewritten on its disk. So these tests show what this build does with
 //! the data of another build, and nothing about what another build does. `mixed_rules.rs` tests builds that differ in
 //! the rules that they know.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "tests fail by panicking"
-)]
 
 use std::path::Path;
 use std::time::Duration;

@@ -4,7 +4,6 @@
 //!
 //! All nodes here run the same code; an older build is one whose `rules_known` is lower. Commands and leaves have a
 //! second version under the rules of version 2, which are in no release.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 #![allow(clippy::disallowed_methods, reason = "tests are no nodes: what they spawn they wait for")]
 
 use std::sync::Arc;

@@ -1,12 +1,5 @@
 //! Data that earlier builds left (`data/README.md`): this build opens the data, holds the same rows, makes the same
 //! decisions, and continues. Such data exists for every version that this build writes.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "tests fail by panicking"
-)]
 
 mod content;
 mod sparse;

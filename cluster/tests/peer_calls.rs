@@ -1,11 +1,4 @@
 //! Two nodes and one connection: calls, order, bounds, clocks, and the end of the connection.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests fail by panicking"
-)]
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;

@@ -1,11 +1,4 @@
 //! A false peer against real nodes: its claims, submissions and proofs change nothing that they should not.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests fail by panicking"
-)]
 
 use crate::peer_support;
 use std::sync::atomic::Ordering;
@@ -34,7 +27,7 @@ use openraft::vote::leader_id_std::CommittedLeaderId;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
-use crate::authority::{Authority, caller, serve_tls, token};
+use crate::cluster_support::authority::{Authority, caller, serve_tls, token};
 use crate::cluster_support::*;
 use crate::peer_support::{Raw, SOON, SPOKEN, asked, connected, eventually, hello_bytes, node_as, quick};
 

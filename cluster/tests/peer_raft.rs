@@ -1,12 +1,5 @@
 //! Three Raft cores on real stores over real peer connections: replication, failover, transfer of leadership,
 //! snapshots.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests fail by panicking"
-)]
 
 use crate::peer_support;
 use std::collections::BTreeMap;

@@ -1,19 +1,8 @@
 //! TLS between nodes: which certificates are refused, by which side, and what becomes of connections when certificates
 //! are replaced or withdrawn.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests fail by panicking"
-)]
 #![allow(clippy::disallowed_methods, reason = "tests are no nodes: what they spawn they wait for")]
 
-#[path = "cluster_support/certificates.rs"]
-#[allow(dead_code, unreachable_pub, reason = "this test uses its own part of it")]
-#[path = "cluster_support/dialer.rs"]
-#[allow(dead_code, unreachable_pub, reason = "this test uses its own part of it")]
-use crate::certificates;
+use crate::cluster_support::certificates;
 use std::time::Duration;
 
 use assent_cluster::config::PeerTlsConfig;
@@ -24,8 +13,8 @@ use rcgen::ExtendedKeyUsagePurpose;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep};
 
-use crate::certificates::{Says, TestCa};
-use crate::dialer::Dialer;
+use crate::cluster_support::certificates::{Says, TestCa};
+use crate::cluster_support::dialer::Dialer;
 use crate::peer_support::*;
 
 /// A CA, and the folder of its files.

@@ -1,11 +1,4 @@
 //! Members that were removed: what they know of their removal, and from which node.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests fail by panicking"
-)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

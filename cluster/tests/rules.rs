@@ -1,5 +1,4 @@
 //! A rolling upgrade: two versions of the rules in one cluster, with replicas that stay equal throughout.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use std::path::Path;
 use std::time::Duration;

@@ -4,7 +4,6 @@
 //!
 //! Each case is drawn from its number. By default the first 500 are run. `ASSENT_SPOILT_FIRST` and
 //! `ASSENT_SPOILT_DRAWS` select other ones, and a failure names both values for the case that failed.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 #![allow(clippy::disallowed_methods, reason = "tests are no nodes: what they spawn they wait for")]
 
 use std::net::SocketAddr;

@@ -1,5 +1,4 @@
 //! A node that stops in order, and the digest by which nodes are compared.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 #![allow(clippy::disallowed_methods, reason = "tests are no nodes: what they spawn they wait for")]
 
 use std::time::Duration;

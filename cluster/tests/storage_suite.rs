@@ -1,5 +1,4 @@
 //! openraft's own storage tests on the real store, in a directory on disk.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
 use std::sync::Arc;
 

@@ -1,6 +1,5 @@
 //! Submissions beside each other: which submission costs a signature, which is verified first, which gets a place, and
 //! what a shed one costs.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 #![allow(clippy::disallowed_methods, reason = "tests are no nodes: what they spawn they wait for")]
 
 use std::path::Path;

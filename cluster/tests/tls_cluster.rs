@@ -1,16 +1,5 @@
 //! Three real nodes with TLS between them: what strangers reach, and how certificates are replaced under load.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests fail by panicking"
-)]
 
-#[path = "cluster_support/certificates.rs"]
-#[allow(dead_code, unreachable_pub, reason = "this test uses its own part of it")]
-#[path = "cluster_support/dialer.rs"]
-#[allow(dead_code, unreachable_pub, reason = "this test uses its own part of it")]
 use std::path::Path;
 use std::time::Duration;
 
@@ -25,10 +14,10 @@ use openraft::raft::{AppendEntriesRequest, VoteRequest};
 use openraft::vote::leader_id_std::CommittedLeaderId;
 use tokio::time::{Instant, sleep};
 
-use crate::certificates::{REREAD, Says, TestCa};
+use crate::cluster_support::certificates::{REREAD, Says, TestCa};
+use crate::cluster_support::dialer::Dialer;
 use crate::cluster_support::load::Load;
 use crate::cluster_support::*;
-use crate::dialer::Dialer;
 use crate::peer_support::{
     SPOKEN, asked, cluster_id, frame_bytes, hello_bytes, identity, node_of, node_with, quick,
 };

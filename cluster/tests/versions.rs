@@ -1,6 +1,5 @@
 //! A node that meets a row, or a memory of another node, of a version that its build does not know, while the other
 //! nodes continue.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use std::time::Duration;
 

@@ -1,6 +1,5 @@
 //! Every parser that meets bytes from outside, on arbitrary bytes, for some seconds. `assent-jepsen parsers` and the
 //! targets in `jepsen-like/fuzz` do the same for a night.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use std::collections::BTreeSet;
 use std::fs;

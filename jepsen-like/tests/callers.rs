@@ -1,13 +1,6 @@
 //! What callers of real node processes get: callers that end their side once they have asked, callers whose request
 //! reaches no route, callers that are refused for good, and callers whose first endpoint never answers. An answer that
 //! `docs/protocol.md` does not list fails the test.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "tests fail by panicking"
-)]
 
 #[path = "../../cluster/tests/cluster_support/documented.rs"]
 mod documented;

@@ -1,5 +1,4 @@
 //! A node that was away catches up: by log if the log reaches back far enough, by snapshot if it does not.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use std::fs;
 use std::time::Duration;

@@ -1,6 +1,5 @@
 //! The walk of `docs/cluster.md` works as written: a cluster with TLS on every port, on four loopback addresses in place
 //! of four machines. If `ASSENT_SHOW` is set, the test prints what the commands answer.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
 use std::io::Write as _;
 use std::net::TcpListener;

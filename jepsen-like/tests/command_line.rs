@@ -1,5 +1,4 @@
 //! The command line against a live cluster, where its answers depend on what the cluster knows.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use std::process::{Command, Output};
 

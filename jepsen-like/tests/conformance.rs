@@ -1,5 +1,4 @@
 //! `docs/conformance.md` names, for every item of RFC-EG-033's lists, code and tests that exist.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,5 +1,4 @@
 //! Files that changed while a node was down.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use std::fs;
 use std::time::Duration;

@@ -1,5 +1,4 @@
 //! Lost disks, and disks that were put back to an older copy: a node with such a disk never rejoins under its number.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use std::fs;
 use std::path::Path;

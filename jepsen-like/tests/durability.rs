@@ -1,5 +1,4 @@
 //! What was acknowledged survives kill -9 of every node at once.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use std::time::Duration;
 

@@ -1,5 +1,4 @@
 //! The events feed of three real nodes: a follower gets every event once and in order, whichever node dies meanwhile.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use std::fs;
 use std::process::{Child, Command, Stdio};

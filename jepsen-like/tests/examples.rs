@@ -1,5 +1,4 @@
 //! The worked examples under `docs/examples` run as they stand, each against a cluster without TLS and one with it.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
 use assent_jepsen::{Cluster, DevProcess, run_page};
 

@@ -1,5 +1,4 @@
 //! Bad input over HTTP: the answer is a 4xx with a code that names the cause, and nothing changes.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use assent_jepsen::{Cluster, Evidence};
 use assent_proof::{Envelope, EvidenceKind, SigningKey};

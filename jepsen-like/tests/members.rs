@@ -1,5 +1,4 @@
 //! Members come and go while the cluster works.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;

@@ -1,6 +1,5 @@
 //! Members whose addresses change, with real processes: the node itself announces the change, or an operator makes it
 //! with the command.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use std::net::TcpListener;
 use std::process::{Command, Output};

@@ -1,12 +1,5 @@
 //! The deliberate defects are patches: all of them apply to the present work tree, each names what must catch it, and
 //! the product itself has none.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "tests fail by panicking"
-)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

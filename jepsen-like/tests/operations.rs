@@ -1,5 +1,4 @@
 //! The procedures of `docs/operations.md` work as written. If `ASSENT_SHOW` is set, the test prints their answers.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -1,6 +1,5 @@
 //! Everything that the pages name exists: the files that they link, the paths in them, and in ARCHITECTURE.md each
 //! source file and each item that it says a file has.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,4 @@
 //! Permits over three real nodes: n uses give at most n permits, whichever callers ask whichever nodes, however often.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

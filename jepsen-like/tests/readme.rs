@@ -1,5 +1,4 @@
 //! The README's snippets run as written, without TLS and with it: what a new user pastes works.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
 use assent_jepsen::{Cluster, DevProcess, run_page};
 

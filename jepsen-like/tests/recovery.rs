@@ -1,5 +1,4 @@
 //! The last resort: a quorum is lost for good, and root recovers the cluster with the node that is left.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use std::path::Path;
 use std::process::{Command, Output};

@@ -1,11 +1,4 @@
 //! The errors that the simulation found in the nodes, each played again by itself and without chance.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "tests fail by panicking"
-)]
 
 use std::cell::RefCell;
 use std::rc::Rc;

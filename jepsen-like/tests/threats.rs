@@ -1,5 +1,4 @@
 //! The threats of RFC-EG-033 §10, each tried from outside, over HTTP, against a running cluster.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use assent_jepsen::{Answer, Cluster, Evidence, id_of};
 use assent_proof::{Envelope, EvidenceKind, SigningKey};

@@ -1,6 +1,5 @@
 //! `assent watch` over real clusters and real processes: a command is stopped when it may run no longer, and not
 //! before.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

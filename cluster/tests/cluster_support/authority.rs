@@ -5,7 +5,6 @@
     missing_docs,
     reason = "each of those that include it uses its own part"
 )]
-#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -17,7 +16,7 @@ use assent_cluster::config::{ClientTlsConfig, Config};
 use assent_tls::ca::{Ca, CertificateRequest, IssuedCertificate};
 use assent_tls::{NodeName, SpiffeId, TrustDomain};
 
-use super::cluster_support::now;
+use super::now;
 
 pub const OPS: &str = "spiffe://example.org/ops";
 pub const DAY_MS: i64 = 24 * 60 * 60 * 1_000;

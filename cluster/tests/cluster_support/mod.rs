@@ -6,16 +6,12 @@
     unused_imports,
     reason = "each test file uses its own part of the support"
 )]
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "tests fail by panicking"
-)]
 #![allow(clippy::disallowed_methods, reason = "tests are no nodes: what they spawn they wait for")]
 
+pub mod authority;
+pub mod certificates;
 pub mod clocks;
+pub mod dialer;
 pub mod documented;
 pub mod edge;
 pub mod held;

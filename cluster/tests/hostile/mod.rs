@@ -1,12 +1,5 @@
 //! Hostile input to real nodes over the wire: each is refused with a code or loses its connection, nothing changes, and an
 //! authorize beside it is answered in time. `docs/hostile-input.md` lists every line and its test.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "tests fail by panicking"
-)]
 #![allow(clippy::disallowed_methods, reason = "tests are no nodes: what they spawn they wait for")]
 
 mod beside;

@@ -1,12 +1,5 @@
 //! Endpoints that spoil the answers of real nodes, by a seed, and a judge of what a client concluded.
 #![allow(unreachable_pub, missing_docs, reason = "one test uses it")]
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "tests fail by panicking"
-)]
 #![allow(clippy::disallowed_methods, reason = "tests are no nodes: what they spawn they wait for or end")]
 
 pub mod case;

@@ -1,6 +1,5 @@
 //! `docs/codes.md` lists exactly the codes of the enum. To rewrite the page:
 //! `ASSENT_WRITE_DOCS=1 cargo test -p assent-api --test codes_page`.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
 use std::fmt::Write;
 

@@ -1,5 +1,4 @@
 //! `docs/protocol.md` lists what the code has: words, lengths, fields.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
 use std::collections::BTreeSet;
 

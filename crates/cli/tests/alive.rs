@@ -1,12 +1,5 @@
 //! Nodes in a bad environment, as real processes: their log has no reader, their disk is full, or the system gives
 //! them few open files.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "tests fail by panicking"
-)]
 
 #[path = "../../../cluster/tests/cluster_support/documented.rs"]
 mod documented;

@@ -1,11 +1,4 @@
 //! The small authority of `assent cert`: make it, issue, renew, revoke and list.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests fail by panicking"
-)]
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;

@@ -1,5 +1,4 @@
 //! `docs/command.md` lists each code that only the command has, with the program's exit code.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -1,11 +1,4 @@
 //! The story of `assent demo`, on the real binary.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "tests fail by panicking"
-)]
 
 use std::process::Command;
 

@@ -1,10 +1,4 @@
 //! `assent dev` with real processes: resumed, killed, respawned, refused.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    reason = "tests fail by panicking"
-)]
 
 mod search;
 mod secrets;

@@ -1,12 +1,5 @@
 //! The command keeps a statement that it signed for a slot until the outcome is known, and signs nothing else for that
 //! slot. The tests run `statement new --submit` and `release` against a small server that is not a node.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests fail by panicking"
-)]
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,7 +1,6 @@
 //! `assent watch` and processes that try to escape it: sessions of their own, double forks, ignored signals, killed
 //! guards.
 #![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use std::fs;
 use std::path::Path;

@@ -1,10 +1,4 @@
 //! `assent node` as a service manager runs it: it reports its state, obeys signals, and ends with the right exit code.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    reason = "tests fail by panicking"
-)]
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};

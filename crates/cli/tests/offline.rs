@@ -1,11 +1,4 @@
 //! What the command does without a cluster: help, usage errors, keys, statements, signatures, verification, genesis.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests fail by panicking"
-)]
 
 use std::fs::Permissions;
 use std::io::{Read, Write};

@@ -1,13 +1,6 @@
 //! `member replace` against a small server that is not a node and answers as a cluster with given members. No cluster
 //! can be founded with two members of one key. If an older cluster has two such members, the replacement of one must
 //! not remove both.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests fail by panicking"
-)]
 
 use std::fs::{self, Permissions};
 use std::io::Write;

@@ -1,12 +1,5 @@
 //! What a shell and its scripts expect of the command: exit codes, `-`, links and modes, readers that go away, and
 //! errors that a program can read.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests fail by panicking"
-)]
 
 use std::fs::{self, Permissions};
 use std::net::TcpListener;

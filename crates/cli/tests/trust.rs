@@ -1,12 +1,5 @@
 //! Whose allow lets a command run, and for how long: `authorize`, `permit` and `watch` against a server that is not a
 //! node.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests fail by panicking"
-)]
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

@@ -1,12 +1,5 @@
 //! Which endpoint the client asks, when, and for how long: the table of what can be asked again, an attempt's share of
 //! the deadline, a second attempt while the first one is still open, and `Retry-After`.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests fail by panicking"
-)]
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,11 +1,4 @@
 //! How the client judges decisions: only a decision with no contradiction allows.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests fail by panicking"
-)]
 
 use crate::support::*;
 use assent_api::Verdict::{Allow, Deny};

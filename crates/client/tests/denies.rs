@@ -1,11 +1,4 @@
 //! Denies that are hard to read: each ends the call, and no allow of another endpoint replaces it.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests fail by panicking"
-)]
 
 use crate::support::*;
 use assent_api::Verdict::{Allow, Deny};

@@ -1,12 +1,5 @@
 //! Following the ledger: the client continues where it stopped, on any node, and never past an answer that does not
 //! join.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests fail by panicking"
-)]
 
 use crate::support;
 use std::time::Duration;

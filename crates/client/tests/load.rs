@@ -1,11 +1,4 @@
 //! The load generator counts everything that happened, and nothing else.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests fail by panicking"
-)]
 
 use crate::support::*;
 use assent_client::load::{Call, LoadConfig, Stop, Work, judge_authorize, judge_ok, judge_submit, run};

@@ -1,12 +1,5 @@
 //! The outbox: an envelope is durable before it is sent, and is sent until its outcome is known, whatever process dies
 //! meanwhile.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests fail by panicking"
-)]
 
 use crate::support::*;
 use assent_api::Problem;

@@ -1,11 +1,4 @@
 //! What the client tells its caller if the allow of a permit did not come, or came without the permit's receipt.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests fail by panicking"
-)]
 
 use crate::support::*;
 use assent_api::DecisionBody;

@@ -1,11 +1,4 @@
 //! Reads: things that do not exist, pages, and answers that are not the API's.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests fail by panicking"
-)]
 
 use crate::support::*;
 use assent_api::{LineageBody, LineageStatus};

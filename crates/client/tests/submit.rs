@@ -1,11 +1,4 @@
 //! Submissions: the client sends the same bytes again until the outcome is known, and says so if it is not known.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests fail by panicking"
-)]
 
 use crate::support::*;
 use assent_api::{BatchMode, BatchResponse, BatchResult};

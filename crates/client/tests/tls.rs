@@ -1,11 +1,4 @@
 //! The client over real TLS: which certificates it takes, what it shows, and which side an error names.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests fail by panicking"
-)]
 
 use crate::support::*;
 use assent_client::load::{Call, LoadConfig, Stop, Work, judge_submit, run};

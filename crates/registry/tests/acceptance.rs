@@ -1,6 +1,5 @@
 //! Which statements are accepted or refused at the limits of the rules: the first statement, the first and the last
 //! moment, the last place.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use crate::support::*;
 use assent_proof::{Code, Envelope, PublicKey, Refusal, Role, SigningKey};

@@ -1,5 +1,4 @@
 //! What allows a request, and everything that denies one.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use crate::support::*;
 use assent_proof::{

@@ -1,5 +1,4 @@
 //! The boundaries of RFC-EG-033 §8: every role against every kind.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use crate::support::*;
 use assent_proof::{Code, EvidenceId, EvidenceKind, PolicyVerdict, Role, SigningKey};

@@ -1,5 +1,4 @@
 //! Quarantine, isolation, invalidation; release and reconciliation.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use crate::support::*;
 use assent_proof::{AttestationStatus, Code, Containment, EvidenceId, EvidenceKind, LineageStatus, Sha256};

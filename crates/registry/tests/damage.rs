@@ -1,6 +1,5 @@
 //! If a row is lost between the checks of a statement and its writing, the node stops: no receipt names an effect that
 //! was not written.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use crate::support::*;
 use assent_proof::{AttestationStatus, AuthorizeRequest, Checkpoint, EvidenceId, PublicKey, SigningKey};

@@ -1,5 +1,4 @@
 //! Equivocation: either order of arrival ends in the same status, void set and later decisions.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,5 @@
 //! Reading the ledger forwards: pages without gaps, filters that skip leaves but never hide them, and damage that is
 //! not taken for the end.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use std::collections::BTreeSet;
 

@@ -1,7 +1,6 @@
 //! The failure conditions of RFC-EG-033 §4: a test builds each one exactly, and the answer has exactly its code. Two
 //! need a cluster: `jepsen-like/tests/failover.rs` shows `no_quorum`, and `jepsen-like/tests/damage.rs` shows damage
 //! to a node's files.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use crate::support::*;
 use assent_proof::{AttestationStatus, Code, Envelope, Rules, verify};

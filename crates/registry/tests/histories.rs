@@ -1,5 +1,4 @@
 //! Histories: what was read in one history means nothing in another, and the registry knows where the two part.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use crate::support::*;
 use assent_proof::{AuthorizeRequest, Code, Cursor, History};

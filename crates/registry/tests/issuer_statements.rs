@@ -1,6 +1,5 @@
 //! What an issuer stated is decided slot by slot: each statement is judged by itself, whatever the other statement for
 //! its slot says, and wherever in the chain its second half lies.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use crate::support::*;
 use assent_proof::{AttestationStatus, Code, EvidenceId, PolicyBody, PolicyVerdict};

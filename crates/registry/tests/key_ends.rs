@@ -1,5 +1,4 @@
 //! When granted keys end, as operators see it.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use std::collections::BTreeMap;
 

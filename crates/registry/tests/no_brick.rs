@@ -1,6 +1,5 @@
 //! Fewer keys than the threshold cannot end a registry, a domain or a relation to a peer. No accepted statement leaves
 //! one of them without a threshold of living keys.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use crate::support::*;
 use assent_proof::{Code, DomainName, Role, SigningKey};

@@ -1,6 +1,5 @@
 //! Statements that conflict or restrict may arrive in any order: the status, the void set and later decisions
 //! are the same.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,4 @@
 //! Other registries: trust in one, and checkpoints of it that extend one another.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use crate::support::*;
 use assent_proof::{

@@ -1,5 +1,4 @@
 //! Permits: each is recorded only with an allow, and each use is taken once, whichever caller repeats which request.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use crate::support::*;
 use assent_proof::{AuthorizeRequest, Code, PolicyBody};

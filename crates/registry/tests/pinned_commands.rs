@@ -4,7 +4,6 @@
 //! must not change it. Each value has the one encoding that is listed here; everything else is garbage, even if a
 //! lenient reader could read it. The second version of commands, which `test-rules` adds, is in no release and is not
 //! pinned.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use assent_proof::{Millis, Rules, RulesVersion};
 use assent_registry::{CodecError, Command, Group};

@@ -1,5 +1,4 @@
 //! Recovery: root's statement that the registry continues with the one node that is left, in a new epoch.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use crate::support::*;
 use assent_proof::{Code, DomainName, Role, SigningKey};

@@ -1,5 +1,4 @@
 //! Determinism: a replay of the ledger gives the same rows again, in batches of any size.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use crate::support::*;
 use assent_proof::EvidenceId;

@@ -1,6 +1,5 @@
 //! Revocation: immediate, final and independent of order; `invalidSince`, void statements, and what a void statement
 //! never lifts.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use crate::support::*;
 use assent_proof::{AttestationStatus, AuthorizeRequest, Code, PolicyBody, Role};

@@ -1,5 +1,4 @@
 //! New root keys, and new governance keys for a domain.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use crate::support::*;
 use assent_proof::{Code, DomainName, PublicKey, Role};

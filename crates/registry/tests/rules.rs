@@ -1,6 +1,5 @@
 //! Versions of the rules: a registry is founded at the first version, raised one by one, and keeps the old versions
 //! for the past.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use crate::support::*;
 use assent_proof::{

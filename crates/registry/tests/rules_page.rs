@@ -7,7 +7,6 @@
 //!
 //! A new row has the number R0, and so have its tags. To number all rules anew, in the order of the page:
 //! `ASSENT_WRITE_DOCS=1 cargo test -p assent-registry --test rules_page numbered`.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;

@@ -1,5 +1,4 @@
 //! Which keys may submit what, in which order the checks refuse, and that a refusal changes nothing.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use crate::support::*;
 use assent_proof::{Code, EvidenceKind, PolicyBody, Role};

@@ -4,7 +4,6 @@
 //! (`World::submit_at`). An envelope that is accepted is never refused for unknown issuers, and an envelope that is
 //! refused for them has the code that its application gives. Only an envelope that is also wrong in another way, for
 //! example one with a revoked issuer, may then have another code.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use crate::support::*;
 use assent_proof::{Code, Envelope, ParsedEnvelope, PolicyVerdict, PublicKey, Role, SigningKey};

@@ -1,6 +1,5 @@
 //! Rows and commands of versions that this build does not know: they are never taken for damage or garbage, and never
 //! passed over.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use crate::support::*;
 use assent_proof::{AuthorizeRequest, Code, Rules};

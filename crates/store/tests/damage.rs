@@ -1,12 +1,5 @@
 //! Bits that flip at rest, in every page that the files use: a start finds everything intact, or it fails and says what
 //! is damaged. It never panics and never aborts the process.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests fail by panicking"
-)]
 
 use std::panic::AssertUnwindSafe;
 

@@ -1,5 +1,4 @@
 //! The digest of the registry's rows: it is equal for equal rows and for nothing else.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
 
 use std::sync::Arc;
 

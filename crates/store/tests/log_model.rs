@@ -1,11 +1,4 @@
 //! The log against a model of it, and against a disk that fails at every step or flips bits.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests fail by panicking"
-)]
 
 use std::collections::BTreeMap;
 

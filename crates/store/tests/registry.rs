@@ -1,11 +1,4 @@
 //! The registry's rows: batches, views, flushes, crashes and damage.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests fail by panicking"
-)]
 
 use crate::support::*;
 use assent_registry::{MemoryRows, RowError, Rows, RowsMut, Table};

@@ -1,11 +1,4 @@
 //! Snapshots: made, checked, received and installed, with a power cut at any moment.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests fail by panicking"
-)]
 
 use std::sync::Arc;
 

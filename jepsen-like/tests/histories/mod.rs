@@ -3,7 +3,6 @@
 //! Every history is a file in `fixtures`: `good-….jsonl` violates nothing, and `bad-S1-….jsonl` violates S1 and
 //! nothing else. A file with `-chaos-` in its name has records as chaos makes them and is judged as a history of
 //! chaos; the others are judged as simulated histories. `UPDATE_FIXTURES=1` rewrites the files.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 mod bad;
 mod bad_liveness;

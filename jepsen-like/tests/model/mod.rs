@@ -1,7 +1,5 @@
 //! The model and the check that uses it, compared with the rules themselves.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
-
 mod command;
 mod s2;
 

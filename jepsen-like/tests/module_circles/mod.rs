@@ -4,7 +4,6 @@
 //! a module of its own, `mod.rs` and `lib.rs` too: what a parent and its children share lies in a child. This test
 //! reads the sources as text. It follows a path through re-exports to the module that defines what the path names. It
 //! passes over comments, strings and code that only tests have. It does not see which module a method lies in.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
 #![allow(clippy::ptr_arg, reason = "a module's place is the key of maps")]
 
 mod modules;

@@ -3,7 +3,6 @@
 //! cargo-deny would enforce the same file, but building it takes minutes. So this test reads `cargo metadata`. It knows the
 //! sections `licenses`, `bans` and `sources`, and refuses a key there that it does not know. Advisories need a database from
 //! outside: `.ci/run` asks cargo-deny for them where both can be had.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 mod licence;
 mod manifests;

@@ -62,7 +62,7 @@ fn base64_of(hex: &str) -> String {
 
 /// What became of its lines.
 fn lines() -> Vec<KeyFile> {
-    let (private, public) = (key(9).to_pem(), key(9).public().to_pem());
+    let (private, public) = (key(9).to_pem().to_string(), key(9).public().to_pem());
     let (secret, half) = (body(&private), body(&public));
     let (begin, end) = ("-----BEGIN PRIVATE KEY-----", "-----END PRIVATE KEY-----");
     let of_private = |name, text: String, says_private, says_public| {
@@ -103,9 +103,9 @@ fn lines() -> Vec<KeyFile> {
 
 /// What its blocks are called, and which there are.
 fn labels() -> Vec<KeyFile> {
-    let (private, public) = (key(9).to_pem(), key(9).public().to_pem());
+    let (private, public) = (key(9).to_pem().to_string(), key(9).public().to_pem());
     let (secret, half) = (body(&private), body(&public));
-    let (other, other_half) = (key(8).to_pem(), key(8).public().to_pem());
+    let (other, other_half) = (key(8).to_pem().to_string(), key(8).public().to_pem());
     let (other_secret, other_letters) = (body(&other), body(&other_half));
     let labelled = |name, label: &str, says_private, says_public| {
         file(name, block(label, &secret), &[&secret], says_private, says_public)

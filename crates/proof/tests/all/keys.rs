@@ -83,7 +83,7 @@ fn the_text_of_a_key_is_exact() {
 #[test]
 fn pem_files_read_back_and_others_are_refused() {
     let signing = key(9);
-    let (private, public) = (signing.to_pem().as_str().to_owned(), signing.public().to_pem());
+    let (private, public) = (signing.to_pem().to_string(), signing.public().to_pem());
     assert_eq!(SigningKey::from_pem(&private).unwrap().public(), signing.public());
     assert_eq!(PublicKey::from_pem(&public).unwrap(), signing.public());
     assert_eq!(SigningKey::from_pem(&private.replace('\n', "\r\n")).unwrap().public(), signing.public());
@@ -105,7 +105,7 @@ fn problem<T: std::fmt::Debug>(read: Result<T, KeyError>) -> String {
 #[test]
 fn keys_are_found_among_text_other_blocks_empty_lines_and_a_byte_order_mark() {
     let signing = key(9);
-    let (private, public) = (signing.to_pem(), signing.public().to_pem());
+    let (private, public) = (signing.to_pem().to_string(), signing.public().to_pem());
     let certificate = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     let around = |pem: &str| {
         let in_two = pem.replacen("-----\n", "-----\n\n", 1).replace('=', "=\t ");

@@ -9,7 +9,6 @@
     unused_imports,
     reason = "each test file uses its own part of the support"
 )]
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 mod asking;
 mod submitting;
