@@ -1,5 +1,5 @@
-//! The tests of this package, in one program: each of them would take seconds to link. `cargo test --test all NAME::` runs
-//! the tests of one file.
+//! The tests of this package as one program, because each program takes seconds to link. The tests of one file:
+//! `cargo test -p assent-cluster --test all fairness::`.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,

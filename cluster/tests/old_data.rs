@@ -449,7 +449,7 @@ async fn this_build_reads_the_data_of_every_earlier_build_and_writes_only_versio
     assert!(
         missing.is_empty(),
         "this build writes what no data in cluster/tests/data has ({}): set {UPDATE} to 1 if there is no folder \
-         `{present}`, otherwise to a name for what has changed, run `cargo test -p assent-cluster --test old_data` and \
+         `{present}`, otherwise to a name for what has changed, run `cargo test -p assent-cluster --test all old_data` and \
          commit the folder (cluster/tests/data/README.md)",
         missing.join("; ")
     );

@@ -232,7 +232,7 @@ async fn no_spoilt_answer_of_a_node_brings_an_allow_after_a_deny_or_one_that_is_
                 }
                 Err((seed, wrong)) => panic!(
                     "{wrong}\nREPRODUCE WITH: ASSENT_SPOILT_FIRST={seed} ASSENT_SPOILT_DRAWS=1 \
-                     cargo test -p assent-cluster --test spoilt_answers"
+                     cargo test -p assent-cluster --test all spoilt_answers"
                 ),
             }
         }

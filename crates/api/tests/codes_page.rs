@@ -1,5 +1,5 @@
 //! `docs/codes.md` lists exactly the codes of the enum. To rewrite the page:
-//! `ASSENT_WRITE_DOCS=1 cargo test -p assent-api --test codes_page`.
+//! `ASSENT_WRITE_DOCS=1 cargo test -p assent-api --test all codes_page`.
 
 use std::fmt::Write;
 

@@ -6,7 +6,7 @@
 //! has `/// Rule R17.` or `/// Rules R17, R18.`.
 //!
 //! A new row has the number R0, and so have its tags. To number all rules anew, in the order of the page:
-//! `ASSENT_WRITE_DOCS=1 cargo test -p assent-registry --test rules_page numbered`.
+//! `ASSENT_WRITE_DOCS=1 cargo test -p assent-registry --test all numbered`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
