@@ -12,12 +12,15 @@ const CONFIG_BYTES_MAX: usize = 1024 * 1024;
 /// The longest part of an error of the TOML reader that is shown, in characters before some of them are escaped.
 const PROBLEM_CHARS_MAX: usize = 800;
 
-/// The error with the place in the file. It quotes the line at fault, so if that is long, only the problem is told. The
-/// same holds for a file that does not begin as a configuration does: it may be a token or a key, named by mistake.
+/// The error with the place in the file. It quotes the line at fault, so if that is long, only the problem is told. Of a
+/// file that does not begin as a configuration does, nothing is quoted: it may be a token or a key, named by mistake.
 fn shown(error: &toml::de::Error, text: &str) -> String {
+    if !begins_as_configuration(text) {
+        return "its first line is neither a setting, `name = value`, nor the head of a table, `[name]`"
+            .to_owned();
+    }
     let whole = error.to_string();
-    let is_quotable = begins_as_configuration(text) && whole.len() <= PROBLEM_CHARS_MAX;
-    let told = if is_quotable { whole.as_str() } else { error.message() };
+    let told = if whole.len() <= PROBLEM_CHARS_MAX { whole.as_str() } else { error.message() };
     lines(&cut(told, PROBLEM_CHARS_MAX)).into_owned()
 }
 

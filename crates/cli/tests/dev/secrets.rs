@@ -11,7 +11,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
 use assent_proof::{SigningKey, encode_base64};
-use assent_tls::{Authorities, ClientConfig, ServerName};
+use assent_tls::{Authorities, ServerName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
@@ -25,8 +25,6 @@ const ISSUER: &str = "https://issuer.example";
 /// 2100-01-01, and 2001-09-09.
 const LATER: u64 = 4_102_444_800;
 const EARLIER: u64 = 1_000_000_000;
-/// How long an answer over HTTP/2 is read, if the node does not end the connection.
-const ANSWER: Duration = Duration::from_secs(1);
 
 /// A run, and everything that its commands have printed and its nodes have answered.
 struct Run {
@@ -118,29 +116,21 @@ fn configure(directory: &Path, base: u16, issuer: &SigningKey) {
 fn answers(ca: &Path, address: &str, credentials: &[String]) -> Vec<u8> {
     let authorities = Authorities::read(ca, None).unwrap();
     let tls = assent_tls::client(None, &authorities, Arc::new(DefaultTimeProvider)).unwrap();
-    let mut http2 = ClientConfig::clone(&tls);
-    http2.alpn_protocols = vec![b"h2".to_vec()];
-    let (http1, http2) = (TlsConnector::from(tls), TlsConnector::from(Arc::new(http2)));
+    let connector = TlsConnector::from(tls);
     Runtime::new().unwrap().block_on(async {
         let mut seen = Vec::new();
         for credential in credentials {
             for path in ["/v1/cluster/status", "/metrics", "/v1/events?after=x", "/nowhere"] {
                 let head =
                     format!("GET {path} HTTP/1.1\r\nhost: node\r\n{credential}connection: close\r\n\r\n");
-                seen.extend(exchanged(&http1, address, head.as_bytes(), PATIENCE).await);
-            }
-            if let Some(value) = credential.strip_prefix("authorization: ").map(str::trim)
-                && value.starts_with("Bearer ")
-                && value.len() < 127
-            {
-                seen.extend(exchanged(&http2, address, &over_http2(value), ANSWER).await);
+                seen.extend(exchanged(&connector, address, head.as_bytes()).await);
             }
         }
         seen
     })
 }
 
-async fn exchanged(tls: &TlsConnector, address: &str, question: &[u8], within: Duration) -> Vec<u8> {
+async fn exchanged(tls: &TlsConnector, address: &str, question: &[u8]) -> Vec<u8> {
     let stream = tokio::net::TcpStream::connect(address).await.unwrap();
     let name = ServerName::try_from("127.0.0.1").unwrap();
     let mut stream = tls.connect(name, stream).await.unwrap();
@@ -148,26 +138,9 @@ async fn exchanged(tls: &TlsConnector, address: &str, question: &[u8], within: D
     stream.flush().await.unwrap();
     let mut answer = Vec::new();
     // A connection that stays open, or is broken, ends the answer too.
-    let _ = timeout(within, stream.read_to_end(&mut answer)).await;
+    let _ = timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
     assert!(!answer.is_empty(), "{}", String::from_utf8_lossy(question));
     answer
-}
-
-/// A request with this header `authorization` over HTTP/2 (RFC 9113, RFC 7541), without any compression.
-fn over_http2(authorization: &str) -> Vec<u8> {
-    let text = |text: &str| [&[u8::try_from(text.len()).unwrap()][..], text.as_bytes()].concat();
-    // `:method GET`, `:scheme https`, and then `:path`, `:authority` and `authorization` by the numbers of their names.
-    let mut block = vec![0x82, 0x87, 0x04];
-    block.extend(text("/v1/cluster/status"));
-    block.push(0x01);
-    block.extend(text("node"));
-    block.push(0x57);
-    block.extend(text(authorization));
-    let length = u32::try_from(block.len()).unwrap().to_be_bytes();
-    let settings: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
-    let head: [u8; 9] = [length[1], length[2], length[3], 1, 5, 0, 0, 0, 1];
-    let goaway: [u8; 17] = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-    [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &settings, &head, &block, &goaway].concat()
 }
 
 /// Every file below a folder.
