@@ -4,7 +4,7 @@
 use std::fs::{self, Permissions};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -566,14 +566,19 @@ impl Signer {
         Self { key, jwks: json!({"keys": [jwk]}).to_string() }
     }
 
-    /// A token of this number, which is another text for each number.
+    /// A good token of this number, which is another text for each number.
     fn token(&self, number: usize) -> String {
+        self.token_with(number, "reader", now().0 + 3_600)
+    }
+
+    /// The same of another subject, or with another end, in seconds since 1970.
+    fn token_with(&self, number: usize, subject: &str, ends: i64) -> String {
         let header = json!({"alg": "ES256", "kid": "one", "typ": "JWT"});
         let claims = json!({
             "iss": ISSUER,
-            "sub": "reader",
+            "sub": subject,
             "aud": "assent",
-            "exp": now().0 + 3_600,
+            "exp": ends,
             "jti": number.to_string(),
         });
         let part = |value: &serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
@@ -583,51 +588,98 @@ impl Signer {
     }
 }
 
+/// A node that accepts the tokens of an issuer.
+struct Door {
+    node: Node,
+    connector: TlsConnector,
+    /// The issuer's file of keys.
+    jwks: PathBuf,
+}
+
+impl Door {
+    /// It is ready and sure of its clock, and has accepted this token.
+    async fn open(folder: &Path, issuer: &Signer, known: &str) -> Self {
+        let jwks = folder.join("jwks.json");
+        fs::write(&jwks, &issuer.jwks).unwrap();
+        let (entry, _) = caller(folder, "reads", &[Role::Auditor], 1);
+        let identity = JwtIdentity { issuer: ISSUER.to_owned(), subject: "reader".to_owned() };
+        let reads = CallerConfig { tokens: None, jwt: Some(identity), ..entry };
+        let mut ca = None;
+        let node = alone(folder, |config| {
+            ca = Some(serve_tls(config, folder));
+            config.callers = vec![reads];
+            config.jwt_issuers = vec![JwtIssuerConfig {
+                issuer: ISSUER.to_owned(),
+                audience: "assent".to_owned(),
+                jwks: jwks.clone(),
+                algorithms: vec![JwtAlgorithm::ES256],
+                leeway_s: 30,
+            }];
+        })
+        .await;
+        let authorities = Authorities::read(ca.unwrap().certificate_path(), None).unwrap();
+        let tls = assent_tls::client(None, &authorities, Arc::new(DefaultTimeProvider)).unwrap();
+        let door = Self { node, connector: TlsConnector::from(tls), jwks };
+        // A node accepts no such token until it is sure of its clock.
+        let until = Instant::now() + Duration::from_secs(20);
+        loop {
+            let first = door.status("127.0.0.1", known).await;
+            if first.starts_with("HTTP/1.1 200") {
+                return door;
+            }
+            assert!(Instant::now() < until && first.contains("not sure of its clock"), "{first}");
+            sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// The answer about the cluster's status, from an address of this machine and with a token.
+    async fn status(&self, source: &str, token: &str) -> String {
+        let request = format!(
+            "GET /v1/cluster/status HTTP/1.1\r\nhost: node\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\r\n"
+        );
+        let stream = connect_from(source, self.node.client_addr()).await;
+        String::from_utf8(answer_over(&self.connector, stream, request.as_bytes()).await).unwrap()
+    }
+}
+
+/// It fails if a token that can be refused without its signature, or whose signature was found wrong before, uses up what
+/// a good token of the same address needs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bad_token_that_is_shown_again_and_again_keeps_no_good_token_of_its_address_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let (issuer, stranger) = (Signer::new(), Signer::new());
+    let door = Door::open(folder.path(), &issuer, &issuer.token(0)).await;
+    let expired = issuer.token_with(1, "reader", now().0 - 3_600);
+    let unlisted = issuer.token_with(2, "writer", now().0 + 3_600);
+    let bad = [
+        ("has expired", expired),
+        ("the subject `writer` of the issuer `https://issuer.example`, which is not verified", unlisted),
+        ("signature of the JSON web token does not verify", stranger.token(3)),
+    ];
+    for (number, (said, token)) in bad.iter().enumerate() {
+        for time in 0..500 {
+            let answer = door.status("127.0.0.1", token).await;
+            assert!(answer.starts_with("HTTP/1.1 401") && answer.contains(said), "{said}, {time}: {answer}");
+        }
+        let new = door.status("127.0.0.1", &issuer.token(10 + number)).await;
+        assert!(new.starts_with("HTTP/1.1 200"), "{said}: {new}");
+    }
+    let counted = door.node.service().status(Caller::local()).refused_callers;
+    for reason in ["jwt_expired", "jwt_signature_invalid", "jwt_subject_not_listed"] {
+        assert_eq!(counted[reason], 500, "{counted:?}");
+    }
+    door.node.shutdown().await;
+}
+
 /// It fails if each token of a stranger costs the node a verification, if a flood of them keeps out a caller of another
 /// address or one whose token is known, or if a token outlives the keys that have verified it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn forged_tokens_of_one_address_cost_few_verifications_and_keep_no_good_token_out() {
     let folder = tempfile::tempdir().unwrap();
     let (issuer, stranger) = (Signer::new(), Signer::new());
-    let jwks = folder.path().join("jwks.json");
-    fs::write(&jwks, &issuer.jwks).unwrap();
-    let (entry, _) = caller(folder.path(), "reads", &[Role::Auditor], 1);
-    let identity = JwtIdentity { issuer: ISSUER.to_owned(), subject: "reader".to_owned() };
-    let reads = CallerConfig { tokens: None, jwt: Some(identity), ..entry };
-    let mut ca = None;
-    let node = alone(folder.path(), |config| {
-        ca = Some(serve_tls(config, folder.path()));
-        config.callers = vec![reads];
-        config.jwt_issuers = vec![JwtIssuerConfig {
-            issuer: ISSUER.to_owned(),
-            audience: "assent".to_owned(),
-            jwks: jwks.clone(),
-            algorithms: vec![JwtAlgorithm::ES256],
-            leeway_s: 30,
-        }];
-    })
-    .await;
-    let authorities = Authorities::read(ca.unwrap().certificate_path(), None).unwrap();
-    let tls = assent_tls::client(None, &authorities, Arc::new(DefaultTimeProvider)).unwrap();
-    let (connector, address) = (TlsConnector::from(tls), node.client_addr());
-    let status = async |source: &str, token: &str| {
-        let request = format!(
-            "GET /v1/cluster/status HTTP/1.1\r\nhost: node\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\r\n"
-        );
-        let stream = connect_from(source, address).await;
-        String::from_utf8(answer_over(&connector, stream, request.as_bytes()).await).unwrap()
-    };
     let known = issuer.token(0);
-    // A node accepts no such token until it is sure of its clock.
-    let until = Instant::now() + Duration::from_secs(20);
-    loop {
-        let first = status("127.0.0.1", &known).await;
-        if first.starts_with("HTTP/1.1 200") {
-            break;
-        }
-        assert!(Instant::now() < until && first.contains("not sure of its clock"), "{first}");
-        sleep(Duration::from_millis(200)).await;
-    }
+    let door = Door::open(folder.path(), &issuer, &known).await;
+    let status = async |source: &str, token: &str| door.status(source, token).await;
 
     let from = Instant::now();
     let (mut refused, mut shed) = (0_u64, 0_u64);
@@ -652,7 +704,7 @@ async fn forged_tokens_of_one_address_cost_few_verifications_and_keep_no_good_to
     assert!(beyond.detail.contains("JSON web tokens") && head.contains("retry-after"), "{}", beyond.detail);
     // 100 at once and 10 a second, and one for the time that the last one took.
     assert!(refused <= 101 + 10 * (from.elapsed().as_secs() + 1), "{refused} in {:?}", from.elapsed());
-    let counted = node.service().status(Caller::local()).refused_callers;
+    let counted = door.node.service().status(Caller::local()).refused_callers;
     assert_eq!(counted["jwt_signature_invalid"], refused, "{counted:?}");
     assert_eq!(counted["jwt_unverified"], shed + 1, "{counted:?}");
 
@@ -662,10 +714,11 @@ async fn forged_tokens_of_one_address_cost_few_verifications_and_keep_no_good_to
     assert!(other.starts_with("HTTP/1.1 200"), "{other}");
     // The answer of a request for a decision is a deny.
     let mut denied = None;
-    for number in 0..50 {
+    for number in 20_000..20_050 {
         let headers = format!("authorization: Bearer {}\r\nconnection: close\r\n", stranger.token(number));
         let asked = post("/v1/authorize", &headers, &request().to_json().to_vec());
-        let answer = String::from_utf8(answer_to(&connector, address, &asked).await).unwrap();
+        let answer =
+            String::from_utf8(answer_to(&door.connector, door.node.client_addr(), &asked).await).unwrap();
         if answer.starts_with("HTTP/1.1 503") {
             denied = Some(answer);
             break;
@@ -676,7 +729,7 @@ async fn forged_tokens_of_one_address_cost_few_verifications_and_keep_no_good_to
     assert!(!denied.contains("\"receipt\":{"), "{denied}");
 
     // Once the issuer has other keys, what the old ones have verified is void.
-    fs::write(&jwks, &stranger.jwks).unwrap();
+    fs::write(&door.jwks, &stranger.jwks).unwrap();
     let until = Instant::now() + Duration::from_secs(20);
     loop {
         let answer = status("127.0.0.3", &known).await;
@@ -686,5 +739,5 @@ async fn forged_tokens_of_one_address_cost_few_verifications_and_keep_no_good_to
         assert!(Instant::now() < until, "it outlives its key: {answer}");
         sleep(Duration::from_millis(200)).await;
     }
-    node.shutdown().await;
+    door.node.shutdown().await;
 }

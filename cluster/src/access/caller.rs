@@ -21,7 +21,8 @@ pub struct Caller {
     pace: OwnPace,
     /// Where it calls from, to share a node's room. It says nothing of what the caller may do.
     source: Option<Source>,
-    /// Of a caller that the node does not know: the identity that it has proved, and that no entry of the table has.
+    /// Of a caller that the node does not know: the identity that it has proved or claims, and that no entry of the table
+    /// has.
     shown: Option<ShownIdentity>,
     /// The id of the request that it makes, for the audit trail. It says nothing of what the caller may do.
     request: Option<Arc<str>>,
@@ -236,13 +237,13 @@ impl Caller {
         self.who == Who::Unknown(Unknown::Jwt(JwtRefusal::Unverified))
     }
 
-    /// The same unknown caller, with the identity that it has proved.
+    /// The same unknown caller, with the identity that it has proved or claims.
     #[must_use]
     pub(super) fn showing(self, identity: ShownIdentity) -> Self {
         Self { shown: Some(identity), ..self }
     }
 
-    /// The identity that it has proved, if the node does not know it all the same.
+    /// The identity that it has proved or claims, if the node does not know it.
     pub(crate) fn shown(&self) -> Option<&ShownIdentity> {
         self.shown.as_ref()
     }
@@ -315,8 +316,8 @@ impl Caller {
         })
     }
 
-    /// Why the node does not know it. It is told its own identity, if it has proved one, so that an operator can look for it
-    /// in the table.
+    /// Why the node does not know it. It is told its own identity, if it has proved or claimed one, so that an operator can
+    /// look for it in the table.
     fn why_unknown(&self, why: Unknown) -> String {
         match &self.shown {
             Some(identity) => format!("{why}: it is {identity}"),

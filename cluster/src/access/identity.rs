@@ -1,4 +1,4 @@
-//! The identity that a caller has shown, and that no entry of the table has.
+//! The identity that a caller has shown, or that it claims, and that no entry of the table has.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,14 +17,8 @@ const SHOWN_CHARS_MAX: usize = 256;
 pub(crate) enum ShownIdentity {
     /// The SPIFFE id of a certificate that TLS has checked.
     Certificate(Arc<str>),
-    /// The identity in a JSON web token that was verified.
-    Jwt {
-        /// The token's `iss`, which the configuration has.
-        issuer: Arc<str>,
-        /// The token's `sub`.
-        subject: Arc<str>,
-    },
-    /// What a certificate that was refused calls its holder. Anyone can make such a certificate.
+    /// What a certificate that was refused calls its holder, or the claims of a JSON web token whose signature was not
+    /// verified. Anyone can make such a certificate or token.
     Unverified(Arc<str>),
 }
 
@@ -34,9 +28,10 @@ impl ShownIdentity {
         ShownIdentity::Certificate(bounded(id.as_str()))
     }
 
-    /// That of a JSON web token that was verified.
-    pub(super) fn of_jwt(identity: &JwtIdentity) -> Self {
-        ShownIdentity::Jwt { issuer: bounded(&identity.issuer), subject: bounded(&identity.subject) }
+    /// What a JSON web token claims whose signature was not verified.
+    pub(super) fn of_claims(claimed: &JwtIdentity) -> Self {
+        let (issuer, subject) = (bounded(&claimed.issuer), bounded(&claimed.subject));
+        ShownIdentity::Unverified(format!("the subject `{subject}` of the issuer `{issuer}`").into())
     }
 
     /// The name in a certificate that was refused.
@@ -49,9 +44,6 @@ impl fmt::Display for ShownIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ShownIdentity::Certificate(id) => write!(f, "`{id}`"),
-            ShownIdentity::Jwt { issuer, subject } => {
-                write!(f, "the subject `{subject}` of the issuer `{issuer}`")
-            }
             ShownIdentity::Unverified(name) => write!(f, "{name}, which is not verified"),
         }
     }
@@ -66,15 +58,17 @@ fn bounded(text: &str) -> Arc<str> {
 mod tests {
     use super::*;
 
-    /// It fails if a token's subject can write a line of its own, or make a message as long as it likes.
+    /// It fails if a token's subject can write a line of its own, or make a message as long as it likes, or if what was not
+    /// verified looks as if it was.
     #[test]
     fn a_foreign_identity_is_one_line_and_bounded() {
         let identity = JwtIdentity {
             issuer: "https://issuer.example".to_owned(),
             subject: format!("a\n\u{202e}{}", "b".repeat(9_000)),
         };
-        let shown = ShownIdentity::of_jwt(&identity).to_string();
+        let shown = ShownIdentity::of_claims(&identity).to_string();
         assert!(shown.contains("a\\n\\u{202e}bbb") && shown.contains('…'), "{shown}");
         assert!(!shown.contains('\n') && shown.chars().count() < 400, "{shown}");
+        assert!(shown.ends_with("of the issuer `https://issuer.example`, which is not verified"), "{shown}");
     }
 }

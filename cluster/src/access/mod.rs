@@ -194,7 +194,8 @@ impl Access {
     /// it counts for nothing, so that a token can never be shown without being judged.
     ///
     /// Before the signature of a JSON web token is verified, `may_verify` is asked once. If it says no, the caller is
-    /// unknown. The signature of a token that was accepted before is not verified again.
+    /// unknown. It is asked only for a token that is good in everything else, and that the node does not remember as
+    /// accepted or as wrongly signed.
     pub fn identify(&self, shown: Shown<'_>, now: Option<Millis>, may_verify: &dyn Fn() -> bool) -> Caller {
         if self.plain_http {
             return Caller::local().clone();
@@ -232,17 +233,15 @@ impl Access {
         if !bearer.contains('.') {
             return Caller::unknown(Unknown::BearerMalformed);
         }
-        let found = match files.issuers.verify(bearer, now, may_verify) {
-            Ok(found) => found,
-            Err(why) => return Caller::unknown(Unknown::Jwt(why)),
-        };
-        match self.table.subjects.get(&found.verified.identity) {
-            Some(grant) => {
-                files.issuers.remember(found);
-                grant.to_caller(Credential::Jwt)
+        match files.issuers.verify(bearer, now, |identity| self.table.subjects.get(identity), may_verify) {
+            Ok(grant) => grant.to_caller(Credential::Jwt),
+            Err(refused) => {
+                let caller = Caller::unknown(Unknown::Jwt(refused.why));
+                match &refused.claimed {
+                    Some(claimed) => caller.showing(ShownIdentity::of_claims(claimed)),
+                    None => caller,
+                }
             }
-            None => Caller::unknown(Unknown::Jwt(JwtRefusal::SubjectNotListed))
-                .showing(ShownIdentity::of_jwt(&found.verified.identity)),
         }
     }
 }

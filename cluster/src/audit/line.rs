@@ -50,10 +50,6 @@ fn who(party: &Party) -> Json {
     }
     match &party.shown {
         Some(ShownIdentity::Certificate(id)) => fields.push(("certificate", Json::text(id.as_ref()))),
-        Some(ShownIdentity::Jwt { issuer, subject }) => {
-            fields.push(("issuer", Json::text(issuer.as_ref())));
-            fields.push(("subject", Json::text(subject.as_ref())));
-        }
         Some(ShownIdentity::Unverified(name)) => fields.push(("unverified", Json::text(name.as_ref()))),
         None => {}
     }

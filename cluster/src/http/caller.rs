@@ -59,15 +59,15 @@ impl Visitor {
     /// The caller of a request for this path with these headers. The bearer token is taken out of them, so that
     /// nothing behind this can print it.
     pub(super) fn identify(&self, path: &str, headers: &mut HeaderMap) -> Caller {
-        let is_charged = Cell::new(false);
+        let charged = Cell::new(None);
         let may_verify = || {
-            is_charged.set(self.verifications.take(&self.source));
-            is_charged.get()
+            charged.set(self.verifications.take(&self.source));
+            charged.get().is_some()
         };
         let caller = self.judge(bearer(path, headers), &may_verify);
-        // Only tokens that are not good use up what the address may have.
-        if is_charged.get() && matches!(caller.who(), Who::Named { .. }) {
-            self.verifications.give_back(&self.source);
+        // Only tokens with a wrong signature use up what the address may have.
+        if let (Some(charged), Who::Named { .. }) = (charged.get(), caller.who()) {
+            self.verifications.give_back(&self.source, charged);
         }
         headers.remove(AUTHORIZATION);
         caller
@@ -118,7 +118,9 @@ impl Kept {
     /// The caller who shows this now.
     pub(super) fn identify(&self) -> Caller {
         let (visitor, bearer) = &*self.0;
-        // It was good when the call began, and is verified again only if the keys have changed.
+        // It was good when the call began. Its signature is verified again only if the keys have changed since, or if the
+        // node has forgotten the token because it has accepted many others. The places of such calls bound how many
+        // signatures that are.
         visitor.judge(bearer.as_ref().map(|bearer| bearer.as_str()), &|| true)
     }
 }

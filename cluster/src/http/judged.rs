@@ -49,8 +49,8 @@ impl From<QuotaError> for OverQuota {
 }
 
 impl OverQuota {
-    /// The address has shown too many JSON web tokens that are not good, and the caller has one whose signature was not
-    /// looked at. It may be good.
+    /// The address has shown too many JSON web tokens with a wrong signature, and the caller has one whose signature was
+    /// not looked at. It may be good.
     pub(super) fn unverified() -> Self {
         let reason = RefusedCaller::Unknown(Unknown::Jwt(JwtRefusal::Unverified));
         Self { shed: Shed::Overloaded(used_up()), reason }

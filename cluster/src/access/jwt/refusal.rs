@@ -23,7 +23,8 @@ pub enum JwtRefusal {
     KeyUnknown,
     /// Its `alg` does not fit the type of the key that its `kid` names.
     KeyUnfit,
-    /// The node has not looked at its signature, because its caller's address has shown too many tokens that are not good.
+    /// The node has not looked at its signature, because it has verified too many wrong ones for its caller's address, or
+    /// for the addresses that share a bound with it.
     Unverified,
     /// Its signature does not verify.
     SignatureInvalid,
@@ -35,7 +36,7 @@ pub enum JwtRefusal {
     Expired,
     /// It is not valid yet.
     NotYetValid,
-    /// It is good, and `callers` has no entry for its issuer and subject.
+    /// `callers` has no entry for its issuer and subject. Its signature is not looked at.
     SubjectNotListed,
 }
 
@@ -106,7 +107,7 @@ impl fmt::Display for JwtRefusal {
             }
             JwtRefusal::KeyUnfit => "the `alg` of the JSON web token does not fit the key that its `kid` names",
             JwtRefusal::Unverified => {
-                "the caller's address has shown too many JSON web tokens that are not good, so the node does not look at more now"
+                "the node has not looked at the signature of the JSON web token, because too many wrong ones came from the caller's address or from addresses that share its bound"
             }
             JwtRefusal::SignatureInvalid => "the signature of the JSON web token does not verify",
             JwtRefusal::WrongAudience => "the `aud` of the JSON web token does not have this registry's audience",

@@ -96,7 +96,17 @@ fn issuers(keys: &[&Signer], algorithms: &[JwtAlgorithm]) -> Issuers {
 impl Issuers {
     /// Who shows a token that may cost a verification.
     fn judge(&self, token: &str, now: Option<Millis>) -> Result<JwtIdentity, JwtRefusal> {
-        self.verify(token, now, &|| true).map(|found| found.verified.identity.clone())
+        self.judge_within(token, now, &|| true)
+    }
+
+    /// The same, if `may_verify` permits what it costs. Every subject is listed.
+    fn judge_within(
+        &self,
+        token: &str,
+        now: Option<Millis>,
+        may_verify: &dyn Fn() -> bool,
+    ) -> Result<JwtIdentity, JwtRefusal> {
+        self.verify(token, now, |identity| Some(identity.clone()), may_verify).map_err(|refused| refused.why)
     }
 }
 
@@ -249,12 +259,10 @@ fn a_good_token_is_verified_once_and_never_holds_longer_than_its_times_and_its_k
     let mut issuers = issuers(&[&one], &ALL);
     let token = one.sign(&one.header(), &claims());
     let at = |issuers: &Issuers, now: Option<i64>| {
-        issuers.verify(&token, now.map(|now| Millis(now * 1_000)), &|| false).map(|_| ()).err()
+        issuers.judge_within(&token, now.map(|now| Millis(now * 1_000)), &|| false).err()
     };
     assert_eq!(at(&issuers, Some(NOW_S)), Some(JwtRefusal::Unverified));
     issuers.judge(&token, Some(NOW)).unwrap();
-    assert_eq!(at(&issuers, Some(NOW_S)), Some(JwtRefusal::Unverified), "only what is listed is remembered");
-    issuers.remember(issuers.verify(&token, Some(NOW), &|| true).unwrap());
     for (now, refused) in [
         (Some(NOW_S), None),
         (Some(NOW_S + 629), None),
@@ -267,13 +275,51 @@ fn a_good_token_is_verified_once_and_never_holds_longer_than_its_times_and_its_k
     }
     // Any other text is another token.
     let padded = format!("{token} ");
-    assert_ne!(issuers.verify(&padded, Some(NOW), &|| false).map(|_| ()).err(), None);
+    assert!(issuers.judge_within(&padded, Some(NOW), &|| false).is_err());
     let keys = |signer: &Signer| KeySet::parse(&json!({"keys": [signer.jwk]}).to_string()).unwrap();
     issuers.set_keys(ISSUER, keys(&one));
     assert_eq!(at(&issuers, Some(NOW_S)), None, "the file has not changed");
     issuers.set_keys(ISSUER, keys(&other));
     assert_eq!(at(&issuers, Some(NOW_S)), Some(JwtRefusal::Unverified));
     assert_eq!(issuers.judge(&token, Some(NOW)), Err(JwtRefusal::SignatureInvalid));
+}
+
+/// It fails if a token with a wrong signature is verified each time that it is shown, or if it is refused for that under
+/// keys that have not judged it.
+#[test]
+fn a_wrongly_signed_token_is_verified_once_for_each_set_of_keys() {
+    let (one, other) = (Signer::new(Algorithm::ES256, "one"), Signer::new(Algorithm::ES256, "one"));
+    let mut issuers = issuers(&[&one], &ALL);
+    let token = other.sign(&other.header(), &claims());
+    let at_no_cost = |issuers: &Issuers| issuers.judge_within(&token, Some(NOW), &|| false).map(|_| ());
+    assert_eq!(at_no_cost(&issuers), Err(JwtRefusal::Unverified));
+    assert_eq!(at_no_cost(&issuers), Err(JwtRefusal::Unverified), "what was not verified is not remembered");
+    assert_eq!(issuers.judge(&token, Some(NOW)), Err(JwtRefusal::SignatureInvalid));
+    assert_eq!(at_no_cost(&issuers), Err(JwtRefusal::SignatureInvalid));
+    let keys = |signer: &Signer| KeySet::parse(&json!({"keys": [signer.jwk]}).to_string()).unwrap();
+    issuers.set_keys(ISSUER, keys(&other));
+    assert_eq!(at_no_cost(&issuers), Err(JwtRefusal::Unverified));
+    assert!(issuers.judge(&token, Some(NOW)).is_ok());
+}
+
+/// It fails if a token of a subject that is not in the table costs a verification, or if its claims are taken for proved.
+#[test]
+fn a_subject_that_is_not_listed_is_refused_by_its_claims_alone() {
+    let (one, stranger) = (Signer::new(Algorithm::ES256, "one"), Signer::new(Algorithm::ES256, "one"));
+    let issuers = issuers(&[&one], &ALL);
+    for token in [one.sign(&one.header(), &claims()), stranger.sign(&stranger.header(), &claims())] {
+        let asked = std::cell::Cell::new(false);
+        let may_verify = || {
+            asked.set(true);
+            true
+        };
+        let refused = issuers.verify(&token, Some(NOW), |_| None::<()>, &may_verify).unwrap_err();
+        let subject = refused.claimed.map(|claimed| claimed.subject);
+        assert_eq!(
+            (refused.why, subject.as_deref(), asked.get()),
+            (JwtRefusal::SubjectNotListed, Some("system:serviceaccount:ci:scheduler"), false)
+        );
+    }
 }
 
 /// It fails if a verification is not charged, or if a token that needs none is.
@@ -287,14 +333,10 @@ fn exactly_the_tokens_whose_signature_is_looked_at_are_charged() {
             asked.set(asked.get() + 1);
             true
         };
-        let _ = issuers.verify(token, Some(NOW), &counts);
+        let _ = issuers.judge_within(token, Some(NOW), &counts);
         asked.get()
     };
-    for costly in [
-        one.sign(&one.header(), &claims()),
-        stranger.sign(&stranger.header(), &claims()),
-        one.sign(&one.header(), &with(claims(), "exp", json!(1))),
-    ] {
+    for costly in [one.sign(&one.header(), &claims()), stranger.sign(&stranger.header(), &claims())] {
         assert_eq!(charged(&costly), 1, "{costly}");
     }
     for cheap in [
@@ -303,6 +345,10 @@ fn exactly_the_tokens_whose_signature_is_looked_at_are_charged() {
         one.sign(&with(one.header(), "kid", json!("three")), &claims()),
         one.sign(&with(one.header(), "alg", json!("none")), &claims()),
         one.sign(&one.header(), &with(claims(), "iss", json!("https://other.example"))),
+        one.sign(&one.header(), &with(claims(), "exp", json!(1))),
+        one.sign(&one.header(), &without(claims(), "exp")),
+        one.sign(&one.header(), &with(claims(), "nbf", json!(NOW_S + 600))),
+        one.sign(&one.header(), &with(claims(), "aud", json!("other"))),
     ] {
         assert_eq!(charged(&cheap), 0, "{cheap}");
     }

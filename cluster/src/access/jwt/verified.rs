@@ -1,4 +1,4 @@
-//! The tokens that were verified and accepted, so that a good token costs one verification of its signature.
+//! The tokens that were verified and accepted, so that the signature of a good token is not verified each time.
 //!
 //! A token is known by the SHA-256 of its text, signature included. What is remembered holds for one set of keys: if a
 //! JWKS file changes, all of it is forgotten. Its times are checked anew each time that the token is shown.
@@ -18,19 +18,25 @@ const TOKENS_MAX: usize = 4096;
 /// The SHA-256 of a token.
 pub(super) type Digest = [u8; 32];
 
-/// A token whose signature and claims are good at some time.
+/// A token whose signature was verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in super::super) struct Verified {
+pub(super) struct Verified {
     /// Who shows it.
-    pub(in super::super) identity: JwtIdentity,
-    /// The first and the last point in time at which it is valid, with the issuer's leeway, in milliseconds since 1970.
-    /// It is not valid any more at the last one.
+    pub(super) identity: JwtIdentity,
+    pub(super) times: Times,
+}
+
+/// When a token is valid, with the issuer's leeway, in milliseconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Times {
+    /// The first point in time at which it is valid.
     pub(super) begins: i64,
+    /// The first point in time after that at which it is not valid any more.
     pub(super) ends: i64,
 }
 
-impl Verified {
-    /// Whether it is valid at this time.
+impl Times {
+    /// Whether the token is valid at this time.
     ///
     /// # Errors
     /// It is over, or has not begun.
@@ -84,7 +90,7 @@ impl VerifiedTokens {
 
 impl Kept {
     fn make_room(&mut self, now: Millis) {
-        self.tokens.retain(|_, token| token.verified.check(now) != Err(JwtRefusal::Expired));
+        self.tokens.retain(|_, token| token.verified.times.check(now) != Err(JwtRefusal::Expired));
         if self.tokens.len() < TOKENS_MAX {
             return;
         }
@@ -107,7 +113,7 @@ mod tests {
 
     fn verified(subject: &str, ends: i64) -> Arc<Verified> {
         let identity = JwtIdentity { issuer: "https://issuer.example".into(), subject: subject.into() };
-        Arc::new(Verified { identity, begins: 0, ends })
+        Arc::new(Verified { identity, times: Times { begins: 0, ends } })
     }
 
     fn digest(number: u64) -> Digest {
