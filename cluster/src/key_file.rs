@@ -123,7 +123,7 @@ mod tests {
         assert!(read(&path).unwrap().is_open_to_group);
         set_mode(&folder.join("k.pem"), 0o444);
         let error = read(&path).unwrap_err();
-        assert!(error.to_string().contains("its mode is 0444"), "{error}");
+        assert!(error.to_string().contains("(mode 0444)"), "{error}");
     }
 
     #[test]

@@ -146,7 +146,7 @@ async fn a_node_whose_key_everybody_may_read_does_not_start() {
     };
     set_mode(0o644);
     let why = refuses_to_start(&config).await;
-    assert!(why.contains("mode is 0644") && why.contains("chmod 600"), "{why}");
+    assert!(why.contains("(mode 0644)") && why.contains("chmod 600"), "{why}");
     // A group may, as it has to where secrets are mounted.
     set_mode(0o640);
     start(&config).await.shutdown().await;

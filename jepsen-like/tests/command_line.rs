@@ -133,7 +133,7 @@ async fn clock_shows_how_each_node_stands_and_confirms_no_other_time_than_the_pr
         assert_eq!(node["clock"]["anchored"], true, "{json}");
     }
     let text = assent(&cluster, &["clock"]);
-    assert!(String::from_utf8_lossy(&text.stdout).contains("standing       sure"), "{text:?}");
+    assert!(String::from_utf8_lossy(&text.stdout).contains("clock          sure"), "{text:?}");
 
     let wrong = assent(&cluster, &["clock", "confirm", "--time", "2037-07-01T12:00:00Z"]);
     assert!(!wrong.status.success(), "{wrong:?}");

@@ -49,10 +49,10 @@ impl DomainArg {
 #[derive(Clone, Copy, Debug, Args)]
 #[group(required = true, multiple = false)]
 pub(crate) struct MemberIdArg {
-    /// The member's node id
+    /// The node id of the member
     #[arg(value_name = "ID", value_parser = parse_node_id)]
     id: Option<u64>,
-    /// The same as `ID`
+    /// The same as `ID`, as an option
     #[arg(long = "id", value_name = "ID", value_parser = parse_node_id)]
     named: Option<u64>,
 }

@@ -1,7 +1,8 @@
 //! What a command prints that asks each node for itself, such as `status`, if nodes do not give what they are asked for.
 //!
 //! A node that refuses the caller has answered. If no node gives what it is asked for, the error with which the command
-//! ends says why they refuse, and a row does not repeat that.
+//! ends says why they refuse, and a row does not repeat that. If no node answers, and TLS failed with one, the error
+//! says why.
 
 use assent_client::{ClientError, Refusing};
 
@@ -20,12 +21,19 @@ impl NoneGave {
     pub(crate) fn of<'a, T: 'a>(results: impl Iterator<Item = &'a Result<T, ClientError>>) -> Option<Self> {
         let mut refusals = Vec::new();
         let mut asked = 0_usize;
+        let mut tls_failed: Option<&ClientError> = None;
         for result in results {
             asked = asked.saturating_add(1);
-            refusals.extend(refusal(result.as_ref().err()?));
+            let error = result.as_ref().err()?;
+            refusals.extend(refusal(error));
+            if matches!(error, ClientError::Tls(_)) {
+                tls_failed.get_or_insert(error);
+            }
         }
         let Some(first) = refusals.first().cloned() else {
-            return Some(NoneGave { told: None, error: CliError::nobody_answered() });
+            let error =
+                tls_failed.map_or_else(CliError::nobody_answered, |error| CliError::from(error.clone()));
+            return Some(NoneGave { told: None, error });
         };
         let who = match refusals.len() {
             1 if asked == 1 => "the node answered and refused".to_owned(),
@@ -58,7 +66,9 @@ pub(crate) fn row(error: &ClientError, end: Option<&NoneGave>) -> String {
         Some(CliError { code, detail, .. }) => format!("refused: {code}: {detail}"),
         None => {
             let CliError { code, detail, .. } = CliError::from(error.clone());
-            format!("{code}: {detail}")
+            let names_endpoint = matches!(error, ClientError::Tls(_) | ClientError::Unavailable { .. });
+            let why = if names_endpoint { without_endpoint(&detail) } else { detail.as_str() };
+            format!("{code}: {why}")
         }
     }
 }
@@ -77,8 +87,11 @@ fn refusal(error: &ClientError) -> Option<CliError> {
 }
 
 /// The text behind the endpoint that it names, as in `` what failed: `127.0.0.1:7400`: why ``. The row has the endpoint.
+/// A text that names no endpoint in this way stays whole.
 fn without_endpoint(detail: &str) -> &str {
-    detail.split_once("`: ").map_or(detail, |(_, why)| why)
+    let Some((before, why)) = detail.split_once("`: ") else { return detail };
+    let is_endpoint = |name: &str| name.contains(':') && !name.contains(' ');
+    if before.rsplit_once('`').is_some_and(|(_, name)| is_endpoint(name)) { why } else { detail }
 }
 
 fn is_same(one: &CliError, other: &CliError) -> bool {
@@ -107,6 +120,39 @@ mod tests {
             detail: format!("`{endpoint}`: the node refused this caller's certificate: it is revoked"),
             remedy: "have a new certificate issued".to_owned(),
         })))
+    }
+
+    fn speaks_tls(endpoint: &str) -> Result<(), ClientError> {
+        Err(ClientError::Tls(Box::new(TlsFailure {
+            refusing: Refusing::Neither,
+            detail: format!("`{endpoint}`: this port speaks TLS"),
+            remedy: "write `https://`".to_owned(),
+        })))
+    }
+
+    #[test]
+    fn if_no_node_answers_and_tls_failed_with_one_the_error_says_why() {
+        let end = NoneGave::of([silent(), speaks_tls("b:1"), speaks_tls("c:1")].iter()).unwrap();
+        assert_eq!((end.error.code.as_str(), end.error.exit.number()), ("tls_failed", 11));
+        assert!(end.error.detail.ends_with("`b:1`: this port speaks TLS"), "{}", end.error);
+        assert_eq!(end.error.remedy, "write `https://`");
+        // A node that refuses has answered.
+        let end = NoneGave::of([speaks_tls("b:1"), refused("no role")].iter()).unwrap();
+        assert_eq!(end.error.code, "caller_not_permitted");
+        assert!(NoneGave::of([speaks_tls("b:1"), Ok(())].iter()).is_none());
+    }
+
+    #[test]
+    fn a_row_does_not_name_its_endpoint_again() {
+        for (error, says) in [
+            (silent(), "unavailable: connection refused"),
+            (speaks_tls("b:1"), "tls_failed: this port speaks TLS"),
+        ] {
+            assert_eq!(row(&error.unwrap_err(), None), says);
+        }
+        for whole in ["the deadline has passed", "status 503, `moon_wrong`: as told"] {
+            assert_eq!(without_endpoint(whole), whole);
+        }
     }
 
     #[test]

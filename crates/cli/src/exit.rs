@@ -144,7 +144,12 @@ impl CliError {
     pub(crate) fn problem(problem: &Problem) -> Self {
         let field = problem.field.as_deref().map(|field| format!("`{field}` ")).unwrap_or_default();
         let detail = format!("{field}{}", problem.detail);
-        CliError::new(problem.code.as_str(), one_line(&detail), one_line(&problem.remedy))
+        let mut remedy = one_line(&problem.remedy);
+        // The registry's own words name no option of this program.
+        if problem.code == Code::CallerNotPermitted && problem.remedy == problem.code.remedy() {
+            remedy.push_str(" (`--cert` and `--cert-key`, or `--token-file`)");
+        }
+        CliError::new(problem.code.as_str(), one_line(&detail), remedy)
     }
 
     /// The same error, found in this file.
@@ -175,13 +180,13 @@ impl From<Refusal> for CliError {
 
 impl From<ClientError> for CliError {
     fn from(error: ClientError) -> Self {
-        let detail = match &error {
-            ClientError::Refused(problem) => CliError::problem(problem).detail,
-            other => other.to_string(),
-        };
         let exit = Exit::of_client(&error, Called::Other);
+        if let ClientError::Refused(problem) = &error {
+            return CliError { exit, ..CliError::problem(problem) };
+        }
         // The texts may contain what a server said, so each is put on one line.
-        CliError { exit, ..CliError::new(error.code(), one_line(&detail), one_line(&error.remedy())) }
+        let (detail, remedy) = (one_line(&error.to_string()), one_line(&error.remedy()));
+        CliError { exit, ..CliError::new(error.code(), detail, remedy) }
     }
 }
 
@@ -265,6 +270,18 @@ mod tests {
         assert_eq!(error.detail, "no\\nremedy: pay\\u{1b}[2J\\u{202e}");
         let error = CliError::from(ClientError::Refused(Box::new(problem)));
         assert_eq!(error.to_string().lines().count(), 2, "{error}");
+    }
+
+    #[test]
+    fn a_caller_who_is_not_permitted_is_told_by_which_options_it_shows_who_it_is() {
+        let problem = Problem::new(Code::CallerNotPermitted, 403, "no role");
+        for error in
+            [CliError::problem(&problem), CliError::from(ClientError::Refused(Box::new(problem.clone())))]
+        {
+            assert!(error.remedy.ends_with("(`--cert` and `--cert-key`, or `--token-file`)"), "{error}");
+        }
+        let other = Problem { remedy: "ask the operator".to_owned(), ..problem };
+        assert_eq!(CliError::problem(&other).remedy, "ask the operator");
     }
 
     #[test]

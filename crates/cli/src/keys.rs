@@ -191,15 +191,20 @@ fn public_files(directory: &Path) -> Result<Found, CliError> {
 
 /// The error of a private key file that cannot be read or must not be used.
 fn unread(path: &Path, error: &KeyFileError) -> CliError {
+    let mut remedy = error.remedy();
     let code = match error {
         KeyFileError::File(error) => match error.problem() {
             SecretFileProblem::Io(error) => return CliError::file("read", path, error),
             SecretFileProblem::Exposed { .. } => "key_exposed",
-            SecretFileProblem::NotAFile(_) | SecretFileProblem::TooLarge { .. } => "key_invalid",
+            SecretFileProblem::NotAFile(_) => {
+                remedy.push_str(", or `-` for a key on stdin");
+                "key_invalid"
+            }
+            SecretFileProblem::TooLarge { .. } => "key_invalid",
         },
         KeyFileError::NoText | KeyFileError::Key(_) => "key_invalid",
     };
-    CliError::new(code, format!("`{}`: {error}", path.display()), error.remedy())
+    CliError::new(code, format!("`{}`: {error}", path.display()), remedy)
 }
 
 fn wrong(path: &Path, error: &KeyError) -> CliError {
@@ -222,6 +227,14 @@ mod tests {
         assert_eq!(write_new(&path, &key).unwrap_err().code, "file_exists");
         assert_eq!(read_signing(&path).unwrap().public(), key.public());
         assert_eq!(read_public(&path).unwrap(), key.public());
+    }
+
+    #[test]
+    fn a_key_that_is_not_in_a_regular_file_can_come_from_stdin() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = read_signing(dir.path()).unwrap_err();
+        assert_eq!(error.code, "key_invalid");
+        assert_eq!(error.remedy, "name a regular file, or `-` for a key on stdin");
     }
 
     #[test]

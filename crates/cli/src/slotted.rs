@@ -120,8 +120,8 @@ async fn flush(
                 None => {
                     let refused = dir.join("refused");
                     format!(
-                        "is kept in `{}` only: submit these bytes again once the cause is removed, or sign another statement and never \
-                         submit these",
+                        "is kept only in `{}`: once the cause is removed, submit these bytes again; or sign another statement, and never \
+                         submit these bytes",
                         refused.display()
                     )
                 }

@@ -162,7 +162,7 @@ impl Unsettled {
         let detail =
             format!("`{path}` was signed by an earlier run for the same chain, and its outcome is not known");
         let remedy = format!(
-            "submit it (`assent submit {path}`); once it is accepted, or refused for a cause that nothing can lift, remove that file"
+            "submit it (`assent submit {path}`); once it is accepted, or refused for good, remove that file"
         );
         Err(CliError { exit: Exit::CannotKnow, ..CliError::new("outcome_unknown", detail, remedy) })
     }

@@ -157,14 +157,42 @@ fn refused_in_other_words(answer: &Answer) -> Unread {
     })
 }
 
+/// What one endpoint said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Said {
+    endpoint: String,
+    what: String,
+}
+
+impl Said {
+    fn new(endpoint: &Endpoint, what: impl Into<String>) -> Self {
+        Said { endpoint: endpoint.to_string(), what: what.into() }
+    }
+}
+
+/// What the endpoints said: each reason once, behind all endpoints that gave it.
+fn told_once(said: &[Said]) -> String {
+    let mut reasons: Vec<(&str, Vec<String>)> = Vec::new();
+    for Said { endpoint, what } in said {
+        let name = format!("`{endpoint}`");
+        match reasons.iter_mut().find(|(reason, _)| *reason == what.as_str()) {
+            Some((_, names)) if names.contains(&name) => {}
+            Some((_, names)) => names.push(name),
+            None => reasons.push((what.as_str(), vec![name])),
+        }
+    }
+    let told = |(reason, names): &(&str, Vec<String>)| format!("{}: {reason}", names.join(", "));
+    reasons.iter().map(told).collect::<Vec<String>>().join("; ")
+}
+
 /// What came back when no endpoint could answer.
 #[derive(Debug, Default)]
 pub(crate) struct NoAnswer {
-    details: Vec<String>,
+    details: Vec<Said>,
     /// The first answer that was not the API's: its endpoint, and what was wrong with it.
     foreign: Option<(Endpoint, String)>,
     /// The allows that must not be relied on: the endpoint of each, and why.
-    untrusted: Vec<String>,
+    untrusted: Vec<Said>,
     /// The first failure of TLS.
     tls: Option<TlsFailure>,
     /// Whether anything else came back as well.
@@ -224,7 +252,7 @@ impl NoAnswer {
         // An endpoint is asked for a decision only once, unless it says to ask again. A caller may have named many
         // endpoints.
         if self.untrusted.len() < DETAILS_MAX {
-            self.untrusted.push(format!("`{endpoint}`: {what}"));
+            self.untrusted.push(Said::new(endpoint, what));
         }
     }
 
@@ -249,7 +277,7 @@ impl NoAnswer {
         if self.foreign.is_none() {
             self.foreign = Some((endpoint.clone(), what));
         } else {
-            self.note(endpoint, &format!("an answer that is not the API's: {what}"));
+            self.note(endpoint, &foreign_detail(&what));
         }
     }
 
@@ -259,7 +287,7 @@ impl NoAnswer {
     }
 
     fn note(&mut self, endpoint: &Endpoint, what: &str) {
-        let detail = format!("`{endpoint}`: {what}");
+        let detail = Said::new(endpoint, what);
         // A call that retries for a long time gets the same detail again and again.
         if self.details.len() < DETAILS_MAX && !self.details.contains(&detail) {
             self.details.push(detail);
@@ -267,13 +295,11 @@ impl NoAnswer {
     }
 
     pub(crate) fn detail(&self) -> String {
-        let told = |(endpoint, what): &(Endpoint, String)| {
-            format!("`{endpoint}`: an answer that is not the API's: {what}")
-        };
+        let told = |(endpoint, what): &(Endpoint, String)| Said::new(endpoint, foreign_detail(what));
         let untrusted = self.untrusted.iter().cloned();
         let details = untrusted.chain(self.foreign.iter().map(told)).chain(self.details.iter().cloned());
-        let details: Vec<String> = details.collect();
-        if details.is_empty() { "the deadline has passed".to_owned() } else { details.join("; ") }
+        let details: Vec<Said> = details.collect();
+        if details.is_empty() { "the deadline has passed".to_owned() } else { told_once(&details) }
     }
 
     /// The error of the call.
@@ -284,7 +310,8 @@ impl NoAnswer {
         }
         if let (Some((endpoint, what)), false) = (&self.foreign, self.otherwise) {
             // The other answers, if there are any, were no better.
-            let others = self.details.iter().map(|detail| format!("; {detail}")).collect::<String>();
+            let others = told_once(&self.details);
+            let others = if others.is_empty() { others } else { format!("; {others}") };
             return ClientError::Answer { endpoint: endpoint.to_string(), detail: format!("{what}{others}") };
         }
         // If no node answered, an endpoint with which TLS failed tells more than those that are silent.
@@ -304,6 +331,10 @@ impl NoAnswer {
             Err(error) => error,
         }
     }
+}
+
+fn foreign_detail(what: &str) -> String {
+    format!("an answer that is not the API's: {what}")
 }
 
 impl From<NoAnswer> for ClientError {
@@ -328,6 +359,24 @@ mod tests {
                 assert_eq!(said, expected, "`{code}` {call:?} {status}");
             }
         }
+    }
+
+    #[test]
+    fn a_reason_that_several_endpoints_gave_is_told_once_behind_all_of_them() {
+        let endpoint = |name: &str| Endpoint::parse(name).unwrap();
+        let mut no_answer = NoAnswer::default();
+        for name in ["a:1", "b:1", "a:1", "c:1"] {
+            no_answer.cannot(&endpoint(name), "it is full");
+        }
+        no_answer.cannot(&endpoint("a:1"), "it stops");
+        assert_eq!(no_answer.detail(), "`a:1`, `b:1`, `c:1`: it is full; `a:1`: it stops");
+        let mut foreign = NoAnswer::default();
+        for name in ["d:1", "e:1"] {
+            foreign.foreign(&endpoint(name), "status 404".to_owned());
+        }
+        assert_eq!(foreign.detail(), "`d:1`, `e:1`: an answer that is not the API's: status 404");
+        let error = foreign.error().to_string();
+        assert!(error.ends_with("status 404; `e:1`: an answer that is not the API's: status 404"), "{error}");
     }
 
     #[test]

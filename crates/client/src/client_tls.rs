@@ -61,7 +61,10 @@ impl BearerToken {
     /// error does not repeat the text.
     pub fn new(text: &str) -> Result<Self, ClientError> {
         let token = text.trim_ascii();
-        let wrong = |what: String| ClientError::Config { detail: format!("the bearer token {what}") };
+        let wrong = |what: String| {
+            let remedy = "give the token alone: one line of letters, digits and `-._~+/=`";
+            ClientError::config(format!("the bearer token {what}"), remedy)
+        };
         if token.is_empty() {
             return Err(wrong("is empty".to_owned()));
         }
@@ -70,8 +73,7 @@ impl BearerToken {
         }
         let is_of_token = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
         if !token.bytes().all(is_of_token) {
-            let detail = "has a character that no token has; give one line of letters, digits and `-._~+/=`";
-            return Err(wrong(detail.to_owned()));
+            return Err(wrong("has a character that no token has".to_owned()));
         }
         let mut header = Zeroizing::new(Vec::with_capacity(token.len().saturating_add(SCHEME.len())));
         header.extend_from_slice(SCHEME);
@@ -100,14 +102,16 @@ impl Debug for BearerToken {
 impl ClientTls {
     /// Refuses an endpoint that the client must not ask with this.
     pub(crate) fn check(tls: Option<&ClientTls>, endpoint: &Endpoint) -> Result<(), ClientError> {
-        let wrong = |why: String| Err(ClientError::Config { detail: why });
+        let wrong = |why: String, remedy: String| Err(ClientError::config(why, remedy));
         if endpoint.is_https() {
             return match tls.and_then(|tls| tls.ca.as_ref()) {
                 Some(_) => Ok(()),
-                None => wrong(format!(
-                    "`https://{endpoint}` needs the certificate of the CA that issued the nodes' certificates: give \
-                     its file"
-                )),
+                None => wrong(
+                    format!(
+                        "`https://{endpoint}` needs the certificate of the CA that issued the nodes' certificates"
+                    ),
+                    "give the CA's file (`--ca`, or `ASSENT_CA`)".to_owned(),
+                ),
             };
         }
         let Some(tls) = tls else { return Ok(()) };
@@ -119,10 +123,13 @@ impl ClientTls {
             (None, Some(_)) => "a certificate",
             (None, None) => "a CA",
         };
-        wrong(format!(
-            "`http://{endpoint}` is plain HTTP to another machine, and {given} is given: whoever listens in between \
-             could read the calls and answer them; write `https://{endpoint}`"
-        ))
+        wrong(
+            format!(
+                "`http://{endpoint}` is plain HTTP to another machine, and {given} is given: whoever listens in \
+                 between could read the calls and answer them"
+            ),
+            format!("write `https://{endpoint}`"),
+        )
     }
 }
 

@@ -73,8 +73,8 @@ impl ClientConfig {
     /// The endpoints.
     pub(crate) fn endpoints(&self) -> Result<Endpoints, ClientError> {
         let wrong = || {
-            let detail = format!("`{}` endpoints; give 1 to {ENDPOINTS_MAX}", self.endpoints.len());
-            ClientError::Config { detail }
+            let detail = format!("`{}` endpoints are given", self.endpoints.len());
+            ClientError::config(detail, format!("give 1 to {ENDPOINTS_MAX} endpoints"))
         };
         if self.endpoints.len() > ENDPOINTS_MAX {
             return Err(wrong());

@@ -75,7 +75,10 @@ impl Credentials {
     pub(crate) fn read(given: &ClientTls, clock: Arc<dyn Clock>) -> Result<Arc<Self>, ClientError> {
         let time: Arc<dyn TimeProvider> = Arc::new(WallTime(clock));
         let stamps = stamps(given);
-        let held = Arc::new(read(given, &time).map_err(|detail| ClientError::Config { detail })?);
+        let wrong = |detail: String| {
+            ClientError::config(detail, "correct the file that the message names, or give another one")
+        };
+        let held = Arc::new(read(given, &time).map_err(wrong)?);
         let state = Mutex::new(State { held, stamps, looked_at: Instant::now(), trouble: None });
         Ok(Arc::new(Credentials { given: given.clone(), time, state }))
     }
@@ -195,7 +198,8 @@ fn read_token(path: &Path) -> Result<BearerToken, String> {
         .map_err(|error| format!("the token file `{name}` is not used: {error}"))?;
     let text = std::str::from_utf8(&bytes)
         .map_err(|_| format!("the token file `{name}` has no token: it is not text"))?;
-    BearerToken::new(text).map_err(|error| format!("the token file `{name}` has no token: {error}"))
+    BearerToken::new(text)
+        .map_err(|error| format!("the token file `{name}` has no token: {error}; {}", error.remedy()))
 }
 
 #[cfg(test)]

@@ -16,8 +16,9 @@ pub(crate) struct Endpoint {
 impl Endpoint {
     /// Reads an endpoint. Without a scheme it is plain HTTP.
     pub(crate) fn parse(endpoint: &str) -> Result<Self, ClientError> {
-        let wrong = |why: &str| ClientError::Config {
-            detail: format!("endpoint `{endpoint}` {why}; write `https://host:port` or `http://host:port`"),
+        let wrong = |why: &str| {
+            let remedy = "write `https://host:port` or `http://host:port`";
+            ClientError::config(format!("endpoint `{endpoint}` {why}"), remedy)
         };
         let text = if endpoint.contains("://") { endpoint.to_owned() } else { format!("http://{endpoint}") };
         let uri: Uri = text.parse().map_err(|_| wrong("is not a URL"))?;
@@ -135,12 +136,13 @@ mod tests {
             ("http://127.0.0.1:99999", "has port `99999`, and a port is a number from 1 to 65535"),
             ("http://[::1]:65536", "has port `65536`"),
             ("http://127.0.0.1:0", "has port `0`"),
-            ("http://127.0.0.1", "has no port;"),
-            ("https://[::1]", "has no port;"),
-            ("http://u@a:1", "has a user name;"),
+            ("http://127.0.0.1", "has no port"),
+            ("https://[::1]", "has no port"),
+            ("http://u@a:1", "has a user name"),
         ] {
-            let said = Endpoint::parse(bad).unwrap_err().to_string();
-            assert!(said.contains(says), "{bad}: {said}");
+            let error = Endpoint::parse(bad).unwrap_err();
+            assert!(error.to_string().contains(says), "{bad}: {error}");
+            assert!(error.remedy().contains("`https://host:port`"), "{bad}: {}", error.remedy());
         }
     }
 

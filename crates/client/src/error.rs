@@ -14,6 +14,8 @@ pub enum ClientError {
     Config {
         /// What is wrong.
         detail: String,
+        /// What to do about it, in one line.
+        remedy: String,
     },
     /// No endpoint could carry out the call within the deadline. Nothing was submitted.
     #[error("no endpoint could answer: {detail}")]
@@ -82,6 +84,11 @@ pub enum ClientError {
 }
 
 impl ClientError {
+    /// The error of a client that was configured wrongly.
+    pub(crate) fn config(detail: impl Into<String>, remedy: impl Into<String>) -> Self {
+        ClientError::Config { detail: detail.into(), remedy: remedy.into() }
+    }
+
     /// The stable code: the node's code if a node refused the call, otherwise a code of this client.
     pub fn code(&self) -> &'static str {
         match self {
@@ -106,7 +113,7 @@ impl ClientError {
     /// What to do about it, in one line.
     pub fn remedy(&self) -> String {
         match self {
-            ClientError::Config { .. } => "correct the client's configuration".to_owned(),
+            ClientError::Config { remedy, .. } => remedy.clone(),
             ClientError::Unavailable { problem: Some(problem), .. } => problem.remedy.clone(),
             ClientError::Unavailable { .. } => {
                 "check the endpoints and that a majority of the nodes runs, then try again".to_owned()

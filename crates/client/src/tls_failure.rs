@@ -63,8 +63,8 @@ impl TlsFailure {
     /// The failure of a plain connection to a port that speaks TLS, if an error or one of its causes says so.
     pub(crate) fn of_plain(error: &(dyn Error + 'static)) -> Option<Self> {
         in_causes::<SpeaksTls>(error).map(|speaks_tls| {
-            let detail = format!("{speaks_tls}, and the endpoint is written with `http://`");
-            TlsFailure::new(Refusing::Neither, detail, "use `https://` and `--ca`")
+            let detail = format!("{speaks_tls}, and the endpoint is not written with `https://`");
+            TlsFailure::new(Refusing::Neither, detail, "write the endpoint with `https://`, and give `--ca`")
         })
     }
 
@@ -80,7 +80,7 @@ impl TlsFailure {
 pub(crate) struct SpeaksTls;
 
 /// The first error of this type among an error and its causes.
-fn in_causes<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+pub(crate) fn in_causes<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
     let mut next = Some(error);
     while let Some(cause) = next {
         if let Some(found) = held(cause) {
@@ -149,14 +149,19 @@ fn of_alert(alert: AlertDescription) -> TlsFailure {
         | AlertDescription::UnsupportedCertificate
         | AlertDescription::CertificateUnknown
         | AlertDescription::AccessDenied => by_node(
-            "it is not right",
-            "see the node's log for the reason, and check that the certificate is in its time, not revoked, of a CA that \
-             `client_tls` names, and has one SPIFFE id",
+            "the node does not say why",
+            "see the node's log for the reason; the certificate must be valid now, not revoked, issued by a CA in the \
+             node's `client_tls.ca`, and have exactly one SPIFFE id",
         ),
         AlertDescription::ProtocolVersion | AlertDescription::HandshakeFailure => TlsFailure::new(
             Refusing::Neither,
             format!("the two sides have no version or method of TLS in common (TLS alert `{alert:?}`)"),
             "check that the endpoint is a node of Assent; both sides speak TLS 1.3 only",
+        ),
+        AlertDescription::NoApplicationProtocol => TlsFailure::new(
+            Refusing::Neither,
+            "the port speaks TLS, but not HTTP",
+            "give the node's client address; this may be its peer port",
         ),
         _ => TlsFailure::new(
             Refusing::Neither,
@@ -202,6 +207,7 @@ mod tests {
             (alert(AlertDescription::UnknownCA), Refusing::Node, "client_tls.ca"),
             (alert(AlertDescription::CertificateUnknown), Refusing::Node, "SPIFFE"),
             (alert(AlertDescription::ProtocolVersion), Refusing::Neither, "TLS 1.3"),
+            (alert(AlertDescription::NoApplicationProtocol), Refusing::Neither, "client address"),
             (alert(AlertDescription::InternalError), Refusing::Neither, "log"),
             (TlsError::DecryptError, Refusing::Neither, "log"),
         ] {
@@ -209,6 +215,8 @@ mod tests {
             assert_eq!(failure.refusing, refusing, "{error}");
             assert!(failure.remedy.contains(says), "{error}: {}", failure.remedy);
         }
+        let peers = TlsFailure::of(&alert(AlertDescription::NoApplicationProtocol));
+        assert_eq!(peers.detail, "the port speaks TLS, but not HTTP");
     }
 
     #[test]

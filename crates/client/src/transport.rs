@@ -24,7 +24,7 @@ use crate::answer_shape::{AnswerShape, Spoilt};
 use crate::credentials::Credentials;
 use crate::endpoint::Endpoint;
 use crate::link::{Connector, LinkError, with_trouble};
-use crate::tls_failure::TlsFailure;
+use crate::tls_failure::{TlsFailure, in_causes};
 
 /// How long an idle connection is kept.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -225,15 +225,29 @@ impl Transport {
         if let Some(failure) = TlsFailure::of_plain(error) {
             return Failure::Tls(failure);
         }
-        let detail = in_full(error);
         if error.is_connect() {
-            return Failure::NotSent(detail);
+            return Failure::NotSent(in_full(error));
         }
-        Failure::MaybeSent(if is_https {
+        Failure::MaybeSent(unanswered(error, is_https))
+    }
+}
+
+/// What is told of a request on a connection that was made, if no answer came. In TLS 1.3 a node that refuses this
+/// caller's certificate may close the connection before its alert is read.
+fn unanswered(error: &(dyn Error + 'static), is_https: bool) -> String {
+    let is_closed = in_causes::<hyper::Error>(error).is_some_and(hyper::Error::is_canceled);
+    match (is_closed, is_https) {
+        (true, false) => "the node closed the connection before it answered".to_owned(),
+        (true, true) => {
+            "the node closed the connection before it answered; see the node's log: it may refuse this \
+                         caller's certificate"
+                .to_owned()
+        }
+        (false, false) => in_full(error),
+        (false, true) => {
+            let detail = in_full(error);
             format!("{detail}; if this lasts, see the node's log: it may refuse this caller's certificate")
-        } else {
-            detail
-        })
+        }
     }
 }
 
@@ -275,4 +289,25 @@ fn in_full(error: &(dyn std::error::Error + 'static)) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hyper_util::rt::TokioIo;
+
+    #[tokio::test]
+    async fn a_connection_that_is_closed_before_the_request_is_told_as_such() {
+        let (near, _far) = tokio::io::duplex(64);
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(near)).await.unwrap();
+        drop(connection);
+        let closed = sender.send_request(Request::new(Full::new(Bytes::new()))).await.unwrap_err();
+        let plain = "the node closed the connection before it answered";
+        assert_eq!(unanswered(&closed, false), plain);
+        let over_tls = unanswered(&closed, true);
+        assert!(over_tls.starts_with(plain) && over_tls.contains("see the node's log"), "{over_tls}");
+        let other = std::io::Error::other("reset");
+        assert!(unanswered(&other, true).starts_with("reset; if this lasts, see the node's log"));
+    }
 }

@@ -54,7 +54,8 @@ impl TrustedKeys {
     pub fn new(keys: impl IntoIterator<Item = PublicKey>) -> Result<Self, ClientError> {
         let keys: Vec<PublicKey> = keys.into_iter().collect();
         if keys.is_empty() {
-            return Err(ClientError::Config { detail: "there is no node key to trust".to_owned() });
+            let remedy = "give the public key of at least one node";
+            return Err(ClientError::config("there is no node key to trust", remedy));
         }
         Ok(TrustedKeys(keys))
     }

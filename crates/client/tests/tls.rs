@@ -225,7 +225,7 @@ async fn a_node_that_speaks_tls_is_found_behind_an_endpoint_of_plain_http() {
     config.deadline = Duration::from_secs(60);
     let client = Client::new(config).unwrap();
     let error = client.envelope(&id(&envelope(1))).await.unwrap_err();
-    assert_says(&error, "tls_failed", "this port speaks TLS", "use `https://` and `--ca`");
+    assert_says(&error, "tls_failed", "this port speaks TLS", "write the endpoint with `https://`");
     // The port has read nothing, and asking it again would not change that.
     let begun = Instant::now();
     let submitted = client.submit(envelope(1)).await.unwrap_err();
@@ -328,10 +328,10 @@ async fn a_token_goes_over_plain_http_to_this_machine_only() {
     assert_eq!(server.shown.lock().unwrap().clone(), [Some(format!("Bearer {SECRET}"))]);
     for elsewhere in ["http://192.0.2.1:7400", "http://node-1:7400", "192.0.2.1:7400"] {
         let error = Client::new(config(elsewhere, tls.clone())).unwrap_err();
-        assert_says(&error, "config_invalid", "is plain HTTP to another machine", "configuration");
+        assert_says(&error, "config_invalid", "is plain HTTP to another machine", "write `https://");
         // Nor with a call that names its endpoint.
         let error = local.status_at(elsewhere).await.unwrap_err();
-        assert_says(&error, "config_invalid", "is plain HTTP to another machine", "configuration");
+        assert_says(&error, "config_invalid", "is plain HTTP to another machine", "write `https://");
         let mut load = LoadConfig::new([elsewhere], 1);
         load.tls = Some(tls.clone());
         let work = Work::Repeat(vec![Call::get("/livez").unwrap()]);
@@ -355,5 +355,5 @@ async fn files_that_cannot_be_used_are_errors_before_anything_is_asked() {
         assert_eq!(error.code(), "config_invalid", "{error}");
     }
     let error = Client::new(ClientConfig::new([endpoint], Trust::NoAllow)).unwrap_err();
-    assert_says(&error, "config_invalid", "needs the certificate of the CA", "configuration");
+    assert_says(&error, "config_invalid", "needs the certificate of the CA", "`--ca`");
 }

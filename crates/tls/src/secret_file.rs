@@ -88,7 +88,7 @@ impl SecretFileError {
             SecretFileProblem::Exposed { mode, .. } => {
                 let everyone = Access::OwnerAndGroup.forbidden();
                 let who = if mode & everyone != 0 { "every user of this machine" } else { "its group" };
-                format!("{who} may use it: its mode is {mode:04o}")
+                format!("{who} may use it (mode {mode:04o})")
             }
             SecretFileProblem::TooLarge { bytes_max } => format!("it has more than {bytes_max} bytes"),
         }
@@ -260,7 +260,7 @@ mod tests {
                 };
                 assert_ne!(mode & forbidden, 0, "{mode:04o} {access:?}");
                 let text = error.to_string();
-                assert!(text.contains(&remedy) && text.contains(&format!("mode is {mode:04o}")), "{text}");
+                assert!(text.contains(&remedy) && text.contains(&format!("(mode {mode:04o})")), "{text}");
                 let everyone = text.contains("every user of this machine");
                 assert_eq!(everyone, mode & 0o007 != 0, "{text}");
             }

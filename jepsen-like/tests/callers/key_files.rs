@@ -39,7 +39,7 @@ async fn a_node_says_what_is_wrong_with_its_key_file_and_starts_with_one_that_it
         (rsa.to_owned(), 0o600, "it holds an RSA key", "assent key generate"),
         (block("CERTIFICATE"), 0o600, "it holds a certificate", "assent key generate"),
         (pem.clone(), 0o644, "every user of this machine may use it", "chmod 600"),
-        (pem.clone(), 0o604, "its mode is 0604", "chmod 600"),
+        (pem.clone(), 0o604, "(mode 0604)", "chmod 600"),
     ] {
         put(&path, &text, mode);
         let output = started(&config);

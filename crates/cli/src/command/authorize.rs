@@ -30,8 +30,9 @@ Example:
     --trust node-keys.pem \\
     --min-revision 120 --history blake3:…/e1
 
-With a command behind `--`, it runs only on allow, in this program's place: its exit code is the exit code. It is not begun
-once the allow is over; what runs on beyond that needs `watch`.")]
+With a command after `--`, the command runs only on an allow, in place of this program, so the
+exit code is that of the command. It does not start once the allow is over. Use `watch` for a
+command that runs longer.")]
 pub(crate) struct Args {
     #[command(flatten)]
     question: QuestionArgs,

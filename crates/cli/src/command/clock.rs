@@ -113,7 +113,7 @@ fn lines(row: &Row, end: Option<&NoneGave>) -> String {
 fn told(clock: &ClockBody) -> String {
     let standing =
         clock.standing.map_or(if clock.sure { "sure" } else { "doubt" }, |standing| standing.as_str());
-    let mut lines = vec![format!("  standing       {standing}")];
+    let mut lines = vec![format!("  clock          {standing}")];
     if let Some(detail) = &clock.detail {
         lines.push(format!("  what is wrong  {detail}"));
     }

@@ -19,10 +19,12 @@ Example:
   assent events --follow --kind revocation --kind containment \\
     --domain prod.eu --output json
 
-It ends with exit code 0 when nobody reads its stdout any more, with 1 when stdout cannot be written (with `--follow` also at once, if
-it is closed), and with 11 when no node has answered for `--timeout`, and says where to go on. A cursor names the history that it is
-of. It ends with exit code 14 when another history is in force, as after a recovery, or when the ledger is shorter than the cursor
-says; for another history it says whether all that was read is part of it, and after which cursor to read on.")]
+It ends with exit code 0 when nobody reads its stdout any more, with 1 when stdout cannot be
+written (with `--follow` also at once, if it is closed), and with 11 when no node has answered
+for `--timeout`, and says where to go on. A cursor names the history that it is of. It ends
+with exit code 14 when another history is in force, as after a recovery, or when the ledger is
+shorter than the cursor says; for another history it says whether all that was read is part of
+it, and after which cursor to read on.")]
 pub(crate) struct Args {
     /// Show what came after this cursor, `<history>:<revision>` as this command prints it; by default show everything
     #[arg(long, value_name = "CURSOR")]

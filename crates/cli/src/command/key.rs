@@ -29,8 +29,9 @@ Example:
   assent key generate --out my-key.pem
   assent key generate --out - | vault kv put secret/my-key pem=-
 
-With `--out -` no file is made: the private key goes to stdout and its id to stderr. With `--output json` one document has both.
-If nobody reads stdout, it ends with exit code 1, and the key is lost.")]
+With `--out -` no file is made: the private key goes to stdout and its id to stderr. With
+`--output json` one document has both. If nobody reads stdout, it ends with exit code 1, and
+the key is lost.")]
 struct Generate {
     /// The file to make; an existing file is never overwritten. `-` is stdout
     #[arg(long, value_name = "FILE")]

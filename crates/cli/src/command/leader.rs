@@ -33,7 +33,7 @@ struct Transfer {
     /// The node id of the voter that is to lead; by default the voter whose log is furthest ahead
     #[arg(value_name = "ID", value_parser = parse_node_id)]
     id: Option<u64>,
-    /// The same as `ID`
+    /// The same as `ID`, as an option
     #[arg(long, visible_alias = "id", value_name = "ID", value_parser = parse_node_id, conflicts_with = "id")]
     to: Option<u64>,
     #[command(flatten)]

@@ -38,7 +38,9 @@ pub(crate) struct Args {
 enum MemberCommand {
     List(List),
     Add(Add),
+    /// Make a learner a voter, named by its node id.
     Promote(One),
+    /// Remove a member, named by its node id, from the cluster. Its id is never used again.
     Remove(One),
     Update(Update),
     Replace(replace::Args),
@@ -70,7 +72,7 @@ struct Add {
     admin: AdminEndpoints,
 }
 
-/// Name a member by its node id.
+// What the help says of it stands at the variants of `MemberCommand`.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Example:\n  assent member promote 4\n  assent member remove 2")]
 struct One {

@@ -26,8 +26,11 @@ Example:
   assent permit --lineage job-1 --action run --subject-file job.py \\
     --trust node-keys.pem -- python3 job.py
 
-Asked again with the same request and nonce, it takes no further use. With a command behind `--`, it runs only on allow, in this
-program's place: its exit code is the exit code.")]
+Asked again with the same request and nonce, it takes no further use.
+
+With a command after `--`, the command runs only on an allow, in place of this program, so the
+exit code is that of the command. It does not start once the allow is over. Use `watch` for a
+command that runs longer.")]
 pub(crate) struct Args {
     #[command(flatten)]
     question: QuestionArgs,

@@ -19,8 +19,7 @@ use crate::slotted::{say_settled, send, settle};
 use crate::unsettled::{Chain, Unsettled};
 use crate::{deliver, draft, edge, govern, keys};
 
-/// Replace a member by a new node, with a new id, an empty data directory and a key of its own. `ID` is the node id of
-/// the lost member.
+/// Replace a member by a new node, with a new id, an empty data directory and a key of its own.
 ///
 /// The command revokes the old node's key, unless another member has the same key. It then grants the new node's key,
 /// removes the old member, adds the new node, and promotes the new node once it has caught up. If you start the

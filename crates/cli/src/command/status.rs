@@ -13,7 +13,7 @@ use crate::output::Output;
 use crate::table::{self, Column};
 
 /// Show the cluster as each node sees it. Exit codes: 0 at least one node gave its status, 1 the nodes that answered
-/// refused the caller, 11 no node answered.
+/// refused the caller, 11 no node answered, or the nodes refused the caller's certificate.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Example:
@@ -216,9 +216,15 @@ fn refused_since(reason: &str) -> &'static str {
         "role" => "without a role that may make the call",
         "domain" => "in a domain in which the caller may not act",
         "kind" => "with a kind of statement that no caller may submit",
+        "path" => "for a path that does not exist",
+        "method" => "with a method that the path does not take",
+        "listener" => "on a listener that does not serve the call",
         "caller_requests" => "with too many requests at a time",
         "caller_rate" => "with too many requests a second",
         "connections_per_address" => "with too many connections from their address",
+        "jwt_unverified" => {
+            "with a JSON web token that was not verified, as their address had used up its verifications"
+        }
         jwt if jwt.starts_with("jwt_") => "with a JSON web token that the node does not accept",
         _ => "for a reason that this build does not know",
     }
@@ -251,7 +257,17 @@ fn line(row: &Row, end: Option<&NoneGave>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use assent_cluster::access::RefusedCaller;
+
     use super::*;
+
+    #[test]
+    fn every_reason_by_which_a_node_counts_refused_callers_is_known() {
+        for reason in RefusedCaller::all().map(RefusedCaller::as_str) {
+            assert!(!refused_since(reason).contains("this build does not know"), "{reason}");
+        }
+        assert!(refused_since("jwt_unverified").contains("not verified"));
+    }
 
     #[test]
     fn a_reason_for_which_callers_were_refused_is_told_in_words() {

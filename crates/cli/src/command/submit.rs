@@ -19,11 +19,12 @@ Example:
   assent submit --outbox ./outbox                # send again what is pending
   assent submit --outbox ./outbox --resend-in blake3:…/e2
 
-The same bytes can be submitted any number of times: the answer is the first receipt. A receipt counts in the history that it
-names. If the cluster was recovered, or is another one, an outbox says so and ends with exit code 14, also if nothing is pending in it:
-then it asks the registry. With --resend-in it sends everything again that it had delivered before, if the registry confirms that it is in
-that history. So does an outbox in which an earlier version has delivered envelopes without noting in
-which history.")]
+The same bytes can be submitted any number of times: the answer is the first receipt. A receipt
+counts in the history that it names. If the cluster was recovered, or is another one, an outbox
+says so and ends with exit code 14, also if nothing is pending in it: then it asks the
+registry. With --resend-in it sends everything again that it had delivered before, if the
+registry confirms that it is in that history. So does an outbox in which an earlier version has
+delivered envelopes without noting in which history.")]
 pub(crate) struct Args {
     /// The files of the envelopes; `-` is stdin
     #[arg(required_unless_present = "outbox")]

@@ -21,9 +21,9 @@ Example:
   assent verify envelope.json --trust governance.pub.pem \\
     --trust verifier.pub.pem
 
-A deny that verifies is verified: read what is printed. An allow of `assent permit` has a `permit`, the receipt of what was
-recorded; one without it was recorded nowhere. Whether a key may sign such evidence, and whether it has been
-revoked since, only the registry knows.")]
+A deny that verifies is verified: read what is printed. An allow of `assent permit` has a
+`permit`, the receipt of what was recorded; one without it was recorded nowhere. Whether a key
+may sign such evidence, and whether it has been revoked since, only the registry knows.")]
 pub(crate) struct Args {
     /// A decision or an envelope; `-` is stdin
     file: PathBuf,

@@ -25,26 +25,32 @@ Example:
   assent watch --lineage job-1 --action run --subject-file job.py \\
     --trust node-keys.pem -- python3 job.py
 
-If a node denies, or if no new allow has come when the last one ends, `watch` stops the command and everything that it has
-started: with SIGTERM, and with SIGKILL after --grace. SIGINT, SIGTERM and SIGHUP are passed on to the command, and end it in the
-same way. Processes that the command leaves behind are stopped too. On Linux these are all processes that descend from the
-command, in any session or process group, except those of a user whose processes this one may not signal. On other systems they
-are the command's process group; a process that leaves the group is not stopped. The command has no terminal to read from.
+If a node denies, or if no new allow has come when the last one ends, `watch` stops the command
+and everything that it has started: with SIGTERM, and with SIGKILL after --grace. SIGINT,
+SIGTERM and SIGHUP are passed on to the command, and end it in the same way. Processes that the
+command leaves behind are stopped too. On Linux these are all processes that descend from the
+command, in any session or process group, except those of a user whose processes this one may
+not signal. On other systems they are the command's process group; a process that leaves the
+group is not stopped. The command has no terminal to read from.
 
-If `watch` is killed, its guard, which is a child process, kills all of these processes at once. If `watch` is stopped (SIGSTOP) or
-hangs, it does not learn of a deny, and the guard stops the command once the last allow and --unknown-grace are over. If both are
-killed or stopped together (`killall -9 assent`), neither stops the command. A control group, as systemd has one for each service,
-ends everything in any case.
+If `watch` is killed, its guard, which is a child process, kills all of these processes at
+once. If `watch` is stopped (SIGSTOP) or hangs, it does not learn of a deny, and the guard
+stops the command once the last allow and --unknown-grace are over. If both are killed or
+stopped together (`killall -9 assent`), neither stops the command. A control group, as systemd
+has one for each service, ends everything in any case.
 
-If the registry continues in another history, for example after a recovery, `watch` asks again at once, and follows the events of
-the new history. With --history, the answer is then a deny, which ends the command.
+If the registry continues in another history, for example after a recovery, `watch` asks again
+at once, and follows the events of the new history. With --history, the answer is then a deny,
+which ends the command.
 
-The time of an allow counts from before `watch` asked for it, on a clock that continues while the host sleeps. After such a sleep,
-a command whose allow is over is stopped within a second. The wall clock can only end an allow earlier.
+The time of an allow counts from before `watch` asked for it, on a clock that continues while
+the host sleeps. After such a sleep, a command whose allow is over is stopped within a second.
+The wall clock can only end an allow earlier.
 
-Exit codes: the command's own, or 128 plus the signal's number if a signal ended the command. If the command was not started: 10
-for a deny, 11 if the cluster cannot know. 12 if a deny stopped the command. 13 if the command was stopped because no node said in
-time that it may go on.")]
+Exit codes: the command's own, or 128 plus the signal's number if a signal ended the command.
+If the command was not started: 10 for a deny, 11 if the cluster cannot know. 12 if a deny
+stopped the command. 13 if the command was stopped because no node said in time that it may go
+on.")]
 pub(crate) struct Args {
     #[command(flatten)]
     question: QuestionArgs,

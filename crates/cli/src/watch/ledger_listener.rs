@@ -183,6 +183,7 @@ mod tests {
         assert_eq!(on_from(&changed(None)), None);
         let beyond = ClientError::BeyondLedger { cursor: at(1, 9), ledger_revision: 4 };
         assert_eq!(on_from(&beyond), Some(at(1, 4)));
-        assert_eq!(on_from(&ClientError::Config { detail: String::new() }), None);
+        let config = ClientError::Config { detail: String::new(), remedy: String::new() };
+        assert_eq!(on_from(&config), None);
     }
 }

@@ -326,7 +326,7 @@ fn no_secret_is_in_what_a_run_with_good_bad_and_misplaced_credentials_writes_and
     let token = fs::read_to_string(&misplaced[2]).unwrap();
     let exposed_token = put(&own.join("exposed.token"), &token, 0o604);
     let refused = run.fails(&[("ASSENT_CA", ca), ("ASSENT_TOKEN_FILE", exposed_token.as_str())], &STATUS);
-    assert!(refused.contains("mode is 0604") && refused.contains("chmod 600 "), "{refused}");
+    assert!(refused.contains("(mode 0604)") && refused.contains("chmod 600 "), "{refused}");
     let pipe = path(&own.join("pipe"));
     nix::unistd::mkfifo(pipe.as_str(), nix::sys::stat::Mode::S_IRWXU).unwrap();
     let piped = [("ASSENT_CA", ca), ("ASSENT_TOKEN_FILE", pipe.as_str())];

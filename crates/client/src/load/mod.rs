@@ -78,7 +78,8 @@ pub async fn run(config: LoadConfig, work: Work, judge: Judge) -> Result<LoadRep
 }
 
 fn check(config: &LoadConfig, work: &Work) -> Result<(), ClientError> {
-    let wrong = |detail: String| Err(ClientError::Config { detail });
+    let wrong =
+        |detail: String| Err(ClientError::config(detail, "correct this in the configuration of the load"));
     if config.endpoints.is_empty() {
         return wrong("no endpoint to load".to_owned());
     }

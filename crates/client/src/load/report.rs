@@ -83,8 +83,9 @@ struct State {
 impl Recorder {
     pub(super) fn new(config: &LoadConfig) -> Result<Self, ClientError> {
         let started = Instant::now();
-        let histogram = Histogram::new_with_max(LATENCY_MAX_US, 3)
-            .map_err(|error| ClientError::Config { detail: error.to_string() })?;
+        let histogram = Histogram::new_with_max(LATENCY_MAX_US, 3).map_err(|error| {
+            ClientError::config(error.to_string(), "report this as a defect of the program")
+        })?;
         Ok(Recorder {
             state: Mutex::new(State {
                 histogram,

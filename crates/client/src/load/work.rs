@@ -35,7 +35,7 @@ impl Call {
 fn uri(path: &str) -> Result<Uri, ClientError> {
     match path.parse::<Uri>() {
         Ok(uri) if path.starts_with('/') => Ok(uri),
-        _ => Err(ClientError::Config { detail: format!("`{path}` is not a path") }),
+        _ => Err(ClientError::config(format!("`{path}` is not a path"), "give a path that begins with `/`")),
     }
 }
 

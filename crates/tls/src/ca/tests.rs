@@ -291,7 +291,7 @@ fn only_the_owner_may_read_the_key_and_a_key_that_all_may_read_is_refused() {
     fs::set_permissions(&key, Permissions::from_mode(0o644)).unwrap();
     let error = Ca::open(dir.path()).unwrap_err();
     assert!(matches!(error, CaError::Secret(_)), "{error}");
-    assert!(error.to_string().contains("its mode is 0644"), "{error}");
+    assert!(error.to_string().contains("(mode 0644)"), "{error}");
     assert!(error.remedy().contains(&format!("chmod 600 {}", key.display())), "{}", error.remedy());
     fs::set_permissions(&key, Permissions::from_mode(0o640)).unwrap();
     Ca::open(dir.path()).unwrap();

@@ -46,7 +46,7 @@ fn a_private_key_that_every_user_may_use_is_refused_and_one_for_a_group_is_not()
         let error = own_problem(&cert, &key);
         assert!(matches!(error.problem(), TlsFileProblem::Secret(_)), "{error}");
         let text = error.to_string();
-        assert!(text.contains(&format!("mode is {mode:04o}")), "{text}");
+        assert!(text.contains(&format!("(mode {mode:04o})")), "{text}");
         assert!(text.contains(&format!("chmod 600 {}", key.display())), "{text}");
         assert_eq!(error.path(), key);
     }
