@@ -21,7 +21,7 @@ use assent_registry::{Group, Outcome, Outcomes};
 
 use super::check::{Looked, Sender, Unfit};
 use super::growth::Charge;
-use super::pending::settle;
+use super::pending::{has_entered, settle};
 use super::shed::Shed;
 use super::urgency::{HeldPlaces, READ_AT_ONCE, Urgency, restricts_or_governs};
 use super::{Service, within};
@@ -235,7 +235,8 @@ fn settle_groups(mut charges: BTreeMap<usize, Charge>, lengths: &[usize], outcom
     for (length, outcomes) in lengths.iter().zip(outcomes) {
         let until = from.saturating_add(*length);
         let of_group: Vec<Option<Charge>> = (from..until).map(|place| charges.remove(&place)).collect();
-        settle(of_group, outcomes);
+        let entered: Vec<bool> = outcomes.iter().map(has_entered).collect();
+        settle(of_group, &entered);
         from = until;
     }
 }
