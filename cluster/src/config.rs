@@ -285,7 +285,7 @@ pub struct LimitConfig {
     pub caller_requests: usize,
     /// The largest number of requests of one caller in a second, for as long as it likes. Each request of a batch and
     /// each envelope counts. A request beyond it is refused as `overloaded`. An entry of `callers` can have a `rate`
-    /// of its own. The leader counts the envelopes that other nodes forward for a caller of its table too.
+    /// of its own. Each node counts for itself the requests that a caller makes to it.
     pub caller_rate: usize,
     /// The largest number of requests of one caller at once, after it has made none for long enough. It is at least
     /// 1000, so that a full batch fits. An entry of `callers` can have a `burst` of its own.

@@ -53,15 +53,6 @@ pub(crate) struct Admitted {
     charged: AtomicU64,
 }
 
-/// Requests that another node has admitted and forwards, charged to their caller here too. They are given back when this
-/// is dropped.
-#[must_use = "a charge that is dropped is given back"]
-pub(crate) struct Forwarded {
-    quotas: Arc<Quotas>,
-    account: Account,
-    requests: u64,
-}
-
 /// Which of a caller's quotas is used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum QuotaError {
@@ -123,29 +114,6 @@ impl Quotas {
             counts.running = counts.running.saturating_add(1);
         }
         Ok(Admitted { quotas: self.clone(), account, pace, charged: AtomicU64::new(1) })
-    }
-
-    /// Charges a caller for requests that another node has admitted and forwards. They do not count as under way here.
-    ///
-    /// # Errors
-    /// The caller may not make so many now. Then nothing is charged.
-    pub(crate) fn charge_forwarded(
-        self: &Arc<Self>,
-        account: Account,
-        (rate, burst): (Option<u64>, Option<u64>),
-        requests: usize,
-    ) -> Result<Forwarded, QuotaError> {
-        let pace = Pace { rate: rate.unwrap_or(self.pace.rate), burst: burst.unwrap_or(self.pace.burst) };
-        let requests = u64::try_from(requests).unwrap_or(u64::MAX);
-        if account != Account::Common {
-            let now = Instant::now();
-            let mut state = lock(&self.state);
-            let counts = state.counts(&account, pace, self.accounts_max, now);
-            if !counts.bucket.take(requests, now) {
-                return Err(QuotaError::Rate { rate: pace.rate, burst: pace.burst, more: requests });
-            }
-        }
-        Ok(Forwarded { quotas: self.clone(), account, requests })
     }
 }
 
@@ -209,23 +177,6 @@ impl Admitted {
     pub(crate) fn was_shed(&self) {
         // To charge less is always possible.
         let _ = self.costs(1);
-    }
-}
-
-impl Forwarded {
-    /// Spends what was charged: the requests are carried out, or may be.
-    pub(crate) fn keep(mut self) {
-        self.requests = 0;
-    }
-}
-
-impl Drop for Forwarded {
-    fn drop(&mut self) {
-        if self.requests > 0
-            && let Some(counts) = lock(&self.quotas.state).accounts.get_mut(&self.account)
-        {
-            counts.bucket.give_back(self.requests);
-        }
     }
 }
 
@@ -293,27 +244,6 @@ mod tests {
         advance(Duration::from_millis(100)).await;
         assert!(quotas.admit(named("a"), NONE).is_ok());
         assert!(quotas.admit(named("a"), NONE).is_err());
-    }
-
-    /// It fails if a caller has one bucket for what it asks here and another for what other nodes forward, or if what was
-    /// not carried out stays charged.
-    #[tokio::test(start_paused = true)]
-    async fn what_other_nodes_forward_is_taken_from_the_callers_own_bucket_and_given_back_unless_it_is_kept()
-    {
-        let quotas = quotas(1);
-        let forward = |requests| quotas.charge_forwarded(named("a"), NONE, requests);
-        forward(1_500).unwrap().keep();
-        drop(forward(500).unwrap());
-        assert_eq!(forward(501).err(), Some(QuotaError::Rate { rate: 10, burst: 2_000, more: 501 }));
-        forward(499).unwrap().keep();
-        let asks = quotas.admit(named("a"), NONE).unwrap();
-        assert!(forward(1).is_err(), "it has taken the last token");
-        drop(asks);
-        assert!(quotas.charge_forwarded(named("b"), NONE, 2_000).is_ok(), "another caller has its own");
-        // What is forwarded is not under way here.
-        quotas.charge_forwarded(named("c"), NONE, 5).unwrap().keep();
-        quotas.charge_forwarded(named("c"), NONE, 5).unwrap().keep();
-        assert!(quotas.admit(named("c"), NONE).is_ok());
     }
 
     #[tokio::test(start_paused = true)]

@@ -161,6 +161,37 @@ async fn more_than_the_bound_in_work_is_overload_and_appends_and_votes_still_pas
     }
 }
 
+/// Fails if a submission is dropped when its peer hangs up: its issuers would get back what they were charged for
+/// envelopes that may be committed.
+#[tokio::test]
+async fn a_submission_is_carried_out_to_its_end_although_its_peer_hangs_up() {
+    let (one, two) = pair().await;
+    two.script.submit_delay_ms.store(1_000, Ordering::SeqCst);
+    let call = one.hub.call(2, &echo("left behind"), Duration::from_secs(60));
+    eventually("a submission", || two.script.submissions.0.load(Ordering::SeqCst) == 1).await;
+    one.hub.shutdown().await;
+    assert!(matches!(call.await, Err(PeerError::Lost(_))));
+    eventually("the end of the submission", || two.script.submissions.1.load(Ordering::SeqCst) == 1).await;
+}
+
+/// Fails if a peer gets more under way by hanging up and dialing again.
+#[tokio::test]
+async fn the_submissions_that_a_peer_left_behind_count_against_it_until_they_end() {
+    let (one, two) = pair().await;
+    two.script.held.store(true, Ordering::SeqCst);
+    let bound = PeerLimits::default().submissions_max;
+    let calls: Vec<_> = (0..bound).map(|_| one.hub.call(2, &echo("held"), Duration::from_secs(60))).collect();
+    let all = u32::try_from(bound).unwrap();
+    eventually("all submissions", || two.script.submissions.0.load(Ordering::SeqCst) == all).await;
+    one.hub.shutdown().await;
+    drop(calls);
+    let again =
+        node_as(identity(1), "127.0.0.1:0", &[(2, two.hub.local_addr().to_string())], quick(), 0).await;
+    connected(&again, 2).await;
+    assert_eq!(again.hub.call(2, &echo("one more"), SOON).await, Err(PeerError::Overloaded));
+    assert!(again.hub.call(2, &Vote(vote_request()), SOON).await.is_ok());
+}
+
 #[tokio::test]
 async fn a_request_over_the_frame_bound_is_refused_here_and_harms_nothing() {
     let (one, _two) = pair().await;

@@ -212,13 +212,6 @@ impl Access {
         }
     }
 
-    /// For whom requests are counted that another node forwards for a caller of this name, and how many it may make. None
-    /// if the table has no such name. It gives no right.
-    pub(crate) fn account_of(&self, name: &str) -> Option<(Account, OwnPace)> {
-        let grant = self.table.names.get(name)?;
-        Some((Account::Named(grant.name.clone()), grant.pace))
-    }
-
     fn by_bearer(&self, bearer: &str, now: Option<Millis>, may_verify: &dyn Fn() -> bool) -> Caller {
         let files = read(&self.files).clone();
         if bearer.starts_with(TOKEN_PREFIX) {

@@ -62,7 +62,7 @@ pub(super) struct Grant {
     pub(super) name: Arc<str>,
     roles: RoleSet,
     domains: Domains,
-    pub(super) pace: OwnPace,
+    pace: OwnPace,
 }
 
 impl Grant {
@@ -87,8 +87,6 @@ pub(super) struct Table {
     pub(super) certificates: BTreeMap<SpiffeId, Arc<Grant>>,
     pub(super) subjects: BTreeMap<JwtIdentity, Arc<Grant>>,
     pub(super) token_files: Vec<TokenFile>,
-    /// The entry of each name. Entries with the same name grant the same.
-    pub(super) names: BTreeMap<Arc<str>, Arc<Grant>>,
 }
 
 impl Table {
@@ -102,12 +100,13 @@ impl Table {
             return Err(SettingError::new("callers", problem));
         }
         let mut table = Self::default();
+        let mut names: BTreeMap<Arc<str>, Arc<Grant>> = BTreeMap::new();
         let mut files = BTreeSet::new();
         for (place, caller) in callers.iter().enumerate() {
             let at =
                 |field: &str, problem: &str| SettingError::new(format!("callers[{place}].{field}"), problem);
             let grant = Arc::new(caller.grant().map_err(|(field, problem)| at(field, &problem))?);
-            let same = table.names.entry(grant.name.clone()).or_insert_with(|| grant.clone());
+            let same = names.entry(grant.name.clone()).or_insert_with(|| grant.clone());
             if *same != grant {
                 return Err(at(
                     "name",

@@ -3,6 +3,10 @@
 //! Appends go through one lane, in the order in which they arrived. All other requests run concurrently. Both are
 //! bounded, and a request beyond the bound is refused at once. Reading never waits for work, so a ping is answered
 //! however busy the node is. This distinguishes a slow peer from a dead stream.
+//!
+//! When the connection ends, so does the work on its requests, except on submissions. What was proposed may be
+//! committed, whether the peer waits for it or not, and its issuers must pay for it. So a submission is carried out to
+//! its end, which its deadline bounds, and counts against the peer until then.
 
 use std::sync::Arc;
 
@@ -14,6 +18,7 @@ use serde::de::DeserializeOwned;
 use tokio::io::AsyncRead;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use assent_registry::Group;
 
@@ -72,6 +77,8 @@ pub(super) struct Server {
     pub(super) trusted: Arc<TrustedOffset>,
     pub(super) admission: Arc<Admission>,
     pub(super) tasks: Tasks,
+    /// Cancelled when this node stops.
+    pub(super) stopping: CancellationToken,
     /// Called for every pong: when its ping was sent, when it arrived, and what it tells of the peer's clock.
     pub(super) on_pong: Box<dyn Fn(Instant, Instant, Pong) + Send + Sync>,
 }
@@ -189,7 +196,8 @@ impl Server {
         F: FnOnce(M) -> Answer<M::Reply>,
     {
         let message: M = self.message(frame)?;
-        self.run(frame, &self.admission.control, 1, || start(message));
+        let ends = self.connection.closing();
+        self.run(frame, &self.admission.control, 1, ends, || start(message));
         Ok(())
     }
 
@@ -207,12 +215,13 @@ impl Server {
         }
         let (groups, behalf) = parts(self.message::<M>(frame)?);
         let peer = self.connection.peer();
-        self.run(frame, submissions, units, || certain(self.handler.submit(peer, groups, behalf)));
+        let work = || certain(self.handler.submit(peer, groups, behalf));
+        self.run(frame, submissions, units, &self.stopping, work);
         Ok(())
     }
 
-    /// Starts a request within its bound, and answers it when it is done.
-    fn run<R, F>(&self, frame: &Frame, bound: &Arc<Semaphore>, units: u32, start: F)
+    /// Starts a request within its bound, and answers it when it is done. The work is dropped when `ends` is cancelled.
+    fn run<R, F>(&self, frame: &Frame, bound: &Arc<Semaphore>, units: u32, ends: &CancellationToken, start: F)
     where
         R: Serialize + Send + 'static,
         F: FnOnce() -> Answer<R>,
@@ -222,11 +231,11 @@ impl Server {
             return self.connection.fail(id, Failure::OVERLOADED, "too many requests are under way");
         };
         let work = start();
-        let connection = self.connection.clone();
+        let (connection, ends) = (self.connection.clone(), ends.clone());
         self.tasks.passing("request of a peer", async move {
             let done = tokio::select! {
                 biased;
-                () = connection.closing().cancelled() => None,
+                () = ends.cancelled() => None,
                 done = work => Some(done),
             };
             drop(permit);

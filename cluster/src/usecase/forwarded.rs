@@ -7,9 +7,11 @@
 //! The leader refuses an envelope as the client's node would. In a group that is all or nothing, it refuses the whole
 //! group. In any other group, it refuses that envelope alone.
 //!
-//! The leader charges what is forwarded to its issuers, and to its caller if the peer names one that this node's table of
-//! callers has. So neither gets more by submitting to several nodes. Restrictions and governance statements are never
-//! refused for that.
+//! The leader charges what is forwarded to its issuers, from the buckets that it has for its own clients. So an issuer
+//! gets no more by submitting to several nodes. It charges an issuer only once the signatures are good, so a peer cannot
+//! spend the tokens of a key whose signatures it does not have. Restrictions and governance statements are never refused
+//! for that. Callers are not charged here: the node that they call has charged them, and this one has only that node's
+//! word for who they are.
 
 use std::collections::BTreeMap;
 
@@ -21,33 +23,20 @@ use assent_registry::{Group, Outcome, Outcomes};
 
 use super::check::{Looked, Sender, Unfit};
 use super::growth::Charge;
-use super::pending::settle;
+use super::pending::{has_entered, settle};
 use super::shed::Shed;
-use super::urgency::{HeldPlaces, READ_AT_ONCE, Urgency, restricts_or_governs};
+use super::urgency::{HeldPlaces, READ_AT_ONCE, Urgency};
 use super::{Service, within};
 use crate::access::Account;
 use crate::env::blocking;
-use crate::metrics::Limited;
-use crate::peer::{Behalf, SubmitError};
-use crate::quotas::{Forwarded, QuotaError};
-
-/// What the callers of forwarded groups were charged.
-struct CallersCharged {
-    /// If these are dropped, the callers get it back.
-    charges: Vec<Forwarded>,
-    /// Why each envelope of the groups is refused, if its caller is beyond its quota.
-    over: Vec<Option<Unfit>>,
-}
+use crate::peer::SubmitError;
 
 impl Service {
     /// Proposes a peer's submissions, if this node leads. The peer claims to have checked them. This node checks them
-    /// again, and does not propose what the peer must not submit. `behalf` names the caller of each group, or is empty if
-    /// the peer does not say who they are.
-    pub(crate) async fn propose_for_peer(
-        &self,
-        groups: Vec<Group>,
-        behalf: &[Behalf],
-    ) -> Result<Outcomes, SubmitError> {
+    /// again, and does not propose what the peer must not submit. This must be run to its
+    /// end, even if the peer hangs up: if it is dropped, issuers get back what they were charged for envelopes that may
+    /// still be committed.
+    pub(super) async fn propose_for_peer(&self, groups: Vec<Group>) -> Result<Outcomes, SubmitError> {
         let parts = self.parts();
         if parts.believed_leader() != Some(parts.config.node_id) {
             return Err(SubmitError::NotLeader { leader: parts.believed_leader() });
@@ -57,18 +46,7 @@ impl Service {
         let mut held_places = HeldPlaces::take(&self.inner.peers_places, &Account::Common, urgency, count)
             .map_err(|_| SubmitError::Overloaded)?;
         let until = within(parts.config.deadlines.submit_ms);
-        let CallersCharged { charges, over } = self.charge_callers(urgency, &groups, behalf).await;
-        let (groups, refused) = split_refused(groups, over);
-        let proposed = self.check_and_propose(&mut held_places, groups, until).await;
-        match &proposed {
-            Ok(_) | Err(SubmitError::Unknown(_)) => charges.into_iter().for_each(Forwarded::keep),
-            // Nothing was proposed, and the peer may send it again.
-            Err(SubmitError::NotLeader { .. } | SubmitError::ClockUncertain | SubmitError::Overloaded) => {
-                drop(charges);
-            }
-        }
-        let Outcomes { groups, history } = proposed?;
-        Ok(Outcomes { groups: merge_answers(refused, groups), history })
+        self.check_and_propose(&mut held_places, groups, until).await
     }
 
     /// Checks what a peer forwards, and proposes what may be proposed. Their issuers are charged for what enters the
@@ -104,59 +82,6 @@ impl Service {
                 | SubmitError::Overloaded),
             ) => Err(error),
         }
-    }
-
-    /// Charges the callers of forwarded groups one request for each envelope. Each node charges a caller for what it takes
-    /// itself, so a caller would otherwise get as much again through each node. What is in the lanes of restrictions and
-    /// of governance statements is not charged.
-    async fn charge_callers(&self, urgency: Urgency, groups: &[Group], behalf: &[Behalf]) -> CallersCharged {
-        let (mut charges, mut over) = (Vec::new(), Vec::new());
-        for (place, group) in groups.iter().enumerate() {
-            let named = match urgency {
-                Urgency::Restriction | Urgency::Governance => None,
-                Urgency::Single | Urgency::Batch => behalf.get(place),
-            };
-            let counted = named.and_then(|behalf| self.parts().access.account_of(&behalf.name));
-            let count = group.envelopes.len();
-            let charged = counted.map(|(account, pace)| {
-                self.inner.quotas.charge_forwarded(account, (pace.rate, pace.burst), count)
-            });
-            match charged {
-                Some(Ok(charge)) => charges.push(charge),
-                None => {}
-                Some(Err(why)) => {
-                    over.extend(self.over_quota_of(group, &why).await);
-                    continue;
-                }
-            }
-            over.extend(std::iter::repeat_n(None, count));
-        }
-        CallersCharged { charges, over }
-    }
-
-    /// Why the envelopes of a caller that is beyond its quota are refused. Restrictions and governance statements are
-    /// not, whatever else the call has.
-    async fn over_quota_of(&self, group: &Group, why: &QuotaError) -> Vec<Option<Unfit>> {
-        let detail = format!("the leader counts what a caller submits to all nodes: {why}");
-        let refusal = Shed::Overloaded(detail).refusal();
-        let envelopes = group.envelopes.clone();
-        let read =
-            move || -> Vec<bool> { envelopes.iter().map(|bytes| restricts_or_governs(bytes)).collect() };
-        let bytes: usize = group.envelopes.iter().map(Bytes::len).sum();
-        let free = if bytes <= READ_AT_ONCE {
-            read()
-        } else {
-            // If that is lost, all of them are refused, which settles nothing.
-            blocking(&*self.parts().env.blocking, read).await.unwrap_or_default()
-        };
-        let is_free = |place: usize| free.get(place).copied().unwrap_or_default();
-        let over: Vec<Option<Unfit>> = (0..group.envelopes.len())
-            .map(|place| (!is_free(place)).then(|| Unfit::from(refusal.clone())))
-            .collect();
-        if over.iter().any(Option::is_some) {
-            self.metrics().limited(&Limited::CallerRate);
-        }
-        over
     }
 
     /// How urgent a peer's submissions are. If reading them takes more than a moment, that runs off the async
@@ -235,7 +160,8 @@ fn settle_groups(mut charges: BTreeMap<usize, Charge>, lengths: &[usize], outcom
     for (length, outcomes) in lengths.iter().zip(outcomes) {
         let until = from.saturating_add(*length);
         let of_group: Vec<Option<Charge>> = (from..until).map(|place| charges.remove(&place)).collect();
-        settle(of_group, outcomes);
+        let entered: Vec<bool> = outcomes.iter().map(has_entered).collect();
+        settle(of_group, &entered);
         from = until;
     }
 }

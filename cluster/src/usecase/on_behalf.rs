@@ -2,10 +2,10 @@
 //!
 //! A node that forwards something has judged the caller, and says who it was. The node that gets it puts that into its
 //! own audit trail. It changes the membership only for a caller of whom the other node says that it is an operator, so
-//! forwarding gives no caller a right. It charges envelopes to the callers that the other node names, as far as its own
-//! table has these names (`forwarded.rs`). A node of protocol version 6 does not say who its callers are: what it
-//! forwards of theirs is judged by the signatures and charged to the issuers alone, and a change of the membership is
-//! refused.
+//! forwarding gives no caller a right. A node of protocol version 6 does not say who its callers are: what it forwards
+//! of theirs is judged by the signatures alone, and a change of the membership is refused.
+//!
+//! Nothing is counted for the caller that another node names. A false peer can name any caller.
 
 use std::collections::BTreeSet;
 
@@ -216,14 +216,14 @@ impl Service {
             return Err(SubmitError::NotLeader { leader });
         }
         if !parts.trail.is_on() {
-            return self.propose_for_peer(groups, &behalf).await;
+            return self.propose_for_peer(groups).await;
         }
         let begin = |(place, group): (usize, &Group)| {
             let facts = Facts { count: Some(group.envelopes.len()), ..Facts::default() };
             parts.received(from, AuditClass::Submission, SUBMIT, behalf.get(place), facts)
         };
         let opened: Vec<Open> = groups.iter().enumerate().map(begin).collect();
-        let answer = self.propose_for_peer(groups, &behalf).await;
+        let answer = self.propose_for_peer(groups).await;
         for (place, open) in opened.into_iter().enumerate() {
             let facts = of_group(&answer, place);
             let refused = facts.codes.contains(&Code::CallerNotPermitted);

@@ -31,24 +31,30 @@ impl Pending {
     /// the outcome, if it is still there.
     pub(super) fn end(self, result: Result<SubmissionOutcome, Failure>) {
         match &result {
-            Ok(SubmissionOutcome { outcomes, .. }) => settle(self.charges, outcomes),
-            Err(Failure::Unknown(_)) => self.charges.into_iter().flatten().for_each(Charge::keep),
-            Err(Failure::NoQuorum(_) | Failure::ClockUncertain(_) | Failure::Overloaded(_)) => {
-                drop(self.charges);
+            Ok(SubmissionOutcome { outcomes, .. }) => {
+                let may_have_entered: Vec<bool> = outcomes
+                    .iter()
+                    .map(|outcome| outcome.as_ref().map_or_else(Failure::may_have_entered, has_entered))
+                    .collect();
+                settle(self.charges, &may_have_entered);
             }
+            Err(failure) if failure.may_have_entered() => {
+                self.charges.into_iter().flatten().for_each(Charge::keep);
+            }
+            Err(_) => drop(self.charges),
         }
         let _ = self.reply.send(result);
     }
 }
 
 /// Keeps the charges for envelopes that have entered the ledger, or may have. The others are given back. There is a place
-/// in `charges` for each envelope of a group.
-pub(super) fn settle(charges: Vec<Option<Charge>>, outcomes: &[Outcome]) {
+/// in `charges` for each envelope of a group, and in `may_have_entered` for each envelope with an outcome.
+pub(super) fn settle(charges: Vec<Option<Charge>>, may_have_entered: &[bool]) {
     // If their numbers differ, the outcomes belong to other envelopes, so it is not known what became of these.
-    let may_all_have_entered = outcomes.len() != charges.len();
+    let may_all_have_entered = may_have_entered.len() != charges.len();
     for (place, charge) in charges.into_iter().enumerate() {
         if let Some(charge) = charge
-            && (may_all_have_entered || outcomes.get(place).is_some_and(has_entered))
+            && (may_all_have_entered || may_have_entered.get(place).copied().unwrap_or_default())
         {
             charge.keep();
         }
@@ -56,7 +62,7 @@ pub(super) fn settle(charges: Vec<Option<Charge>>, outcomes: &[Outcome]) {
 }
 
 /// Whether the ledger has grown by the envelope that has this outcome.
-fn has_entered(outcome: &Outcome) -> bool {
+pub(super) fn has_entered(outcome: &Outcome) -> bool {
     match outcome {
         Outcome::Accepted { fresh, .. } => *fresh,
         // The second statement for a slot is kept as a proof.
@@ -65,9 +71,10 @@ fn has_entered(outcome: &Outcome) -> bool {
     }
 }
 
-/// What became of one submission, and in which history.
+/// What became of each envelope of one submission, and in which history.
 pub(super) struct SubmissionOutcome {
-    pub(super) outcomes: Vec<Outcome>,
+    /// One for each envelope. It is a failure if the envelope may be in the ledger and no leader has judged it.
+    pub(super) outcomes: Vec<Result<Outcome, Failure>>,
     pub(super) history: Option<History>,
 }
 
@@ -82,6 +89,16 @@ pub(super) enum Failure {
     ClockUncertain(Option<Unsure>),
     /// Too many submissions are waiting.
     Overloaded(String),
+}
+
+impl Failure {
+    /// Whether the envelopes may be in the ledger, or may still enter it.
+    fn may_have_entered(&self) -> bool {
+        match self {
+            Failure::Unknown(_) => true,
+            Failure::NoQuorum(_) | Failure::ClockUncertain(_) | Failure::Overloaded(_) => false,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -143,13 +160,20 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn issuers_pay_only_for_what_may_have_entered_the_ledger_even_if_the_caller_has_left() {
         let ended = |of: [Option<bool>; 3]| {
-            let outcomes = of.into_iter().map(outcome).collect();
+            let outcomes = of.into_iter().map(outcome).map(Ok).collect();
             left_after(|pending| pending.end(Ok(SubmissionOutcome { outcomes, history: None })))
         };
         assert_eq!(ended([None, None, None]), BURST, "refused");
         assert_eq!(ended([Some(false), Some(true), Some(false)]), BURST, "there before");
         assert_eq!(ended([Some(true), None, None]), BURST - 1);
         assert_eq!(ended([Some(true), None, Some(true)]), BURST - 2);
+        let one_unknown = vec![
+            Ok(outcome(None)),
+            Ok(outcome(Some(true))),
+            Err(Failure::Unknown("it may be there".to_owned())),
+        ];
+        let one_unknown = Ok(SubmissionOutcome { outcomes: one_unknown, history: None });
+        assert_eq!(left_after(|pending| pending.end(one_unknown)), BURST - 1, "it may have entered");
         let failed = |failure| left_after(|pending| pending.end(Err(failure)));
         assert_eq!(failed(Failure::NoQuorum("not proposed".to_owned())), BURST);
         assert_eq!(failed(Failure::Overloaded("not proposed".to_owned())), BURST);

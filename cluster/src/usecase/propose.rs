@@ -1,8 +1,10 @@
 //! propose: turns checked envelopes into log entries, here or on the leader.
 //!
 //! Waiting envelopes of the same urgency are proposed together as one entry. If the outcome of an attempt is unknown,
-//! the node tries again until the deadline. That is safe, because the same bytes are applied at most once and return
-//! their first receipt.
+//! the node tries again until the deadline, with the groups that no leader has settled since (`attempts.rs`). That is
+//! safe, because the same bytes are applied at most once and return their first receipt.
+
+mod attempts;
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -12,20 +14,20 @@ use openraft::errors::{ClientWriteError, RaftError};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use assent_registry::{Command, Group, Outcome, Outcomes};
+use assent_registry::{Command, Group, Outcomes};
 
 use super::Parts;
 use super::on_behalf::{SUBMIT, SentTo};
 use super::pending::{Failure, Pending, SubmissionOutcome};
-use super::problem::is_settled;
 use super::service::Inner;
 use super::submitted::{Submitted, answer, failed};
 use super::urgency::Urgency;
 use crate::audit::AuditClass;
 use crate::config::LimitConfig;
-use crate::peer::{BEHALF_SINCE, Behalf, PeerError, Submit, SubmitError, SubmitFor, SubmitReply};
+use crate::peer::{BEHALF_SINCE, PeerError, Submit, SubmitError, SubmitFor, SubmitReply};
 use crate::raft::types::{NodeId, Proposal};
 use crate::tasks::Why;
+use attempts::Attempts;
 
 /// The pause before the node tries again while there is no leader.
 const RETRY_AFTER: Duration = Duration::from_millis(20);
@@ -68,51 +70,33 @@ pub(super) async fn propose_batches(
         let Some(inner) = service.upgrade() else { return "the node is gone" };
         let tasks = inner.parts.tasks.clone();
         tasks.passing("proposal", async move {
-            let groups = batch.iter().map(|pending| pending.group.clone()).collect();
-            let behalf = batch.iter().map(|pending| pending.behalf.clone()).collect();
+            let groups = batch.iter().map(|pending| (pending.group.clone(), pending.behalf.clone()));
+            let attempts = Attempts::new(groups);
             let until = batch.iter().map(|pending| pending.until).max().unwrap_or_else(Instant::now);
-            let result = inner.parts.route(groups, behalf, until).await;
+            let results = inner.parts.route(attempts, until).await;
             drop(proposal);
-            spread(batch, result);
+            spread(batch, results);
         });
     }
 }
 
-fn spread(batch: Vec<Pending>, result: Result<Outcomes, Failure>) {
-    match result {
-        Ok(Outcomes { groups, history }) => {
-            let mut groups = groups.into_iter();
-            for pending in batch {
-                let outcomes = groups.next().unwrap_or_default();
-                pending.end(Ok(SubmissionOutcome { outcomes, history }));
-            }
-        }
-        Err(failure) => {
-            for pending in batch {
-                pending.end(Err(failure.clone()));
-            }
-        }
+fn spread(batch: Vec<Pending>, results: Vec<Result<SubmissionOutcome, Failure>>) {
+    let mut results = results.into_iter();
+    for pending in batch {
+        let lost = || Err(Failure::Unknown("the outcome was lost inside the node".to_owned()));
+        pending.end(results.next().unwrap_or_else(lost));
     }
 }
 
 impl Parts {
-    /// Proposes here or on the leader, repeatedly, until there is an outcome or the deadline passes.
-    async fn route(
-        &self,
-        groups: Vec<Group>,
-        behalf: Vec<Behalf>,
-        until: Instant,
-    ) -> Result<Outcomes, Failure> {
-        let mut maybe_proposed = None;
+    /// Proposes here or on the leader, repeatedly, until there is an outcome of each group or the deadline passes.
+    async fn route(&self, mut attempts: Attempts, until: Instant) -> Vec<Result<SubmissionOutcome, Failure>> {
         let mut last = "no leader is known".to_owned();
-        let message = SubmitFor { groups, behalf };
+        let mut message = attempts.open();
         let mut sent = SentTo::default();
         loop {
             if Instant::now() >= until {
-                return Err(match maybe_proposed {
-                    Some(detail) => Failure::Unknown(detail),
-                    None => Failure::NoQuorum(format!("not proposed in time: {last}")),
-                });
+                return attempts.results(&last);
             }
             let attempt = match self.believed_leader() {
                 Some(leader) if leader == self.config.node_id => self.propose(&message.groups, until).await,
@@ -133,19 +117,22 @@ impl Parts {
                 None => Err(SubmitError::NotLeader { leader: None }),
             };
             match attempt {
-                // The leader has not checked some of it. An earlier attempt may be in the log all the same.
-                Ok(outcomes) if maybe_proposed.is_some() && outcomes.groups.iter().flatten().any(is_open) => {
+                Ok(outcomes) => {
+                    if attempts.judged(outcomes) {
+                        return attempts.results(&last);
+                    }
+                    // What the leader has not judged may be in the log all the same, from an earlier attempt.
+                    message = attempts.open();
                 }
-                Ok(outcomes) => return Ok(outcomes),
-                Err(SubmitError::Unknown(detail)) => maybe_proposed = Some(detail),
+                Err(SubmitError::Unknown(detail)) => attempts.became_unknown(detail),
                 Err(SubmitError::NotLeader { .. }) => {}
-                Err(SubmitError::ClockUncertain) if maybe_proposed.is_none() => {
+                Err(SubmitError::ClockUncertain) if attempts.is_unproposed() => {
                     // If this node is the leader, or has the same problem with its clock, it knows the reason and
                     // names it.
-                    return Err(Failure::ClockUncertain(self.judged().err()));
+                    return attempts.failed(&Failure::ClockUncertain(self.judged().err()));
                 }
-                Err(SubmitError::Overloaded) if maybe_proposed.is_none() => {
-                    return Err(Failure::Overloaded("the leader is overloaded".to_owned()));
+                Err(SubmitError::Overloaded) if attempts.is_unproposed() => {
+                    return attempts.failed(&Failure::Overloaded("the leader is overloaded".to_owned()));
                 }
                 Err(SubmitError::ClockUncertain | SubmitError::Overloaded) => {}
             }
@@ -209,13 +196,5 @@ impl Parts {
         let lost = || failed(&Failure::Unknown("the log entry did not decode".to_owned()));
         let outcome = groups.into_iter().flatten().next();
         Ok(outcome.map_or_else(lost, |outcome| answer(outcome, history)))
-    }
-}
-
-/// Whether an outcome settles nothing, because a node could not judge at that time.
-fn is_open(outcome: &Outcome) -> bool {
-    match outcome {
-        Outcome::Refused { refusal, .. } => !is_settled(refusal.code),
-        Outcome::Accepted { .. } | Outcome::Equivocation { .. } => false,
     }
 }

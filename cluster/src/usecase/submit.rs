@@ -162,7 +162,11 @@ impl Service {
             0 => Vec::new(),
             _ => match self.enqueue(on, urgency, places, good, until).await {
                 Ok(SubmissionOutcome { outcomes, history }) if outcomes.len() == count => {
-                    outcomes.into_iter().map(|outcome| answer(outcome, history)).collect()
+                    let told = outcomes.into_iter().map(|outcome| match outcome {
+                        Ok(outcome) => answer(outcome, history),
+                        Err(failure) => failed(&failure),
+                    });
+                    told.collect()
                 }
                 Ok(_) => vec![failed(&Failure::Unknown("the log entry did not decode".to_owned())); count],
                 Err(failure) => vec![failed(&failure); count],

@@ -134,17 +134,7 @@ impl Does {
     }
 }
 
-/// Whether an envelope restricts or governs. It does not check signatures. Beyond [`READ_AT_ONCE`] bytes it must not run
-/// on an async thread.
-pub(super) fn restricts_or_governs(envelope: &[u8]) -> bool {
-    match read(envelope) {
-        Some(Read { does: Does::Restricts | Does::Governs, .. }) => true,
-        // Bytes that are not an envelope do neither.
-        Some(Read { does: Does::Other, .. }) | None => false,
-    }
-}
-
-/// Reads an envelope. It does not check signatures. An async thread reads at most [`READ_AT_ONCE`] bytes.
+/// Reads an envelope, which has at most [`READ_AT_ONCE`] bytes. It does not check signatures.
 fn read(envelope: &[u8]) -> Option<Read> {
     let envelope = Envelope::parse(envelope).ok()?;
     let statement = Statement::parse(&envelope.payload).ok()?;

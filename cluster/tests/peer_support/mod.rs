@@ -3,7 +3,7 @@
 
 use std::future::{pending, ready};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -57,6 +57,10 @@ pub struct Script {
     pub unbound_store: Mutex<Option<[u8; 16]>>,
     /// Hold submissions until told.
     pub held: AtomicBool,
+    /// How much longer a submission takes, in milliseconds.
+    pub submit_delay_ms: AtomicU64,
+    /// How many submissions have come, and how many were carried out to their end.
+    pub submissions: Arc<(AtomicU32, AtomicU32)>,
     /// What a node that is not admitted is shown in place of a refusal.
     pub recovery: Mutex<Option<Bytes>>,
     /// Who showed a recovery, by the hello before it.
@@ -151,13 +155,16 @@ impl Handler for Script {
         groups: Vec<Group>,
         _behalf: Vec<Behalf>,
     ) -> BoxFuture<'static, SubmitReply> {
+        self.submissions.0.fetch_add(1, Ordering::SeqCst);
         if self.held.load(Ordering::SeqCst) {
             return pending().boxed();
         }
         let text = String::from_utf8_lossy(&groups[0].envelopes[0]).into_owned();
-        let wait = u64::from(text.len() as u32 % 5);
+        let wait = u64::from(text.len() as u32 % 5) + self.submit_delay_ms.load(Ordering::SeqCst);
+        let submissions = self.submissions.clone();
         async move {
             sleep(Duration::from_millis(wait)).await;
+            submissions.1.fetch_add(1, Ordering::SeqCst);
             Err(SubmitError::Unknown(format!("{from}:{text}")))
         }
         .boxed()

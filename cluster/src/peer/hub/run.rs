@@ -53,6 +53,7 @@ impl Inner {
             trusted: self.trusted.clone(),
             admission: peer.admission.clone(),
             tasks: self.tasks.clone(),
+            stopping: self.stopping.clone(),
             on_pong: if dialed { self.pong_recorder(peer.id) } else { Box::new(|_, _, _| {}) },
         };
         // One task each, so that a large body being decoded holds up neither pings nor writing.
