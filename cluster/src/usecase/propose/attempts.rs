@@ -217,7 +217,12 @@ mod tests {
         assert_eq!(open(&attempts).len(), 4);
         let (malformed, no_quorum) = (refused(Code::Malformed), refused(Code::NoQuorum));
         let over = refused(Code::Overloaded);
-        let first = outcomes(&[&[accepted(true)], &[malformed.clone()], &[over], &[no_quorum.clone()]]);
+        let first = outcomes(&[
+            &[accepted(true)],
+            std::slice::from_ref(&malformed),
+            &[over],
+            std::slice::from_ref(&no_quorum),
+        ]);
         assert!(!attempts.judged(first));
         assert_eq!(open(&attempts), ["3-0"]);
         assert!(!attempts.judged(outcomes(&[&[no_quorum]])));
