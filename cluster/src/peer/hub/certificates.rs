@@ -30,11 +30,8 @@ impl Inner {
                     continue;
                 }
             };
-            match read {
-                Reread::Changed => {
-                    tracing::info!("the files for TLS between nodes were read again, and have changed");
-                }
-                Reread::Nothing => {}
+            if read == Reread::Changed {
+                tracing::info!("the files for TLS between nodes were read again, and have changed");
             }
             self.check_certificates(&tls);
         }

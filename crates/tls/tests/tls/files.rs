@@ -200,6 +200,9 @@ fn an_older_revocation_list_does_not_take_the_place_of_a_newer_one() {
     assert!(!is_revoked(&read.authorities, &own));
 }
 
+/// Whether a problem is the one that a case is about.
+type Told = fn(&TlsFileProblem) -> bool;
+
 /// It fails if one list of a file that cannot be used keeps what the other lists of the file revoke from being known.
 #[test]
 fn a_list_that_cannot_be_used_keeps_no_other_list_and_no_ca_of_the_files_from_being_used() {
@@ -216,7 +219,6 @@ fn a_list_that_cannot_be_used_keeps_no_other_list_and_no_ca_of_the_files_from_be
     let damaged = "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n";
     let both = format!("{}{good}", ca.numbered_list(4, &[], 8));
     let twice = format!("{}{good}", ca.numbered_list(5, &[7], 9));
-    type Told = fn(&TlsFileProblem) -> bool;
     let cases: [(&str, &str, Told); 5] = [
         ("older", &ca.numbered_list(4, &[], 8), |told| matches!(told, TlsFileProblem::OlderList { .. })),
         ("damaged", damaged, |told| matches!(told, TlsFileProblem::Unreadable { number: 1, .. })),
