@@ -6,12 +6,12 @@
 mod live;
 
 use std::io;
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use assent_tls::{
-    Admit, Authorities, CertificateDer, CertificateError, OwnCertificate, ServerConfig, Side, SpiffeId,
-    certificate_error, explain,
+    Admit, Authorities, CertificateDer, CertificateError, OwnCertificate, RereadAuthorities, ServerConfig,
+    Side, SpiffeId, TlsError, TlsFileError, certificate_error, explain,
 };
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -21,7 +21,8 @@ use self::live::{LiveCaller, LiveConnections};
 use crate::access::ShownIdentity;
 use crate::config::ClientTlsConfig;
 use crate::env::{BoxStream, Clock};
-use crate::locked::{lock, read, write};
+use crate::locked::{read, write};
+use crate::tls_files::{Problems, TableProblems, TlsFile};
 use crate::wall_time::WallTime;
 
 /// The most handshakes at the same time. A handshake costs more than most requests. Callers beyond this wait, each
@@ -59,8 +60,7 @@ pub(crate) struct ClientTls {
     /// and must still be reached to be put right.
     time: WallTime,
     current: RwLock<Arc<Current>>,
-    /// What is wrong with the files that are there now, if that was logged.
-    problem: Mutex<Option<String>>,
+    problems: TableProblems,
     handshakes: Semaphore,
     admin_handshakes: Semaphore,
     live: Arc<LiveConnections>,
@@ -99,16 +99,20 @@ impl ClientTls {
     /// Reads the files. This blocks the thread.
     ///
     /// # Errors
-    /// The first file that cannot be used, and why. A certificate that has expired or is not for servers is such a file, and
-    /// so is a file of revocation lists of which none is by an authority of the configuration.
+    /// The first file that cannot be used, and why. A certificate that is not for servers is such a file, and so is a file of
+    /// revocation lists of which none is by an authority of the configuration. A certificate that is out of its time is only
+    /// logged: the clock may be wrong, and the file may be replaced while the node runs.
     pub(crate) fn read(paths: ClientTlsConfig, clock: Arc<dyn Clock>) -> Result<Self, String> {
         let time = WallTime(clock);
-        let current = Current::read(&paths, &time, None)?;
+        let current = Current::read(&paths, &time)?;
+        if let Err(error) = current.own.check_time(&paths.cert, time.now()) {
+            tracing::warn!(%error, "clients will refuse this node's certificate");
+        }
         Ok(Self {
             paths,
             time,
             current: RwLock::new(Arc::new(current)),
-            problem: Mutex::default(),
+            problems: TableProblems::new("client_tls"),
             handshakes: Semaphore::new(HANDSHAKES_MAX),
             admin_handshakes: Semaphore::new(ADMIN_HANDSHAKES_MAX),
             live: Arc::default(),
@@ -168,26 +172,27 @@ impl ClientTls {
         }
     }
 
-    /// Reads the files again. If they cannot be used, those that were read before stay in force. That includes a revocation
-    /// list that is older than the one that was read before.
+    /// Reads the files again. A new certificate is shown if it is sound. What the authorities and the lists of revoked callers
+    /// withdraw is withdrawn whatever else is wrong with the files ([`Authorities::read_again`]).
     pub(crate) fn reload(&self) {
         let before = read(&self.current).clone();
-        let reading = Current::read(&self.paths, &self.time, Some(before.as_ref()));
-        let mut problem = lock(&self.problem);
-        match reading {
-            Ok(current) => {
+        let problems = match before.read_again(&self.paths, &self.time) {
+            Ok((current, problems)) => {
                 *write(&self.current) = Arc::new(current);
-                if problem.take().is_some() {
-                    tracing::info!("the files of `client_tls` can be used again");
-                }
+                problems
             }
-            Err(why) => {
-                if problem.as_ref() != Some(&why) {
-                    tracing::warn!(problem = %why, "the files of `client_tls` cannot be used; what they held before stays in force");
-                }
-                *problem = Some(why);
+            Err(error) => {
+                let mut problems = Problems::default();
+                problems.add(TlsFile::Cert, &error);
+                problems
             }
-        }
+        };
+        self.problems.note(problems);
+    }
+
+    /// What is wrong with the files now.
+    pub(crate) fn problems(&self) -> &TableProblems {
+        &self.problems
     }
 
     /// When the certificate ends that the node shows to its clients, in milliseconds since 1970.
@@ -252,35 +257,61 @@ fn named_by(error: &CertificateError) -> Option<ShownIdentity> {
 }
 
 impl Current {
-    /// Reads the files, to use them in place of `before`.
-    fn read(paths: &ClientTlsConfig, time: &WallTime, before: Option<&Current>) -> Result<Self, String> {
+    /// Reads the files for the first time.
+    fn read(paths: &ClientTlsConfig, time: &WallTime) -> Result<Self, String> {
         let own = OwnCertificate::read(&paths.cert, &paths.key).map_err(|error| error.to_string())?;
-        // If the certificate in use expires, the lists of revoked callers must still be read.
-        if before.is_none_or(|before| before.own.chain() != own.chain()) {
-            own.check_for_server(&paths.cert, time.now()).map_err(|error| error.to_string())?;
-        }
+        own.check_for_server(&paths.cert).map_err(|error| error.to_string())?;
         let callers = match &paths.ca {
             Some(ca) => {
-                let crl = paths.crl.as_deref();
-                let read = match before.and_then(|before| before.callers.as_ref()) {
-                    Some(before) => before.read_again(ca, crl),
-                    None => Authorities::read(ca, crl),
-                };
-                Some(Arc::new(read.map_err(|error| error.to_string())?))
+                let read = Authorities::read(ca, paths.crl.as_deref()).map_err(|error| error.to_string())?;
+                Some(Arc::new(read))
             }
             None => None,
         };
+        Self::of(own, callers, time).map_err(|error| error.to_string())
+    }
+
+    /// Reads the files again, to use them in place of `self`, and says what is wrong with each of them.
+    fn read_again(&self, paths: &ClientTlsConfig, time: &WallTime) -> Result<(Self, Problems), TlsError> {
+        let mut problems = Problems::default();
+        let own = self.own_again(paths, time).unwrap_or_else(|error| {
+            problems.add(TlsFile::Cert, &error);
+            self.own.clone()
+        });
+        let callers = match (&paths.ca, &self.callers) {
+            (Some(path), Some(before)) => {
+                let RereadAuthorities { authorities, ca, crl } =
+                    before.read_again(path, paths.crl.as_deref());
+                problems.extend(TlsFile::Ca, &ca);
+                problems.extend(TlsFile::Crl, &crl);
+                Some(Arc::new(authorities))
+            }
+            // The paths do not change.
+            (_, before) => before.clone(),
+        };
+        Ok((Self::of(own, callers, time)?, problems))
+    }
+
+    /// The node's own certificate, if it may be shown in place of the one of before.
+    fn own_again(&self, paths: &ClientTlsConfig, time: &WallTime) -> Result<OwnCertificate, TlsFileError> {
+        let own = OwnCertificate::read(&paths.cert, &paths.key)?;
+        if own.chain() != self.own.chain() {
+            own.check_for_server(&paths.cert)?;
+            own.may_follow(&self.own, &paths.cert, time.now())?;
+        }
+        Ok(own)
+    }
+
+    fn of(own: OwnCertificate, callers: Option<Arc<Authorities>>, time: &WallTime) -> Result<Self, TlsError> {
         let demanding = match &callers {
             Some(callers) => {
                 let admit: Admit = Arc::new(|_: &SpiffeId| Ok(()));
-                let made =
-                    assent_tls::mutual_server(&own, callers.clone(), admit, Arc::new(time.clone()), ALPN);
-                Some(made.map_err(|error| error.to_string())?)
+                let time = Arc::new(time.clone());
+                Some(assent_tls::mutual_server(&own, callers.clone(), admit, time, ALPN)?)
             }
             None => None,
         };
-        let config = assent_tls::server(&own, callers.clone(), Arc::new(time.clone()))
-            .map_err(|error| error.to_string())?;
+        let config = assent_tls::server(&own, callers.clone(), Arc::new(time.clone()))?;
         Ok(Self { config, demanding, callers, own })
     }
 }

@@ -26,6 +26,7 @@ pub mod raft;
 pub mod recover;
 mod shares;
 pub mod tasks;
+mod tls_files;
 mod token_bucket;
 pub mod usecase;
 mod wall_time;

@@ -2,12 +2,15 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::time::Duration;
 
 use crate::cluster_support::authority::{Authority, DAY_MS, OPS, now_ms, put, serve_tls, token};
 use crate::cluster_support::http::get;
 use crate::cluster_support::*;
-use assent_client::{BearerToken, Client, ClientConfig, ClientError, ClientTls, TokenSource, Trust};
+use assent_client::{
+    BearerToken, CertificateFiles, Client, ClientConfig, ClientError, ClientTls, TokenSource, Trust,
+};
 use assent_cluster::node::Node;
 use assent_cluster::usecase::Caller;
 use assent_proof::Millis;
@@ -193,15 +196,15 @@ async fn a_node_does_not_start_with_a_key_that_everybody_may_read() {
     assert!(why.contains("client_tls") && why.contains("1.key"), "{why}");
 }
 
-/// It fails if a node starts that no client could call, or that would refuse every caller.
+/// It fails if a node starts whose certificate is for no server, or that would refuse every caller.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_does_not_start_with_a_certificate_that_no_client_takes_or_lists_of_another_authority() {
+async fn a_node_does_not_start_with_a_certificate_that_is_for_no_server_or_lists_of_another_authority() {
     let folder = tempfile::tempdir().unwrap();
     let (mut authority, other) =
         (Authority::new(folder.path(), "own"), Authority::new(folder.path(), "other"));
     let (_, tokens) = token(folder.path());
     let mut config = configs(folder.path()).swap_remove(0);
-    let own = serve_tls(&mut config, &mut authority, &tokens);
+    serve_tls(&mut config, &mut authority, &tokens);
 
     let (caller, _) = authority.caller(OPS);
     let mut wrong = config.clone();
@@ -217,15 +220,162 @@ async fn a_node_does_not_start_with_a_certificate_that_no_client_takes_or_lists_
     }
     let why = refuses_to_start(&wrong).await;
     assert!(why.contains("client_tls") && why.contains("has no revocation list"), "{why}");
+}
 
+/// It fails if a node whose clock is wrong, or whose certificate has expired, does not start. No client takes the certificate,
+/// and a renewed one is shown without a restart.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_with_an_expired_certificate_starts_and_shows_the_renewed_one_once_it_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut authority = Authority::new(folder.path(), "own");
+    let (_, tokens) = token(folder.path());
+    let mut own = None;
+    let node = alone(folder.path(), |config| {
+        let files = serve_tls(config, &mut authority, &tokens);
+        put_node_certificate(&mut authority, &files, now_ms() - 100 * DAY_MS);
+        own = Some(files);
+    })
+    .await;
+    let own = own.unwrap();
+    let (ops, _) = authority.caller(OPS);
+    let error = status(&node, authority.shows(Some(ops.clone()))).await.unwrap_err();
+    assert_eq!(error.code(), "node_certificate_refused", "{error}");
+
+    put_node_certificate(&mut authority, &own, now_ms() - DAY_MS);
+    let until = Instant::now() + Duration::from_secs(20);
+    while status(&node, authority.shows(Some(ops.clone()))).await.is_err() {
+        assert!(Instant::now() < until, "the renewed certificate is not shown");
+        sleep(Duration::from_millis(200)).await;
+    }
+    node.shutdown().await;
+}
+
+/// Puts a new certificate of the node in the place of its old one, as if it were issued at that time.
+fn put_node_certificate(authority: &mut Authority, own: &CertificateFiles, at_ms: i64) {
     let trust_domain = TrustDomain::parse("example.org").unwrap();
     let name = NodeName { trust_domain, cluster_id: [7; 32], node_id: 1 };
     let request = CertificateRequest::node(&name, &["127.0.0.1".to_owned()]).unwrap();
-    let old = authority.ca.issue(&request, now_ms() - 100 * DAY_MS, [200; 16]).unwrap();
-    put(&own.cert, old.certificate_pem.as_bytes());
-    put(&own.key, old.key_pem.as_bytes());
-    let why = refuses_to_start(&config).await;
-    assert!(why.contains("client_tls") && why.contains("expired at"), "{why}");
+    // Serial numbers from 200 on are not used otherwise.
+    let serial = [200 + u8::try_from((now_ms() - at_ms) / DAY_MS % 50).unwrap(); 16];
+    let issued = authority.ca.issue(&request, at_ms, serial).unwrap();
+    put(&own.key, issued.key_pem.as_bytes());
+    put(&own.cert, issued.certificate_pem.as_bytes());
+}
+
+/// The value of `assent_tls_files_unusable` for a file of `client_tls`.
+async fn is_unusable(node: &Node, file: &str) -> bool {
+    let page = get(node.health_addr().unwrap(), "/metrics").await.unwrap();
+    for file in ["cert", "ca", "crl"] {
+        let unset = format!("assent_tls_files_unusable{{of=\"peers\",file=\"{file}\"}} 0");
+        assert!(page.lines().any(|line| line == unset), "no `{unset}`: {page}");
+    }
+    let begin = format!("assent_tls_files_unusable{{of=\"clients\",file=\"{file}\"}} ");
+    let value = page.lines().find_map(|line| line.strip_prefix(&begin));
+    match value.unwrap_or_else(|| panic!("no `{begin}`: {page}")) {
+        "0" => false,
+        "1" => true,
+        value => panic!("{value}"),
+    }
+}
+
+/// It fails if a certificate of the node that cannot be shown keeps what is revoked after it from being known.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bad_certificate_of_the_node_keeps_no_revocation_and_no_withdrawn_authority_from_being_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut authority, mut other) =
+        (Authority::new(folder.path(), "own"), Authority::new(folder.path(), "other"));
+    let (secret, tokens) = token(folder.path());
+    let (cas, lists) = (folder.path().join("cas.pem"), folder.path().join("lists.pem"));
+    let mut own = None;
+    let both = |authority: &Authority, other: &Authority| {
+        let all = |paths: [&Path; 2]| paths.map(|path| fs::read(path).unwrap()).concat();
+        put(&cas, &all([authority.ca.certificate_path(), other.ca.certificate_path()]));
+        put(&lists, &all([authority.ca.crl_path(), other.ca.crl_path()]));
+    };
+    let node = alone(folder.path(), |config| {
+        own = Some(serve_tls(config, &mut authority, &tokens));
+        other.ca.write_crl(now_ms() - DAY_MS).unwrap();
+        both(&authority, &other);
+        let tls = config.client_tls.as_mut().unwrap();
+        (tls.ca, tls.crl) = (Some(cas.clone()), Some(lists.clone()));
+        config.health_listen = Some("127.0.0.1:0".to_owned());
+        config.health_metrics = true;
+    })
+    .await;
+    let own = own.unwrap();
+    let good = (fs::read(&own.cert).unwrap(), fs::read(&own.key).unwrap());
+    let shown = Some(TokenSource::Value(BearerToken::new(secret.expose()).unwrap()));
+    let audit = ClientTls { token: shown, ..authority.shows(None) };
+    let (caller, _) = authority.caller(OPS);
+    let (foreign, _) = other.caller(OPS);
+    let foreign = authority.shows(Some(foreign));
+    assert_eq!(status(&node, foreign.clone()).await.unwrap(), 1);
+    for file in ["cert", "ca", "crl"] {
+        assert!(!is_unusable(&node, file).await, "{file}");
+    }
+
+    let expired = |authority: &mut Authority| {
+        put_node_certificate(authority, &own, now_ms() - 110 * DAY_MS);
+    };
+    let client_only = |_: &mut Authority| {
+        put(&own.key, &fs::read(&caller.key).unwrap());
+        put(&own.cert, &fs::read(&caller.cert).unwrap());
+    };
+    let wrong_key = |_: &mut Authority| put(&own.key, &fs::read(&caller.key).unwrap());
+    let bad: [(&str, &dyn Fn(&mut Authority)); 3] =
+        [("expired", &expired), ("client only", &client_only), ("wrong key", &wrong_key)];
+    for (what, spoil) in bad {
+        put(&own.key, &good.1);
+        put(&own.cert, &good.0);
+        let (ops, issued) = authority.caller(OPS);
+        let ops = authority.shows(Some(ops));
+        status(&node, ops.clone()).await.unwrap();
+        spoil(&mut authority);
+        sleep(Duration::from_secs(7)).await;
+        assert!(is_unusable(&node, "cert").await && !is_unusable(&node, "crl").await, "{what}");
+
+        authority.ca.revoke(&issued.serial, now_ms()).unwrap();
+        both(&authority, &other);
+        let until = Instant::now() + Duration::from_secs(20);
+        while status(&node, ops.clone()).await.is_ok() {
+            assert!(Instant::now() < until, "{what}: the list was not read");
+            sleep(Duration::from_millis(200)).await;
+        }
+        // The certificate of before is still shown.
+        status(&node, audit.clone()).await.unwrap();
+    }
+
+    // The other authority is withdrawn, and its list is left in the file.
+    put(&cas, &fs::read(authority.ca.certificate_path()).unwrap());
+    let until = Instant::now() + Duration::from_secs(20);
+    while status(&node, foreign.clone()).await.is_ok() {
+        assert!(Instant::now() < until, "the authority was not withdrawn");
+        sleep(Duration::from_millis(200)).await;
+    }
+    // And so is the own one, although no list is of the authority that is left then.
+    let (ops, _) = authority.caller(OPS);
+    let ops = authority.shows(Some(ops));
+    status(&node, ops.clone()).await.unwrap();
+    put(&lists, &fs::read(authority.ca.crl_path()).unwrap());
+    put(&cas, &fs::read(other.ca.certificate_path()).unwrap());
+    let until = Instant::now() + Duration::from_secs(20);
+    while status(&node, ops.clone()).await.is_ok() {
+        assert!(Instant::now() < until, "the authority was not withdrawn");
+        sleep(Duration::from_millis(200)).await;
+    }
+    assert!(is_unusable(&node, "crl").await);
+    let error = status(&node, foreign).await.unwrap_err();
+    assert_eq!(error.code(), "caller_certificate_refused", "{error}");
+
+    put(&own.key, &good.1);
+    put(&own.cert, &good.0);
+    both(&authority, &other);
+    let until = Instant::now() + Duration::from_secs(20);
+    while is_unusable(&node, "cert").await || is_unusable(&node, "crl").await {
+        assert!(Instant::now() < until, "the files are right again");
+        sleep(Duration::from_millis(200)).await;
+    }
+    node.shutdown().await;
 }
 
 /// It fails if a list that is older than the one in force is taken, or a certificate that no client takes.

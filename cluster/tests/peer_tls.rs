@@ -312,18 +312,87 @@ async fn an_older_list_does_not_bring_back_a_node_whose_certificate_is_revoked()
     connected(&two, 1).await;
 }
 
+/// It fails if a CA stays trusted because the node's own certificate, or the only list, is of that CA.
 #[tokio::test]
-async fn a_file_that_has_lost_the_ca_of_the_nodes_own_certificate_changes_nothing() {
+async fn a_ca_that_is_withdrawn_is_withdrawn_even_if_the_nodes_own_certificate_is_of_it() {
     let (folder, ca) = ca();
-    let (one, two) = secured_pair(&ca).await;
+    let crl = ca.revoke(&[], 3_600);
+    let cas = bundle(folder.path(), "cas-of-two.pem", &[&ca]);
+    let files = PeerTlsConfig { ca: cas.clone(), crl: Some(crl), ..node_certificate(&ca, 2) };
+    let two = secured(2, &[], files).await;
+    let one = secured(1, &[(2, two.hub.local_addr().to_string())], node_certificate(&ca, 1)).await;
+    two.hub.ensure_peer(1, &one.hub.local_addr().to_string());
+    connected(&one, 2).await;
+    connected(&two, 1).await;
     let other = TestCa::new(folder.path(), "other");
-    let good = std::fs::read_to_string(ca.ca_file()).unwrap();
-    certificates::replace(&ca.ca_file(), &std::fs::read_to_string(other.ca_file()).unwrap());
-    sleep(Duration::from_millis(500)).await;
-    assert!(one.hub.call(2, &Probe {}, SOON).await.is_ok());
-    assert!(two.hub.call(1, &Probe {}, SOON).await.is_ok());
-    certificates::replace(&ca.ca_file(), &good);
-    assert!(one.hub.call(2, &Probe {}, SOON).await.is_ok());
+    bundle(folder.path(), "cas-of-two.pem", &[&other]);
+    eventually("the end", || !two.hub.is_connected(1) && two.hub.hello(1).is_none()).await;
+    eventually("the end", || !one.hub.is_connected(2)).await;
+    sleep(Duration::from_millis(300)).await;
+    assert!(!two.hub.is_connected(1) && two.hub.hello(1).is_none());
+    // The CA is put back.
+    bundle(folder.path(), "cas-of-two.pem", &[&ca]);
+    connected(&one, 2).await;
+    connected(&two, 1).await;
+}
+
+/// It fails if a node whose new certificate is bad shows it, or does not read what was revoked since.
+#[tokio::test]
+async fn a_bad_certificate_of_the_node_is_not_shown_and_keeps_no_revocation_from_being_known() {
+    let (folder, ca) = ca();
+    let stranger = TestCa::new(folder.path(), "stranger");
+    let right = || Says::node(CLUSTER, 2).serial(2);
+    let server_only = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    for (what, from, says) in [
+        ("another CA's", &stranger, right()),
+        ("another node's", &ca, Says::node(CLUSTER, 3)),
+        ("an expired one", &ca, Says { from_s: -7_200, until_s: -60, ..right() }),
+        ("one of the future", &ca, Says { from_s: 600, until_s: 90_000, ..right() }),
+        ("one for servers only", &ca, Says { usages: server_only, ..right() }),
+        ("a revoked one", &ca, right().serial(66)),
+    ] {
+        let crl = ca.revoke(&[66], 3_600);
+        let files = PeerTlsConfig { crl: Some(crl), ..ca.issue("two", &right()) };
+        let two = secured(2, &[], files.clone()).await;
+        let one = secured(1, &[(2, two.hub.local_addr().to_string())], node_certificate(&ca, 1)).await;
+        two.hub.ensure_peer(1, &one.hub.local_addr().to_string());
+        connected(&two, 1).await;
+        connected(&one, 2).await;
+        let ends = two.hub.tls().unwrap().not_after_ms();
+
+        let bad = from.issue("bad", &says);
+        std::fs::rename(&bad.key, &files.key).unwrap();
+        std::fs::rename(&bad.cert, &files.cert).unwrap();
+        let until = Instant::now() + Duration::from_millis(500);
+        while Instant::now() < until {
+            assert!(one.hub.call(2, &Probe {}, SOON).await.is_ok(), "{what}");
+            assert!(two.hub.call(1, &Probe {}, SOON).await.is_ok(), "{what}");
+        }
+        assert_eq!(two.hub.tls().unwrap().not_after_ms(), ends, "{what}");
+
+        ca.revoke(&[66, 1], 3_600);
+        eventually(what, || !two.hub.is_connected(1) && two.hub.hello(1).is_none()).await;
+    }
+}
+
+/// It fails if one old list of a file keeps what the others revoke from being known.
+#[tokio::test]
+async fn an_old_list_beside_a_new_one_keeps_no_revocation_from_being_known() {
+    let (folder, ca) = ca();
+    let other = TestCa::new(folder.path(), "other");
+    let text = |path: std::path::PathBuf| std::fs::read_to_string(path).unwrap();
+    let old = text(other.revoke(&[], 3_600));
+    let new = text(other.revoke(&[], 3_600));
+    let crl = folder.path().join("lists.pem");
+    certificates::replace(&crl, &format!("{new}{}", text(ca.revoke(&[], 3_600))));
+    let cas = bundle(folder.path(), "bundle.pem", &[&other, &ca]);
+    let files = PeerTlsConfig { ca: cas, crl: Some(crl.clone()), ..node_certificate(&ca, 2) };
+    let two = secured(2, &[], files).await;
+    let one = secured(1, &[(2, two.hub.local_addr().to_string())], node_certificate(&ca, 1)).await;
+    two.hub.ensure_peer(1, &one.hub.local_addr().to_string());
+    connected(&two, 1).await;
+    certificates::replace(&crl, &format!("{old}{}", text(ca.revoke(&[1], 3_600))));
+    eventually("the end", || !two.hub.is_connected(1) && two.hub.hello(1).is_none()).await;
 }
 
 #[tokio::test]

@@ -14,8 +14,9 @@ use openraft::raft::{AppendEntriesRequest, VoteRequest};
 use openraft::vote::leader_id_std::CommittedLeaderId;
 use tokio::time::{Instant, sleep};
 
-use crate::cluster_support::certificates::{REREAD, Says, TestCa};
+use crate::cluster_support::certificates::{REREAD, Says, TestCa, replace};
 use crate::cluster_support::dialer::Dialer;
+use crate::cluster_support::http::get;
 use crate::cluster_support::load::Load;
 use crate::cluster_support::*;
 use crate::peer_support::{
@@ -215,6 +216,49 @@ async fn every_certificate_is_renewed_under_load_and_no_call_of_a_client_fails()
             said.asked.iter().chain(&said.submitted).filter(|answer| !answer.yes).map(|a| &a.said).collect();
         assert!(failed.is_empty(), "{} calls failed: {:?}", failed.len(), &failed[..failed.len().min(5)]);
     }
+}
+
+/// It fails if the metrics do not show which file of `peer_tls` cannot be used, or show it after it was put right.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_metrics_show_which_file_of_peer_tls_cannot_be_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let ca = TestCa::new(folder.path(), "ca");
+    let other = TestCa::new(folder.path(), "other");
+    let node = alone(folder.path(), |config| {
+        let cluster = cluster_id(std::slice::from_ref(config));
+        let mut tls = ca.issue("peer-1", &Says::node(cluster, 1));
+        tls.crl = Some(ca.revoke(&[], 86_400));
+        config.peer_tls = Some(tls);
+        config.health_listen = Some("127.0.0.1:0".to_owned());
+        config.health_metrics = true;
+    })
+    .await;
+    let shown = async || -> Vec<bool> {
+        let page = get(node.health_addr().unwrap(), "/metrics").await.unwrap();
+        let line = |of: &str, file: &str, value: u8| {
+            let line = format!("assent_tls_files_unusable{{of=\"{of}\",file=\"{file}\"}} {value}");
+            page.lines().any(|shown| shown == line)
+        };
+        assert!(["cert", "ca", "crl"].iter().all(|file| line("clients", file, 0)), "{page}");
+        ["cert", "ca", "crl"].map(|file| line("peers", file, 1)).to_vec()
+    };
+    let until_shown = async |wanted: [bool; 3]| {
+        let until = Instant::now() + REREAD;
+        while shown().await != wanted {
+            assert!(Instant::now() < until, "{:?} is shown, not {wanted:?}", shown().await);
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    assert_eq!(shown().await, [false; 3]);
+    let good = std::fs::read_to_string(ca.ca_file()).unwrap();
+    replace(&ca.ca_file(), "no certificate");
+    until_shown([false, true, false]).await;
+    // Neither the own certificate nor the list is of the CA that is left.
+    replace(&ca.ca_file(), &std::fs::read_to_string(other.ca_file()).unwrap());
+    until_shown([true, false, true]).await;
+    replace(&ca.ca_file(), &good);
+    until_shown([false; 3]).await;
+    node.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,6 +15,7 @@ use assent_proof::Seconds;
 use super::labels::Worded;
 use super::now::{KeyEnds, Now};
 use crate::env::ProcessUsage;
+use crate::tls_files::TlsFile;
 
 /// A label with a node's number. It has as many values as there are other members.
 type ByPeer = [(&'static str, u64); 1];
@@ -29,6 +30,12 @@ struct ByTransfer {
 struct ByUrgency {
     urgency: &'static str,
     of: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByTlsFile {
+    of: &'static str,
+    file: &'static str,
 }
 
 /// A gauge with fractions for each value of a label.
@@ -59,6 +66,7 @@ pub(super) fn node(now: &Now<'_>, lost_lines: u64) -> Registry {
     bounds(&mut registry, now);
     keys(&mut registry, now.key_ends);
     certificates(&mut registry, now.status);
+    tls_files(&mut registry, now);
     growth(&mut registry, now);
     registry
 }
@@ -286,6 +294,23 @@ fn certificates(registry: &mut Registry, status: &StatusBody) {
         }
         registry.register_with_unit(name, help, Unit::Seconds, ends);
     }
+}
+
+/// Which files of TLS cannot be used as they are. Every file is shown, also on a node that has none, so that an alert does not
+/// depend on whether there is TLS.
+fn tls_files(registry: &mut Registry, now: &Now<'_>) {
+    let unusable = Family::<ByTlsFile, Gauge>::default();
+    for of in ["peers", "clients"] {
+        for file in TlsFile::ALL {
+            let is_unusable = now.unusable_files.contains(&(of, file));
+            unusable.get_or_create(&ByTlsFile { of, file: file.word() }).set(i64::from(is_unusable));
+        }
+    }
+    registry.register(
+        "tls_files_unusable",
+        "Whether a file of TLS was replaced by one that cannot be used as it is, by whom it is for",
+        unusable,
+    );
 }
 
 /// The space on the disk, and the bytes of the largest domain. Each is shown if it is bounded.

@@ -6,6 +6,7 @@ use assent_api::StatusBody;
 use assent_proof::{Millis, Role, Seconds};
 
 use crate::config::Config;
+use crate::tls_files::TlsFile;
 
 /// What the page shows of a node.
 pub(crate) struct Now<'a> {
@@ -25,6 +26,8 @@ pub(crate) struct Now<'a> {
     pub(crate) key_ends: &'a KeyEnds,
     /// How much of its year the largest domain has used, if that is bounded.
     pub(crate) domain_year: Option<DomainYear>,
+    /// The files of TLS that cannot be used as they are, by whom they are for: `peers` or `clients`.
+    pub(crate) unusable_files: Vec<(&'static str, TlsFile)>,
 }
 
 /// How much of its year the largest domain has used.

@@ -5,10 +5,10 @@
 //! dialer wants the node that it dials, and the hello of a node that dials in must name the node of its certificate.
 //! Names and addresses do not count.
 //!
-//! The files are read again while the node runs. What is unusable is logged, and the node goes on with what it read
-//! before. Unusable are also a file of CAs of which none has issued the node's own certificate, and a revocation list that
-//! is older than the one that was read before. A connection keeps the chain that the peer has shown, which is checked
-//! again from time to time.
+//! The files are read again while the node runs. What they withdraw is withdrawn, even if the node's own certificate is of a
+//! CA that is gone. What is unusable is logged, and the node goes on with what it read before: with its own certificate in
+//! place of one that peers would refuse, and with the newer of two revocation lists. A connection keeps the chain that the
+//! peer has shown, which is checked again from time to time.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
@@ -17,14 +17,15 @@ use std::sync::{Arc, Mutex};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use assent_tls::{
-    Admit, Authorities, CertificateDer, ClientConfig, NodeName, OwnCertificate, ServerConfig, ServerName,
-    Side, SpiffeId, mutual_client, mutual_server,
+    Admit, Authorities, CertificateDer, CertificateError, ClientConfig, NodeName, OwnCertificate,
+    RereadAuthorities, ServerConfig, ServerName, Side, SpiffeId, mutual_client, mutual_server,
 };
 
 use crate::config::PeerTlsConfig;
 use crate::env::{BoxStream, Clock};
 use crate::locked::lock;
 use crate::raft::types::NodeId;
+use crate::tls_files::{Problems, TableProblems, TlsFile};
 use crate::wall_time::WallTime;
 
 /// The protocol that both sides name in the handshake (ALPN), so that no other TLS service is taken for a node.
@@ -52,6 +53,7 @@ struct Inner {
     own: (/* cluster */ [u8; 32], NodeId),
     time: WallTime,
     current: Mutex<Arc<Material>>,
+    problems: TableProblems,
 }
 
 /// What was read from the files last.
@@ -90,7 +92,7 @@ impl PeerTls {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, PeerTlsError> {
         let (own, time) = ((cluster_id, node_id), WallTime(clock));
-        let material = Material::read(&files, own, &time, 0, None)?;
+        let material = Material::read(&files, own, &time)?;
         // The clock may be wrong, and the file may be replaced while the node runs.
         for side in [Side::Server, Side::Client] {
             if let Err(error) = material.authorities.check(material.own.chain(), side, time.now()) {
@@ -99,21 +101,35 @@ impl PeerTls {
             }
         }
         let current = Mutex::new(Arc::new(material));
-        Ok(Self { inner: Arc::new(Inner { files, own, time, current }) })
+        let problems = TableProblems::new("peer_tls");
+        Ok(Self { inner: Arc::new(Inner { files, own, time, current, problems }) })
     }
 
-    /// Reads the files again. Blocks the thread. After an error the node goes on with what it has.
-    pub(super) fn reread(&self) -> Result<Reread, PeerTlsError> {
+    /// Reads the files again. Blocks the thread. A new certificate of this node is shown if it is sound. What the CAs and the
+    /// lists withdraw is withdrawn whatever else is wrong with the files ([`Authorities::read_again`]).
+    pub(super) fn reread(&self) -> Reread {
         let before = self.current();
-        let Inner { files, own, time, .. } = &*self.inner;
-        let mut read = Material::read(files, *own, time, before.issue, Some(before.authorities.as_ref()))?;
-        let is_renewed = read.own.chain() != before.own.chain();
-        if !is_renewed && read.authorities.is_same(&before.authorities) {
-            return Ok(Reread::Nothing);
-        }
-        read.issue = before.issue.saturating_add(u64::from(is_renewed));
-        *lock(&self.inner.current) = Arc::new(read);
-        Ok(Reread::Changed)
+        let Inner { files, own, time, current, problems } = &*self.inner;
+        let read = match before.read_again(files, *own, time) {
+            Ok((read, found)) => {
+                problems.note(found);
+                read
+            }
+            Err(error) => {
+                let mut found = Problems::default();
+                found.add(TlsFile::Cert, &error);
+                problems.note(found);
+                return Reread::Nothing;
+            }
+        };
+        let is_same = read.issue == before.issue && read.authorities.is_same(&before.authorities);
+        *lock(current) = Arc::new(read);
+        if is_same { Reread::Nothing } else { Reread::Changed }
+    }
+
+    /// What is wrong with the files now.
+    pub(crate) fn problems(&self) -> &TableProblems {
+        &self.inner.problems
     }
 
     /// When this node's certificate ends, in milliseconds since 1970.
@@ -175,45 +191,92 @@ impl PeerTls {
 }
 
 impl Material {
-    fn read(
+    /// Reads the files for the first time.
+    fn read(files: &PeerTlsConfig, node: ([u8; 32], NodeId), time: &WallTime) -> Result<Self, PeerTlsError> {
+        let (own, name) = own_certificate(files, node)?;
+        let authorities = Authorities::read(&files.ca, files.crl.as_deref())
+            .map_err(|error| PeerTlsError(error.to_string()))?;
+        is_covered(files, &authorities, &own)?;
+        Self::of(0, (own, name), authorities, files, time)
+    }
+
+    /// Reads the files again, to use them in place of `self`, and says what is wrong with each of them.
+    fn read_again(
+        &self,
         files: &PeerTlsConfig,
-        (cluster_id, node_id): ([u8; 32], NodeId),
+        node: ([u8; 32], NodeId),
         time: &WallTime,
-        issue: u64,
-        before: Option<&Authorities>,
-    ) -> Result<Self, PeerTlsError> {
-        let unusable = |problem: String| PeerTlsError(problem);
-        let own =
-            OwnCertificate::read(&files.cert, &files.key).map_err(|error| unusable(error.to_string()))?;
-        let crl = files.crl.as_deref();
-        let authorities = match before {
-            Some(before) => before.read_again(&files.ca, crl),
-            None => Authorities::read(&files.ca, crl),
-        };
-        let authorities = authorities.map_err(|error| unusable(error.to_string()))?;
-        let cert = files.cert.display();
-        let id = own.id().map_err(|error| unusable(format!("`{cert}`: {error}")))?;
-        let name = NodeName::of(&id).map_err(|error| unusable(format!("`{cert}`: {error}")))?;
-        if (name.cluster_id, name.node_id) != (cluster_id, node_id) {
-            let right = NodeName { cluster_id, node_id, trust_domain: name.trust_domain };
-            return Err(unusable(format!(
-                "the certificate `{cert}` is that of `{id}`, and this node is `{}`: issue one for this node",
-                right.to_id()
-            )));
+    ) -> Result<(Self, Problems), PeerTlsError> {
+        let mut problems = Problems::default();
+        let RereadAuthorities { authorities, ca, crl } =
+            self.authorities.read_again(&files.ca, files.crl.as_deref());
+        problems.extend(TlsFile::Ca, &ca);
+        problems.extend(TlsFile::Crl, &crl);
+        let found = own_certificate(files, node).and_then(|(own, name)| {
+            self.may_be_followed_by(&own, files, &authorities, time)?;
+            Ok((own, name))
+        });
+        let (own, name) = found.unwrap_or_else(|error| {
+            problems.add(TlsFile::Cert, &error);
+            (self.own.clone(), self.name.clone())
+        });
+        // A CA that was withdrawn is withdrawn, even if it is that of the certificate that this node goes on showing.
+        if let Err(error) = is_covered(files, &authorities, &own) {
+            problems.add(TlsFile::Cert, &error);
         }
-        // While the CA is replaced, the file has both. A file that has lost the CA of this certificate is taken for a mistake:
-        // peers with the same file refuse this node.
-        authorities.covers(own.chain()).map_err(|error| {
-            let ca = files.ca.display();
-            unusable(format!(
-                "the certificate `{cert}` was issued by no CA of `{ca}`, so peers would refuse it: {error}"
-            ))
-        })?;
+        let issue = self.issue.saturating_add(u64::from(own.chain() != self.own.chain()));
+        Ok((Self::of(issue, (own, name), authorities, files, time)?, problems))
+    }
+
+    /// Whether this node may show `own` in place of its certificate.
+    ///
+    /// What may also be wrong with the lists or with the clock is not held against a new certificate.
+    fn may_be_followed_by(
+        &self,
+        own: &OwnCertificate,
+        files: &PeerTlsConfig,
+        authorities: &Authorities,
+        time: &WallTime,
+    ) -> Result<(), PeerTlsError> {
+        if own.chain() == self.own.chain() {
+            return Ok(());
+        }
+        is_covered(files, authorities, own)?;
+        own.may_follow(&self.own, &files.cert, time.now())
+            .map_err(|error| PeerTlsError(error.to_string()))?;
+        for side in [Side::Server, Side::Client] {
+            match authorities.check(own.chain(), side, time.now()) {
+                Ok(_)
+                | Err(
+                    CertificateError::Expired { .. }
+                    | CertificateError::NotYetValid { .. }
+                    | CertificateError::UnknownStatus { .. }
+                    | CertificateError::ListExpired { .. }
+                    | CertificateError::ListUnusable { .. },
+                ) => {}
+                Err(error) => {
+                    let cert = files.cert.display();
+                    return Err(PeerTlsError(format!(
+                        "the certificate `{cert}` is not shown, since peers would refuse it: {error}"
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn of(
+        issue: u64,
+        (own, name): (OwnCertificate, NodeName),
+        authorities: Authorities,
+        files: &PeerTlsConfig,
+        time: &WallTime,
+    ) -> Result<Self, PeerTlsError> {
         let authorities = Arc::new(authorities);
         let own_name = name.clone();
         let admit: Admit = Arc::new(move |id: &SpiffeId| named(id, &own_name).map(|_| ()));
         let server = mutual_server(&own, authorities.clone(), admit, Arc::new(time.clone()), ALPN)
-            .map_err(|error| unusable(format!("`{cert}`: {error}")))?;
+            .map_err(|error| PeerTlsError(format!("`{}`: {error}", files.cert.display())))?;
         Ok(Self { issue, name, own, authorities, server })
     }
 
@@ -227,6 +290,41 @@ impl Material {
         mutual_client(&self.own, self.authorities.clone(), admit, Arc::new(time.clone()), ALPN)
             .map_err(|error| io::Error::other(error.to_string()))
     }
+}
+
+/// The certificate of the files and the name in it, if it is that of this node.
+fn own_certificate(
+    files: &PeerTlsConfig,
+    (cluster_id, node_id): ([u8; 32], NodeId),
+) -> Result<(OwnCertificate, NodeName), PeerTlsError> {
+    let own =
+        OwnCertificate::read(&files.cert, &files.key).map_err(|error| PeerTlsError(error.to_string()))?;
+    let cert = files.cert.display();
+    let id = own.id().map_err(|error| PeerTlsError(format!("`{cert}`: {error}")))?;
+    let name = NodeName::of(&id).map_err(|error| PeerTlsError(format!("`{cert}`: {error}")))?;
+    if (name.cluster_id, name.node_id) != (cluster_id, node_id) {
+        let right = NodeName { cluster_id, node_id, trust_domain: name.trust_domain };
+        return Err(PeerTlsError(format!(
+            "the certificate `{cert}` is that of `{id}`, and this node is `{}`: issue one for this node",
+            right.to_id()
+        )));
+    }
+    Ok((own, name))
+}
+
+/// Whether a CA of the file has issued the certificate. While the CA is replaced, the file has both.
+fn is_covered(
+    files: &PeerTlsConfig,
+    authorities: &Authorities,
+    own: &OwnCertificate,
+) -> Result<(), PeerTlsError> {
+    authorities.covers(own.chain()).map_err(|error| {
+        let (cert, ca) = (files.cert.display(), files.ca.display());
+        PeerTlsError(format!(
+            "the certificate of `{cert}` was issued by no CA of `{ca}`, so peers refuse it: install one of such a CA, or put \
+             its CA into the file again if it is missing by mistake ({error})"
+        ))
+    })
 }
 
 /// The peer that a SPIFFE id names: another node of the same cluster and trust domain.

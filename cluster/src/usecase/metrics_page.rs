@@ -3,6 +3,7 @@
 use super::urgency::Urgency;
 use super::{Caller, Service};
 use crate::metrics::{Format, Now, Waiting};
+use crate::tls_files::TlsFile;
 
 impl Service {
     /// The page in one of its forms, with the present values.
@@ -18,8 +19,23 @@ impl Service {
             waiting: self.waiting(),
             key_ends: &key_ends,
             domain_year: self.inner.growth.domains.shown(),
+            unusable_files: self.unusable_files(),
         };
         parts.metrics.page(&now, format)
+    }
+
+    /// The files of TLS that cannot be used as they are.
+    fn unusable_files(&self) -> Vec<(&'static str, TlsFile)> {
+        let parts = self.parts();
+        let peers = parts.hub.tls().map(|tls| ("peers", tls.problems()));
+        let clients = parts.client_tls.as_ref().map(|tls| ("clients", tls.problems()));
+        let tables = [peers, clients].into_iter().flatten();
+        tables
+            .flat_map(|(of, problems)| {
+                let bad = TlsFile::ALL.into_iter().filter(move |file| problems.has(*file));
+                bad.map(move |file| (of, file))
+            })
+            .collect()
     }
 
     /// How much is waiting.

@@ -37,7 +37,9 @@ impl Authority {
         let folder = folder.join(name);
         let domain = TrustDomain::parse("example.org").unwrap();
         fs::create_dir_all(&folder).unwrap();
-        let ca = Ca::create(&folder.join("ca"), &domain, now_ms() - 200 * DAY_MS, [99; 16]).unwrap();
+        // The name of a CA has the begin of its serial number, so that two of a test have two names.
+        let serial = [90 + u8::try_from(folder.file_name().unwrap().len()).unwrap(); 16];
+        let ca = Ca::create(&folder.join("ca"), &domain, now_ms() - 200 * DAY_MS, serial).unwrap();
         Authority { ca, folder, issued: 0 }
     }
 

@@ -4,29 +4,31 @@
 //! certificate of a chain, except that of the CA in the file of CAs, must be covered by a list of its issuer: a CA
 //! without a list in the file is refused, not passed over. A list that has expired covers nothing, and neither does one
 //! that was not signed by its issuer. webpki reads only the first list that has the issuer's name, so a file with two of
-//! them is refused: the newer one, with the newer revocations, could be the second. A file in which no CA has signed a
-//! list covers no chain at all, and is refused too.
+//! them is refused: the newer one, with the newer revocations, could be the second. A file in which none of the lists is
+//! signed by a CA of the file of CAs covers no chain at all, and is refused too.
+//!
+//! **A program that reads the files again refuses none of them as a whole.** A CA that is gone from the file is not trusted any
+//! more, and each newer list is used, whatever else is wrong with the files: otherwise a mistake in one of them would keep a
+//! stolen CA or a revoked certificate trusted.
 
 use std::fmt::{self, Debug, Formatter};
 use std::path::Path;
 use std::sync::Arc;
 
 use assent_proof::Seconds;
-use rustls_pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use webpki::{
     CertRevocationList, EndEntityCert, ExpirationPolicy, KeyUsage, RevocationCheckDepth, RevocationOptions,
     RevocationOptionsBuilder, UnknownStatusPolicy, VerifiedPath,
 };
 
+use crate::anchors::Anchors;
 use crate::certificate_error::{CertificateError, Side};
-use crate::files::{BUNDLE_BYTES_MAX, TlsFileError, TlsFileProblem, sections};
+use crate::files::{TlsFileError, TlsFileProblem};
 use crate::provider::provider;
 use crate::revocation::{Lists, Newest, Signer};
 use crate::spiffe::SpiffeId;
-use crate::x509::{
-    Validity, identity_of, is_authority, issuer_of, key_of, name_of, shown, states_its_usage, subject_of,
-    validity_of,
-};
+use crate::x509::{Validity, identity_of, issuer_of, name_of, shown, states_its_usage, validity_of};
 
 /// Most certificates of a chain, the leaf included, that are looked at.
 const CHAIN_MAX: usize = 8;
@@ -38,68 +40,84 @@ pub struct Authorities {
 }
 
 struct All {
-    anchors: Vec<TrustAnchor<'static>>,
-    /// What webpki does not keep of each anchor, at the same place.
-    described: Vec<Described>,
+    anchors: Anchors,
+    /// Whether a file of lists was given. If it was, a certificate that no list covers is refused.
+    checks_revocation: bool,
     /// Empty if no file of lists was given.
     lists: Vec<CertRevocationList<'static>>,
     next_update: Option<i64>,
     /// The lists that no older one may follow.
     newest: Newest,
-    /// The certificates and lists as they were read.
-    der: Vec<Vec<u8>>,
+    /// The lists as they were read.
+    lists_der: Vec<Arc<[u8]>>,
 }
 
-struct Described {
-    name: String,
-    key: Vec<u8>,
-    validity: Validity,
+/// What [`Authorities::read_again`] has found.
+#[derive(Debug)]
+pub struct RereadAuthorities {
+    /// What to use from now on.
+    pub authorities: Authorities,
+    /// What is wrong with the file of CAs. What could be used of it is used.
+    pub ca: Vec<TlsFileError>,
+    /// What is wrong with the file of revocation lists. What could be used of it is used.
+    pub crl: Vec<TlsFileError>,
 }
+
+const CAS: &str = "file of CAs";
+const LISTS: &str = "file of revocation lists";
 
 impl Authorities {
     /// Reads a file of CAs, and a file of their revocation lists. Each has at most 4 MiB of PEM.
     ///
     /// # Errors
     /// If a file cannot be read, is too large or has none of what it is for; if a certificate of the file of CAs is not
-    /// that of a CA; if two revocation lists are of one issuer and for the same certificates; or if no list was signed by
-    /// a CA of the file of CAs, so that every certificate would be refused.
+    /// that of a CA; if two revocation lists are of one issuer and for the same certificates; or if none of the lists is
+    /// signed by a CA of the file of CAs, so that every certificate would be refused.
     pub fn read(ca: &Path, crl: Option<&Path>) -> Result<Self, TlsFileError> {
-        Authorities::read_with(ca, crl, &Newest::new())
-    }
-
-    /// Reads the files again, to use them in place of `self`. What `self` and those before it have read of the numbers of
-    /// revocation lists is kept.
-    ///
-    /// # Errors
-    /// As [`read`](Self::read), and if a list is older than one of the same issuer that was read before: its number is not
-    /// higher, or is missing.
-    pub fn read_again(&self, ca: &Path, crl: Option<&Path>) -> Result<Self, TlsFileError> {
-        Authorities::read_with(ca, crl, &self.all.newest)
-    }
-
-    fn read_with(ca: &Path, crl: Option<&Path>, before: &Newest) -> Result<Self, TlsFileError> {
-        let mut der = Vec::new();
-        let (anchors, described) =
-            anchors(ca, &mut der).map_err(|problem| TlsFileError::new("file of CAs", ca, problem))?;
+        let anchors = Anchors::read(ca).map_err(|problem| TlsFileError::new(CAS, ca, problem))?;
         let lists = match crl {
-            Some(crl) => {
-                let known = anchors.iter().zip(&described);
-                let signers: Vec<Signer<'_>> = known
-                    .map(|(anchor, described)| Signer { name: anchor.subject.as_ref(), key: &described.key })
-                    .collect();
-                Lists::read(crl, ca, &signers, before)
-                    .map_err(|problem| TlsFileError::new("file of revocation lists", crl, problem))?
-            }
+            Some(crl) => Lists::read(crl, ca, &signers(&anchors))
+                .map_err(|problem| TlsFileError::new(LISTS, crl, problem))?,
             None => Lists::default(),
         };
-        let Lists { lists, next_update, der: read, newest } = lists;
-        der.extend(read);
-        Ok(Authorities { all: Arc::new(All { anchors, described, lists, next_update, newest, der }) })
+        Ok(Authorities::of(anchors, crl.is_some(), lists))
+    }
+
+    /// Reads the files again, to use them in place of `self`. What `self` and those before it have read of revocation lists is
+    /// kept.
+    ///
+    /// What withdraws trust is always taken: a CA that is no longer in the file is not trusted any more, even if no list is
+    /// signed by the CAs that are left, and each list that is newer than the one of before is used. What cannot be used is left
+    /// out: a certificate that is not that of a CA, and a list that cannot be read. In place of a list that is older than one
+    /// that was read before, or that is not signed by the CA whose name it has, the one of before is used. A file that cannot
+    /// be read at all, or that has none of what it is for, changes nothing, and does not keep the other file from being read.
+    pub fn read_again(&self, ca: &Path, crl: Option<&Path>) -> RereadAuthorities {
+        let told = |what: &'static str, path: &Path, problems: Vec<TlsFileProblem>| {
+            problems.into_iter().map(|problem| TlsFileError::new(what, path, problem)).collect::<Vec<_>>()
+        };
+        let (anchors, problems) = self.all.anchors.read_again(ca);
+        let of_ca = told(CAS, ca, problems);
+        let (lists, of_crl) = match crl {
+            Some(crl) => {
+                let (lists, problems) = Lists::read_again(crl, ca, &signers(&anchors), &self.all.newest);
+                (lists, told(LISTS, crl, problems))
+            }
+            None => (Lists::default(), Vec::new()),
+        };
+        let authorities = Authorities::of(anchors, crl.is_some(), lists);
+        RereadAuthorities { authorities, ca: of_ca, crl: of_crl }
+    }
+
+    fn of(anchors: Anchors, checks_revocation: bool, lists: Lists) -> Self {
+        let Lists { lists, next_update, der: lists_der, newest } = lists;
+        Authorities {
+            all: Arc::new(All { anchors, checks_revocation, lists, next_update, newest, lists_der }),
+        }
     }
 
     /// Whether both were read from the same certificates and lists.
     pub fn is_same(&self, other: &Self) -> bool {
-        self.all.der == other.all.der
+        self.all.anchors.der == other.all.anchors.der && self.all.lists_der == other.all.lists_der
     }
 
     /// When the first of the revocation lists expires, in milliseconds since 1970. After that, the certificates that it
@@ -148,7 +166,7 @@ impl Authorities {
         let read = EndEntityCert::try_from(leaf).map_err(explain)?;
         let tried = |usage: KeyUsage| {
             let algorithms = provider().signature_verification_algorithms.all;
-            read.verify_for_usage(algorithms, &self.all.anchors, intermediates, at, usage, None, None)
+            read.verify_for_usage(algorithms, &self.all.anchors.anchors, intermediates, at, usage, None, None)
                 .map(drop)
         };
         match (tried(KeyUsage::server_auth()), tried(KeyUsage::client_auth())) {
@@ -221,11 +239,15 @@ impl Authorities {
             Side::Server => KeyUsage::server_auth(),
         };
         let lists: Vec<&CertRevocationList<'_>> = self.all.lists.iter().collect();
+        if self.all.checks_revocation && lists.is_empty() {
+            // Without a list webpki would check nothing.
+            return Err(explain(webpki::Error::UnknownRevocationStatus));
+        }
         let anchor_is_valid = |path: &VerifiedPath<'_>| self.all.anchor_is_valid(path, at);
         // Only to learn whether the chain is right: the path borrows `read`, which is the caller's.
         let checked = read.verify_for_usage(
             provider().signature_verification_algorithms.all,
-            &self.all.anchors,
+            &self.all.anchors.anchors,
             intermediates,
             at,
             usage,
@@ -235,6 +257,12 @@ impl Authorities {
         checked.map(drop).map_err(explain)?;
         Ok(read)
     }
+}
+
+/// The CAs, as the signers of revocation lists.
+fn signers(anchors: &Anchors) -> Vec<Signer<'_>> {
+    let known = anchors.anchors.iter().zip(&anchors.described);
+    known.map(|(anchor, described)| Signer { name: anchor.subject.as_ref(), key: &described.key }).collect()
 }
 
 /// How revocation is checked: every certificate of a chain, each by a list that has not expired, and a certificate
@@ -255,7 +283,7 @@ impl All {
     /// enough.
     fn anchor_is_valid(&self, path: &VerifiedPath<'_>, at: UnixTime) -> Result<(), webpki::Error> {
         let mut error = webpki::Error::UnknownIssuer;
-        for (anchor, described) in self.anchors.iter().zip(&self.described) {
+        for (anchor, described) in self.anchors.anchors.iter().zip(&self.anchors.described) {
             if anchor == path.anchor() {
                 match time_of(described.validity, at) {
                     Ok(()) => return Ok(()),
@@ -289,7 +317,8 @@ fn seconds(time: UnixTime) -> Seconds {
 
 impl Debug for Authorities {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let names: Vec<&str> = self.all.described.iter().map(|described| described.name.as_str()).collect();
+        let names: Vec<&str> =
+            self.all.anchors.described.iter().map(|described| described.name.as_str()).collect();
         f.debug_struct("Authorities").field("cas", &names).field("lists", &self.all.lists.len()).finish()
     }
 }
@@ -376,7 +405,7 @@ impl Explained<'_> {
     /// The certificate of the chain, or else the CA, whose time `is_at_fault`.
     fn timed(&self, is_at_fault: impl Fn(Validity) -> bool) -> String {
         let shown = self.chain().find(|certificate| validity_of(certificate).is_ok_and(&is_at_fault));
-        let ca = || self.all.described.iter().find(|described| is_at_fault(described.validity));
+        let ca = || self.all.anchors.described.iter().find(|described| is_at_fault(described.validity));
         match shown {
             Some(certificate) => name_of(certificate),
             None => match ca() {
@@ -399,29 +428,4 @@ impl Explained<'_> {
         EndEntityCert::try_from(certificate)
             .is_ok_and(|read| self.all.lists.iter().any(|list| list.issuer() == read.issuer()))
     }
-}
-
-/// The CAs of a file, whose bytes are added to `der`.
-fn anchors(
-    path: &Path,
-    der: &mut Vec<Vec<u8>>,
-) -> Result<(Vec<TrustAnchor<'static>>, Vec<Described>), TlsFileProblem> {
-    let certificates: Vec<CertificateDer<'static>> = sections(path, BUNDLE_BYTES_MAX, "CERTIFICATE")?;
-    let (mut anchors, mut described) = (Vec::new(), Vec::new());
-    for (place, certificate) in certificates.iter().enumerate() {
-        let number = place.saturating_add(1);
-        let unreadable = |why| TlsFileProblem::Unreadable { number, why };
-        let name = subject_of(certificate);
-        if !is_authority(certificate).map_err(unreadable)? {
-            return Err(TlsFileProblem::NoAuthority { number, subject: name });
-        }
-        let validity = validity_of(certificate).map_err(unreadable)?;
-        let key = key_of(certificate).map_err(unreadable)?;
-        let anchor =
-            webpki::anchor_from_trusted_cert(certificate).map_err(|error| unreadable(shown(&error)))?;
-        anchors.push(anchor.to_owned());
-        der.push(certificate.to_vec());
-        described.push(Described { name, key, validity });
-    }
-    Ok((anchors, described))
 }

@@ -117,8 +117,8 @@ pub enum TlsFileProblem {
     /// A revocation list does not follow the one of the same issuer that was read before.
     #[error(
         "has an older revocation list of `{issuer}` ({offered}) than the one that was read before ({newest}), and would \
-         let in what the newer one revokes: give the newest list, or publish one with a higher number \
-         (`assent cert crl`); if the CA has begun its numbers anew, restart the node"
+         let in what the newer one revokes, so the newer one stays in use: give the newest list, or publish one with a \
+         higher number (`assent cert crl`); if the CA has begun its numbers anew, restart the node"
     )]
     OlderList {
         /// Whose list it is.
@@ -128,14 +128,32 @@ pub enum TlsFileProblem {
         /// The number of the list that was read before.
         newest: String,
     },
-    /// The certificate has expired, and would be shown to clients.
+    /// A revocation list has the name of a CA of the file of CAs, and was not signed by it.
     #[error(
-        "has a certificate that expired at {not_after}, so every client would refuse it: renew it \
+        "has a revocation list of `{issuer}` that no CA of this name in the file of CAs has signed, so the one that was read \
+         before stays in use: give the list that the CA has published, without a change"
+    )]
+    NotSigned {
+        /// Whose name the list has.
+        issuer: String,
+    },
+    /// The certificate has expired, and would be shown to others.
+    #[error(
+        "has a certificate that expired at {not_after}, so every program that is shown it refuses it: renew it \
          (`assent cert renew`), or set the clock of this machine if it is wrong"
     )]
     Expired {
         /// Its last second.
         not_after: Seconds,
+    },
+    /// The certificate is not valid yet, and would be shown to others.
+    #[error(
+        "has a certificate that is not valid before {not_before}, so every program that is shown it refuses it: wait until \
+         then, or set the clock of this machine if it is wrong"
+    )]
+    NotYetValid {
+        /// Its first second.
+        not_before: Seconds,
     },
     /// The certificate is not for a server, and would be shown to clients.
     #[error(

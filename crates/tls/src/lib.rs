@@ -17,11 +17,14 @@
 //! - A certificate is refused unless everything about it is known to be right. If a revocation list is given, each
 //!   certificate of a chain must be covered by a list of its issuer that has not expired. A list that was read is never
 //!   followed by an older one.
+//! - When files are read again, what withdraws trust is always taken. What extends trust, or replaces this program's own
+//!   certificate, is taken only if it is sound. A bad file never keeps another one from being read.
 //! - A private key is never printed: not by `Debug`, and not in an error.
 //! - [`secret_file`] reads every file of the product that has a secret, and refuses one that other users may use.
 
 #![forbid(unsafe_code)]
 
+mod anchors;
 mod authorities;
 pub mod ca;
 mod certificate_error;
@@ -36,7 +39,7 @@ mod spiffe;
 mod verifiers;
 mod x509;
 
-pub use authorities::Authorities;
+pub use authorities::{Authorities, RereadAuthorities};
 pub use certificate_error::{CertificateError, Side};
 pub use configs::{TlsError, client, mutual_client, mutual_server, server};
 pub use files::{TlsFileError, TlsFileProblem};

@@ -22,6 +22,8 @@ const CERTIFICATE: &str = "certificate file";
 #[derive(Clone)]
 pub struct OwnCertificate {
     certified: Arc<CertifiedKey>,
+    /// The first second at which the whole chain is valid.
+    not_before: i64,
     not_after_ms: i64,
 }
 
@@ -36,12 +38,13 @@ impl OwnCertificate {
     pub fn read(cert: &Path, key: &Path) -> Result<Self, TlsFileError> {
         let chain: Vec<CertificateDer<'static>> = sections(cert, CERTIFICATE_BYTES_MAX, "CERTIFICATE")
             .map_err(|problem| TlsFileError::new(CERTIFICATE, cert, problem))?;
-        let mut not_after = i64::MAX;
+        let (mut not_before, mut not_after) = (i64::MIN, i64::MAX);
         for (place, certificate) in chain.iter().enumerate() {
             let validity = validity_of(certificate).map_err(|why| {
                 let number = place.saturating_add(1);
                 TlsFileError::new(CERTIFICATE, cert, TlsFileProblem::Unreadable { number, why })
             })?;
+            not_before = not_before.max(validity.not_before);
             not_after = not_after.min(validity.not_after);
         }
         let of_key = |problem| TlsFileError::new("private key file", key, problem);
@@ -59,7 +62,8 @@ impl OwnCertificate {
                 return Err(TlsFileError::new(CERTIFICATE, cert, problem));
             }
         }
-        Ok(OwnCertificate { certified: Arc::new(certified), not_after_ms: not_after.saturating_mul(1000) })
+        let not_after_ms = not_after.saturating_mul(1000);
+        Ok(OwnCertificate { certified: Arc::new(certified), not_before, not_after_ms })
     }
 
     /// The certificate, and after it those that lead to its CA.
@@ -75,25 +79,56 @@ impl OwnCertificate {
         self.chain().first().ok_or(CertificateError::None).and_then(identity_of)
     }
 
-    /// Whether clients can take the certificate, which was read from the file `cert`, for that of a server at the time
-    /// `at`. Its issuer and its names are not checked: which of them a client wants is not known here.
+    /// Whether clients can take the certificate, which was read from the file `cert`, for that of a server. Its time, its
+    /// issuer and its names are not checked: which names a client wants is not known here.
     ///
     /// # Errors
-    /// If the certificate has expired, or says that it is for other uses only.
-    pub fn check_for_server(&self, cert: &Path, at: UnixTime) -> Result<(), TlsFileError> {
+    /// If the certificate says that it is for other uses only.
+    pub fn check_for_server(&self, cert: &Path) -> Result<(), TlsFileError> {
         let wrong = |problem| TlsFileError::new(CERTIFICATE, cert, problem);
-        let unreadable = |why| wrong(TlsFileProblem::Unreadable { number: 1, why });
         let Some(leaf) = self.chain().first() else {
             return Err(wrong(TlsFileProblem::Empty { label: "CERTIFICATE" }));
         };
-        if !is_for_servers(leaf).map_err(unreadable)? {
-            return Err(wrong(TlsFileProblem::NotForServers));
+        match is_for_servers(leaf) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(wrong(TlsFileProblem::NotForServers)),
+            Err(why) => Err(wrong(TlsFileProblem::Unreadable { number: 1, why })),
         }
-        let not_after = validity_of(leaf).map_err(unreadable)?.not_after;
-        if i64::try_from(at.as_secs()).unwrap_or(i64::MAX) > not_after {
-            return Err(wrong(TlsFileProblem::Expired { not_after: Seconds(not_after) }));
+    }
+
+    /// Whether the certificate, which was read from the file `cert`, and its whole chain are valid at the time `at`.
+    ///
+    /// # Errors
+    /// If one of them has expired, or is not valid yet.
+    pub fn check_time(&self, cert: &Path, at: UnixTime) -> Result<(), TlsFileError> {
+        let wrong = |problem| Err(TlsFileError::new(CERTIFICATE, cert, problem));
+        let now = i64::try_from(at.as_secs()).unwrap_or(i64::MAX);
+        let (not_before, not_after) = (self.not_before, self.not_after_ms.saturating_div(1000));
+        if now > not_after {
+            return wrong(TlsFileProblem::Expired { not_after: Seconds(not_after) });
+        }
+        if now < not_before {
+            return wrong(TlsFileProblem::NotYetValid { not_before: Seconds(not_before) });
         }
         Ok(())
+    }
+
+    /// Whether this certificate, which was read from the file `cert`, may be shown in place of `before` at the time `at`: it is
+    /// valid then. One that has expired may be shown too if `before` ends earlier: then this machine's clock may be wrong, and the
+    /// other side may still take this one.
+    ///
+    /// # Errors
+    /// If it has expired and ends no later than `before`, or is not valid yet.
+    pub fn may_follow(&self, before: &Self, cert: &Path, at: UnixTime) -> Result<(), TlsFileError> {
+        match self.check_time(cert, at) {
+            Err(error)
+                if matches!(error.problem(), TlsFileProblem::Expired { .. })
+                    && self.not_after_ms > before.not_after_ms =>
+            {
+                Ok(())
+            }
+            checked => checked,
+        }
     }
 
     /// The last moment at which the certificate and its whole chain are valid, in milliseconds since 1970.

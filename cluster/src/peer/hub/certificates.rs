@@ -8,7 +8,7 @@ use tokio::time::sleep;
 use crate::env::{Blocking, blocking};
 use crate::locked::lock;
 use crate::peer::connection::Connection;
-use crate::peer::tls::{PeerTls, PeerTlsError, Reread};
+use crate::peer::tls::{PeerTls, Reread};
 use crate::tasks::Why;
 
 use super::Inner;
@@ -16,7 +16,6 @@ use super::Inner;
 impl Inner {
     /// Looks again and again until the hub stops.
     pub(super) async fn keep_certificates(self: Arc<Self>, tls: PeerTls, pool: Arc<dyn Blocking>) -> Why {
-        let mut unusable: Option<PeerTlsError> = None;
         loop {
             tokio::select! {
                 biased;
@@ -31,19 +30,8 @@ impl Inner {
                     continue;
                 }
             };
-            match read {
-                Ok(Reread::Changed) => {
-                    tracing::info!("the files for TLS between nodes were read again, and have changed");
-                    unusable = None;
-                }
-                Ok(Reread::Nothing) => unusable = None,
-                Err(error) => {
-                    // A file that is being replaced may be unusable for a moment.
-                    if unusable.as_ref() != Some(&error) {
-                        tracing::warn!(%error, "the node goes on with the certificates that it has");
-                    }
-                    unusable = Some(error);
-                }
+            if read == Reread::Changed {
+                tracing::info!("the files for TLS between nodes were read again, and have changed");
             }
             self.check_certificates(&tls);
         }

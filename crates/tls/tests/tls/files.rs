@@ -152,6 +152,20 @@ fn a_file_of_revocation_lists_has_one_of_each_issuer_and_tells_when_the_first_ex
     assert!(matches!(error.problem(), TlsFileProblem::Unreadable { number: 1, .. }), "{error}");
 }
 
+/// The only problem of a file that was read again.
+fn only(problems: &[TlsFileError]) -> &TlsFileProblem {
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    problems[0].problem()
+}
+
+fn is_revoked(authorities: &Authorities, own: &OwnCertificate) -> bool {
+    match authorities.check(own.chain(), Side::Client, at(NOW)) {
+        Ok(_) => false,
+        Err(CertificateError::Revoked { .. }) => true,
+        Err(error) => panic!("{error}"),
+    }
+}
+
 #[test]
 fn an_older_revocation_list_does_not_take_the_place_of_a_newer_one() {
     let ca = Ca::new("a CA");
@@ -162,56 +176,148 @@ fn an_older_revocation_list_does_not_take_the_place_of_a_newer_one() {
     // An older list of the same CA, which is signed and still in its time, and does not revoke the certificate yet. And one
     // of the same number, and one whose number has another count of digits.
     for (number, told) in [(8, "number 8, of 2026-05-01"), (9, "number 9, of"), (1, "number 1, of")] {
-        let error = again(&ca.numbered_list(number, &[], 8)).unwrap_err();
-        let TlsFileProblem::OlderList { issuer, offered, newest } = error.problem() else {
-            panic!("{error}")
+        let read = again(&ca.numbered_list(number, &[], 8));
+        let TlsFileProblem::OlderList { issuer, offered, newest } = only(&read.crl) else {
+            panic!("{read:?}")
         };
         assert_eq!(issuer, "CN=a CA");
-        assert!(offered.starts_with(told) && newest.starts_with("number 9, of"), "{error}");
-        assert!(error.to_string().contains("assent cert crl"), "{error}");
+        assert!(offered.starts_with(told) && newest.starts_with("number 9, of"), "{read:?}");
+        assert!(read.crl[0].to_string().contains("assent cert crl"), "{read:?}");
+        assert!(read.ca.is_empty() && read.authorities.is_same(&first));
+        assert!(is_revoked(&read.authorities, &own));
     }
-    let error = first.check(own.chain(), Side::Client, at(NOW)).unwrap_err();
-    assert!(matches!(error, CertificateError::Revoked { .. }), "{error}");
     // A program that has read nothing yet cannot tell.
     let fresh = ca.trusted_with(&ca.numbered_list(8, &[], 8));
-    assert_eq!(fresh.check(own.chain(), Side::Client, at(NOW)).unwrap().as_str(), ID);
+    assert!(!is_revoked(&fresh, &own));
 
     // The same list once more, and a newer one that takes the revocation back: a CA may do that.
-    assert!(first.read_again(&authorities, Some(&lists)).unwrap().is_same(&first));
-    let newer = again(&ca.numbered_list(10, &[], 8)).unwrap();
-    assert_eq!(newer.check(own.chain(), Side::Client, at(NOW)).unwrap().as_str(), ID);
-    let error = newer.read_again(&authorities, Some(&lists)).unwrap_err();
-    assert!(matches!(error.problem(), TlsFileProblem::OlderList { .. }), "{error}");
+    let same = first.read_again(&authorities, Some(&lists));
+    assert!(same.crl.is_empty() && same.authorities.is_same(&first));
+    let newer = again(&ca.numbered_list(10, &[], 8));
+    assert!(newer.crl.is_empty() && !is_revoked(&newer.authorities, &own));
+    let read = newer.authorities.read_again(&authorities, Some(&lists));
+    assert!(matches!(only(&read.crl), TlsFileProblem::OlderList { .. }), "{read:?}");
+    assert!(!is_revoked(&read.authorities, &own));
+}
+
+/// Whether a problem is the one that a case is about.
+type Told = fn(&TlsFileProblem) -> bool;
+
+/// It fails if one list of a file that cannot be used keeps what the other lists of the file revoke from being known.
+#[test]
+fn a_list_that_cannot_be_used_keeps_no_other_list_and_no_ca_of_the_files_from_being_used() {
+    let (ca, other, third) = (Ca::new("a CA"), Ca::new("another CA"), Ca::new("a third CA"));
+    let (own, others) = (ca.issue(&right()), other.issue(&right()));
+    let authorities = ca.file(&format!("{}{}", ca.pem(), other.pem()));
+    let good = ca.numbered_list(5, &[7], 8);
+    let lists = |text: &str| ca.file(&format!("{text}{}", other.numbered_list(3, &[7], 8)));
+    let first = format!("{good}{}", other.numbered_list(2, &[], 8));
+    let first = Authorities::read(&authorities, Some(&ca.file(&first))).unwrap();
+    assert!(is_revoked(&first, &own) && !is_revoked(&first, &others));
+
+    let namesake = Ca::new("a CA");
+    let damaged = "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n";
+    let both = format!("{}{good}", ca.numbered_list(4, &[], 8));
+    let twice = format!("{}{good}", ca.numbered_list(5, &[7], 9));
+    let cases: [(&str, &str, Told); 5] = [
+        ("older", &ca.numbered_list(4, &[], 8), |told| matches!(told, TlsFileProblem::OlderList { .. })),
+        ("damaged", damaged, |told| matches!(told, TlsFileProblem::Unreadable { number: 1, .. })),
+        (
+            "not the CA's",
+            &namesake.numbered_list(9, &[], 8),
+            |told| matches!(told, TlsFileProblem::NotSigned { issuer } if issuer == "CN=a CA"),
+        ),
+        ("both", &both, |told| {
+            matches!(told, TlsFileProblem::OlderList { .. } | TlsFileProblem::TwoLists { .. })
+        }),
+        ("twice", &twice, |told| {
+            matches!(told, TlsFileProblem::OlderList { .. } | TlsFileProblem::TwoLists { .. })
+        }),
+    ];
+    for (what, text, told) in cases {
+        let read = first.read_again(&authorities, Some(&lists(text)));
+        assert!(
+            !read.crl.is_empty() && read.crl.iter().all(|error| told(error.problem())),
+            "{what}: {read:?}"
+        );
+        assert!(is_revoked(&read.authorities, &own), "{what}: the list of before is not used");
+        assert!(is_revoked(&read.authorities, &others), "{what}: the other list is not used");
+    }
+    // A file that has no list at all, and one that is not there: the lists of before, and the CAs of now.
+    let (added, thirds) = (ca.file(&format!("{}{}", ca.pem(), third.pem())), third.issue(&right()));
+    for lists in [ca.file(""), "/nowhere/lists.pem".into()] {
+        let read = first.read_again(&added, Some(&lists));
+        assert!(read.ca.is_empty() && read.crl.len() == 1, "{read:?}");
+        assert!(is_revoked(&read.authorities, &own));
+        let error = read.authorities.check(thirds.chain(), Side::Client, at(NOW)).unwrap_err();
+        assert!(matches!(error, CertificateError::UnknownStatus { .. }), "{error}");
+        let error = read.authorities.check(others.chain(), Side::Client, at(NOW)).unwrap_err();
+        assert!(matches!(error, CertificateError::UnknownIssuer { .. }), "{error}");
+    }
+}
+
+/// It fails if a CA that is gone from the file is still trusted for what else is wrong with the files.
+#[test]
+fn a_ca_that_is_gone_from_the_file_is_not_trusted_any_more_whatever_the_lists_are() {
+    let (ca, other) = (Ca::new("a CA"), Ca::new("another CA"));
+    let (own, others) = (ca.issue(&right()), other.issue(&right()));
+    let (leaf, _) = other.issue_pem(&right());
+    let list = ca.file(&ca.list(&[], 8));
+    let both = ca.file(&format!("{}{}", ca.pem(), other.pem()));
+    let first = Authorities::read(&both, Some(&list)).unwrap();
+    assert!(!is_revoked(&first, &own));
+    // No list that is left is by a CA that is left, so every certificate is refused.
+    let alone = first.read_again(&ca.file(&other.pem()), Some(&list));
+    assert!(alone.ca.is_empty(), "{alone:?}");
+    assert!(matches!(only(&alone.crl), TlsFileProblem::NoListOfAuthority { .. }), "{alone:?}");
+    let error = alone.authorities.check(own.chain(), Side::Client, at(NOW)).unwrap_err();
+    assert!(matches!(error, CertificateError::UnknownIssuer { .. }), "{error}");
+    let error = alone.authorities.check(others.chain(), Side::Client, at(NOW)).unwrap_err();
+    assert!(matches!(error, CertificateError::UnknownStatus { .. }), "{error}");
+
+    // A certificate in the file that is not that of a CA.
+    let without = Authorities::read(&both, None).unwrap();
+    let read = without.read_again(&ca.file(&format!("{leaf}{}", other.pem())), None);
+    assert!(matches!(only(&read.ca), TlsFileProblem::NoAuthority { number: 1, .. }), "{read:?}");
+    assert!(read.authorities.check(own.chain(), Side::Client, at(NOW)).is_err());
+    read.authorities.check(others.chain(), Side::Client, at(NOW)).unwrap();
+    // A file without any CA is a mistake, and changes nothing.
+    for text in ["", "no certificate", leaf.as_str()] {
+        let read = without.read_again(&ca.file(text), None);
+        assert!(read.ca.len() == 1 && read.authorities.is_same(&without), "{text:?}: {read:?}");
+    }
 }
 
 #[test]
 fn a_revocation_list_that_was_left_out_for_a_while_comes_back_no_older() {
     let (ca, other) = (Ca::new("a CA"), Ca::new("another CA"));
+    let own = ca.issue(&right());
     let authorities = ca.file(&format!("{}{}", ca.pem(), other.pem()));
-    let both = |number| format!("{}{}", ca.numbered_list(number, &[], 8), other.list(&[], 8));
-    let first = Authorities::read(&authorities, Some(&ca.file(&both(2)))).unwrap();
-    let lists = ca.file(&other.numbered_list(2, &[], 8));
-    let without = first.read_again(&authorities, Some(&lists)).unwrap();
-    let back = |number| {
-        let lists = format!("{}{}", ca.numbered_list(number, &[], 8), other.numbered_list(2, &[], 8));
-        without.read_again(&authorities, Some(&ca.file(&lists)))
-    };
-    let error = back(1).unwrap_err();
-    assert!(matches!(error.problem(), TlsFileProblem::OlderList { .. }), "{error}");
-    // The lists of the other CA are signed anew here, so they have other bytes and must have another number.
-    let error = back(3).unwrap_err();
-    let TlsFileProblem::OlderList { issuer, .. } = error.problem() else { panic!("{error}") };
-    assert_eq!(issuer, "CN=another CA");
-    let lists = format!("{}{}", ca.numbered_list(3, &[], 8), other.numbered_list(3, &[], 8));
-    without.read_again(&authorities, Some(&ca.file(&lists))).unwrap();
+    let others = other.numbered_list(2, &[], 8);
+    let both =
+        |number, revoked: &[u64]| ca.file(&format!("{}{others}", ca.numbered_list(number, revoked, 8)));
+    let first = Authorities::read(&authorities, Some(&both(2, &[7]))).unwrap();
+    let without = first.read_again(&authorities, Some(&ca.file(&others)));
+    assert!(without.crl.is_empty(), "{without:?}");
+    let without = without.authorities;
+    let error = without.check(own.chain(), Side::Client, at(NOW)).unwrap_err();
+    assert!(matches!(error, CertificateError::UnknownStatus { .. }), "{error}");
+
+    let older = without.read_again(&authorities, Some(&both(1, &[])));
+    assert!(matches!(only(&older.crl), TlsFileProblem::OlderList { .. }), "{older:?}");
+    assert!(is_revoked(&older.authorities, &own));
+    let newer = without.read_again(&authorities, Some(&both(3, &[])));
+    assert!(newer.crl.is_empty() && !is_revoked(&newer.authorities, &own), "{newer:?}");
 }
 
 #[test]
 fn a_ca_that_was_made_anew_under_the_same_name_begins_its_numbers_anew() {
     let (ca, anew) = (Ca::new("a CA"), Ca::new("a CA"));
     let first = ca.trusted_with(&ca.numbered_list(50, &[], 8));
-    let (authorities, lists) = (ca.file(&anew.pem()), ca.file(&anew.list(&[], 8)));
-    first.read_again(&authorities, Some(&lists)).unwrap();
+    let (authorities, lists) = (ca.file(&anew.pem()), ca.file(&anew.list(&[7], 8)));
+    let read = first.read_again(&authorities, Some(&lists));
+    assert!(read.ca.is_empty() && read.crl.is_empty(), "{read:?}");
+    assert!(is_revoked(&read.authorities, &anew.issue(&right())));
 }
 
 #[test]
@@ -251,23 +357,44 @@ fn a_chain_is_covered_by_the_cas_that_issued_it_whatever_the_time_and_the_use() 
 }
 
 #[test]
-fn a_certificate_that_is_expired_or_not_for_servers_is_not_shown_to_clients() {
+fn a_certificate_that_is_not_for_servers_is_not_shown_to_clients() {
     let ca = Ca::new("a CA");
-    let check = |usages: Vec<ExtendedKeyUsagePurpose>, time| {
+    let check = |usages: Vec<ExtendedKeyUsagePurpose>| {
         let mut params = right();
         params.extended_key_usages = usages;
-        ca.issue(&params).check_for_server(Path::new("tls/cert.pem"), at(time))
+        ca.issue(&params).check_for_server(Path::new("tls/cert.pem"))
     };
-    let server = || vec![ExtendedKeyUsagePurpose::ServerAuth];
-    check(server(), NOW).unwrap();
+    check(vec![ExtendedKeyUsagePurpose::ServerAuth]).unwrap();
     // A certificate that does not say what it is for is taken for everything, as clients do.
-    check(Vec::new(), NOW).unwrap();
-    let error = check(vec![ExtendedKeyUsagePurpose::ClientAuth], NOW).unwrap_err();
+    check(Vec::new()).unwrap();
+    let error = check(vec![ExtendedKeyUsagePurpose::ClientAuth]).unwrap_err();
     assert!(matches!(error.problem(), TlsFileProblem::NotForServers), "{error}");
     assert!(error.to_string().contains("tls/cert.pem"), "{error}");
-    let error = check(server(), NOW + 86_400 * 60).unwrap_err();
+}
+
+#[test]
+fn a_certificate_out_of_its_time_takes_no_ones_place_unless_it_ends_later() {
+    let (ca, file) = (Ca::new("a CA"), Path::new("tls/cert.pem"));
+    let mut params = right();
+    let own = ca.issue(&params);
+    params.not_after = date_time_ymd(2026, 8, 30);
+    let later = ca.issue(&params);
+    own.check_time(file, at(NOW)).unwrap();
+    later.may_follow(&own, file, at(NOW)).unwrap();
+    own.may_follow(&later, file, at(NOW)).unwrap();
+    let error = own.check_time(file, at(NOW + 86_400 * 60)).unwrap_err();
     assert!(matches!(error.problem(), TlsFileProblem::Expired { .. }), "{error}");
     assert!(error.to_string().contains("2026-07-30T00:00:00Z"), "{error}");
+    let error = own.may_follow(&later, file, at(NOW + 86_400 * 60)).unwrap_err();
+    assert!(matches!(error.problem(), TlsFileProblem::Expired { .. }), "{error}");
+    // By this clock both have expired.
+    let all_over = at(NOW + 86_400 * 200);
+    assert!(later.check_time(file, all_over).is_err());
+    later.may_follow(&own, file, all_over).unwrap();
+    assert!(own.may_follow(&later, file, all_over).is_err());
+    let error = later.may_follow(&own, file, at(NOW - 86_400 * 60)).unwrap_err();
+    assert!(matches!(error.problem(), TlsFileProblem::NotYetValid { .. }), "{error}");
+    assert!(error.to_string().contains("2026-05-01T00:00:00Z"), "{error}");
 }
 
 #[test]
