@@ -322,7 +322,8 @@ async fn a_bad_certificate_of_the_node_keeps_no_revocation_and_no_withdrawn_auth
         put(&own.cert, &fs::read(&caller.cert).unwrap());
     };
     let wrong_key = |_: &mut Authority| put(&own.key, &fs::read(&caller.key).unwrap());
-    let bad: [(&str, &dyn Fn(&mut Authority)); 3] =
+    type Spoil<'a> = &'a dyn Fn(&mut Authority);
+    let bad: [(&str, Spoil<'_>); 3] =
         [("expired", &expired), ("client only", &client_only), ("wrong key", &wrong_key)];
     for (what, spoil) in bad {
         put(&own.key, &good.1);

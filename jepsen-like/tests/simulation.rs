@@ -11,6 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::{Command, Output};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use assent_jepsen::sim::dice::Dice;
 use assent_jepsen::sim::workload::a_crowd_comes;
@@ -50,6 +51,24 @@ fn a_reader_that_has_gone_away_changes_nothing_but_what_is_read() {
     }
 }
 
+/// Whether one of three long tests runs here. In CI, which runs these faults optimised as well, it is a third of the days, and
+/// then a test says that it was left out. Elsewhere it is always.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the day decides which tests run, and nothing that they simulate"
+)]
+fn runs_today(of_three: u64) -> bool {
+    let in_ci = std::env::var("CI").is_ok_and(|value| value == "true");
+    let days = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() / 86_400;
+    let runs = !in_ci || days % 3 == of_three;
+    if !runs {
+        eprintln!(
+            "LEFT OUT: this test runs in CI on every third day; `CI= cargo test --test simulation` runs it"
+        );
+    }
+    runs
+}
+
 /// One seed in a process of its own: its report.
 fn seed(arguments: &[&str]) -> Value {
     let output = jepsen(&[&["--output", "json", "sim"], arguments].concat());
@@ -81,9 +100,10 @@ fn the_same_seed_gives_the_same_history_and_the_same_trace_in_two_processes() {
 
 #[test]
 fn nothing_is_violated_in_some_seeds_of_three_nodes() {
-    let report = seed(&["--seeds", "0..6", "--seconds", "8"]);
+    // The nodes are not optimised here. `.ci/run` runs more seeds, and longer, with an optimised build.
+    let report = seed(&["--seeds", "0..3", "--seconds", "8"]);
     assert_eq!(report["violations"], Value::Array(Vec::new()), "{report:#}");
-    assert_eq!(report["seeds"], 6);
+    assert_eq!(report["seeds"], 3);
     let (ops, ok, allows) = (count(&report["ops"]), count(&report["ok"]), count(&report["allows"]));
     assert!(
         ok * 10 >= ops * 3 && allows * 10 >= ops,
@@ -101,6 +121,9 @@ fn nothing_is_violated_in_a_seed_of_five_nodes() {
 
 #[test]
 fn clocks_that_go_back_or_leap_by_minutes_again_and_again_are_doubted_each_time() {
+    if !runs_today(0) {
+        return;
+    }
     let report = seed(&["--seeds", "0..6", "--seconds", "12", "--faults", "clocks-back,clocks-ratchet"]);
     // So little may be allowed meanwhile that it shows too little (M3).
     let mut found = report["violations"].as_array().unwrap().iter();
@@ -131,6 +154,9 @@ fn reach(seeds: impl Iterator<Item = u64>, arguments: &[&str], wanted: &[&str]) 
 
 #[test]
 fn others_are_served_beside_a_crowd_that_posts_batches() {
+    if !runs_today(1) {
+        return;
+    }
     let crowded = (0..).filter(|seed| a_crowd_comes(&Dice::new(*seed))).take(10);
     let wanted = [
         "crowd answered",
@@ -144,6 +170,9 @@ fn others_are_served_beside_a_crowd_that_posts_batches() {
 
 #[test]
 fn an_unknown_issuers_envelope_is_refused_alone_in_mode_each_and_with_its_batch_in_mode_all() {
+    if !runs_today(2) {
+        return;
+    }
     let wanted =
         ["stranger refused alone", "leader found a stranger", "batch refused whole", "batch accepted whole"];
     // Learners come with churn.

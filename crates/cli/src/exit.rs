@@ -144,7 +144,7 @@ impl CliError {
     pub(crate) fn problem(problem: &Problem) -> Self {
         let field = problem.field.as_deref().map(|field| format!("`{field}` ")).unwrap_or_default();
         let detail = format!("{field}{}", problem.detail);
-        let mut remedy = one_line(&problem.remedy);
+        let mut remedy = one_line(&problem.remedy).into_owned();
         // The registry's own words name no option of this program.
         if problem.code == Code::CallerNotPermitted && problem.remedy == problem.code.remedy() {
             remedy.push_str(" (`--cert` and `--cert-key`, or `--token-file`)");
@@ -185,8 +185,8 @@ impl From<ClientError> for CliError {
             return CliError { exit, ..CliError::problem(problem) };
         }
         // The texts may contain what a server said, so each is put on one line.
-        let (detail, remedy) = (one_line(&error.to_string()), one_line(&error.remedy()));
-        CliError { exit, ..CliError::new(error.code(), detail, remedy) }
+        let (detail, remedy) = (error.to_string(), error.remedy());
+        CliError { exit, ..CliError::new(error.code(), one_line(&detail), one_line(&remedy)) }
     }
 }
 
