@@ -44,7 +44,10 @@ impl Dev {
         eventually("the cluster is ready", || {
             let ended = dev.process.try_wait().unwrap();
             assert!(ended.is_none(), "ended: {}", fs::read_to_string(&errors).unwrap());
-            fs::read_to_string(&out).unwrap().contains("ASSENT_KEY_ZONE")
+            // What is said on stderr is written by a thread of its own, so it may come after the result.
+            let said = fs::read_to_string(&errors).unwrap();
+            let says_how = said.contains("the nodes speak TLS") || said.contains("serve plain HTTP");
+            says_how && fs::read_to_string(&out).unwrap().contains("ASSENT_KEY_ZONE")
         });
         dev
     }
