@@ -1,4 +1,4 @@
-//! How many requests each caller may have under way, and make in a second.
+//! How many requests each caller may have under way, make in a second, and have in work while other callers are at work.
 //!
 //! A caller is charged before the work, and gets back what was not used. The table of accounts is bounded: it forgets
 //! accounts whose bucket is full, because a new bucket is full too. A caller of the configuration is forgotten only so. An
@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use crate::access::Account;
 use crate::config::LimitConfig;
 use crate::locked::lock;
+use crate::shares::{Door, DoorLane, Inside};
 use crate::token_bucket::{Pace, TokenBucket};
 
 /// The most accounts that are remembered, beside those with requests under way. It is above the number of entries that
@@ -27,6 +28,7 @@ pub(crate) struct Quotas {
     requests_max: usize,
     accounts_max: usize,
     state: Mutex<State>,
+    door: Door,
 }
 
 #[derive(Default)]
@@ -77,6 +79,17 @@ pub(crate) enum QuotaError {
         /// How many it wanted.
         more: u64,
     },
+    /// Too many of its requests are in work.
+    #[error(
+        "while other callers are at work, a node works on {most} calls of this kind for one caller at a time \
+         (`limits.caller_work`), and this call waited {waited_ms} ms for its turn"
+    )]
+    Work {
+        /// The bound.
+        most: usize,
+        /// How long it waited, in milliseconds.
+        waited_ms: u128,
+    },
 }
 
 impl Quotas {
@@ -87,6 +100,7 @@ impl Quotas {
             requests_max: limits.caller_requests,
             accounts_max: ACCOUNTS_MAX,
             state: Mutex::default(),
+            door: Door::new(limits.caller_work),
         }
     }
 
@@ -149,6 +163,19 @@ impl State {
 }
 
 impl Admitted {
+    /// Waits at the door until the node may work on the request, by `until`.
+    ///
+    /// # Errors
+    /// Its turn did not come in time.
+    pub(crate) async fn enter(&self, lane: DoorLane, until: Instant) -> Result<Inside, QuotaError> {
+        let came = Instant::now();
+        let door = &self.quotas.door;
+        door.enter(&self.account, lane, until).await.ok_or_else(|| QuotaError::Work {
+            most: door.most(lane),
+            waited_ms: came.elapsed().as_millis(),
+        })
+    }
+
     /// Charges for as many requests as the call turns out to have, in place of what was charged for it before.
     ///
     /// # Errors

@@ -20,6 +20,8 @@ pub enum RefusedCaller {
     /// It has made as many requests as `limits.caller_rate` and `limits.caller_burst` let it, or its own `rate` and
     /// `burst`.
     Rate,
+    /// It had `limits.caller_work` calls of this kind in work, and the turn of this one did not come in time.
+    Work,
     /// Its address has `limits.connections_per_address` connections.
     Connections,
     /// The call answers on another listener.
@@ -40,6 +42,7 @@ impl RefusedCaller {
             RefusedCaller::Kind,
             RefusedCaller::Requests,
             RefusedCaller::Rate,
+            RefusedCaller::Work,
             RefusedCaller::Connections,
             RefusedCaller::Listener,
             RefusedCaller::Path,
@@ -68,7 +71,10 @@ impl RefusedCaller {
     /// Whether it asks for too much, and would be answered if it asked for less.
     pub(crate) fn is_of_limit(self) -> bool {
         match self {
-            RefusedCaller::Requests | RefusedCaller::Rate | RefusedCaller::Connections => true,
+            RefusedCaller::Requests
+            | RefusedCaller::Rate
+            | RefusedCaller::Work
+            | RefusedCaller::Connections => true,
             RefusedCaller::Unknown(_)
             | RefusedCaller::Handshake
             | RefusedCaller::Role
@@ -90,6 +96,7 @@ impl RefusedCaller {
             RefusedCaller::Kind => "kind",
             RefusedCaller::Requests => "caller_requests",
             RefusedCaller::Rate => "caller_rate",
+            RefusedCaller::Work => "caller_work",
             RefusedCaller::Connections => "connections_per_address",
             RefusedCaller::Listener => "listener",
             RefusedCaller::Path => "path",
@@ -109,6 +116,6 @@ mod tests {
     fn each_reason_has_a_word_of_its_own() {
         let words: BTreeSet<&str> = RefusedCaller::all().map(RefusedCaller::as_str).collect();
         assert_eq!(words.len(), RefusedCaller::all().count());
-        assert_eq!(words.len(), 4 + 10 + 16);
+        assert_eq!(words.len(), 4 + 11 + 16);
     }
 }

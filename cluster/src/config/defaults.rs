@@ -95,6 +95,7 @@ impl Default for LimitConfig {
             caller_requests: 1_024,
             caller_rate: 50_000,
             caller_burst: 100_000,
+            caller_work: 8,
             admin_connections: 64,
             authorize_queue: 8_192,
             authorize_batch: 1_024,

@@ -258,6 +258,7 @@ impl LimitConfig {
             ("limits.caller_requests", self.caller_requests),
             ("limits.caller_rate", self.caller_rate),
             ("limits.caller_burst", self.caller_burst),
+            ("limits.caller_work", self.caller_work),
             ("limits.admin_connections", self.admin_connections),
             ("limits.authorize_queue", self.authorize_queue),
             ("limits.authorize_batch", self.authorize_batch),

@@ -41,7 +41,8 @@ pub(super) async fn one(
         return deny;
     }
     let deciding = async {
-        let mut decided = service.authorize(&by.caller, vec![request.clone()]).await;
+        let until = service.decisions_end(by.waited);
+        let mut decided = service.authorize_by(&by.caller, vec![request.clone()], until).await;
         Ok::<_, Refusal>(decided.pop())
     };
     decided(&request, service.decided_or_denied(&request, deciding).await)
@@ -130,7 +131,7 @@ pub(super) async fn batch(
     if let Err(over) = by.charge(&service, (body.bytes.len() / REQUEST_BYTES).clamp(1, MAX_BATCH)) {
         return over.answer(by.class);
     }
-    let batch = match service.read_batch(&by.caller, body.bytes.clone()).await {
+    let batch = match service.read_batch(&by.caller, body.bytes.clone(), service.decisions_end(by.waited)).await {
         Ok(batch) => batch,
         Err(NoBatch::Refused(why)) => return refusal(&why, Call::Authorize),
         Err(NoBatch::Shed(why)) => {

@@ -13,7 +13,8 @@ use super::body;
 use super::judged::Judged;
 use super::reply::{fault, json, problem_body, refusal, reply_in};
 use crate::audit::Facts;
-use crate::usecase::{BatchResults, NoBatch, Service, Shed, Submitted};
+use crate::shares::DoorLane;
+use crate::usecase::{BatchResults, NoBatch, SMALL_BODY, Service, Shed, Submitted, Weighed};
 
 /// Before a batch is read, its caller is charged for one envelope for each this many bytes. The smallest signed envelope
 /// has about this size.
@@ -23,17 +24,41 @@ const ENVELOPE_BYTES: usize = 1024;
 /// it up.
 const WRITTEN_AT_ONCE: usize = 16;
 
+/// Whether a body has so many bytes, or may have, that its call is a batch whatever it holds. Such a call waits at the door
+/// before its body is read. A smaller one may hold a restriction, which has a lane of its own at the door, so it is read
+/// first.
+fn is_large(announced: Option<usize>) -> bool {
+    announced.is_none_or(|bytes| bytes > SMALL_BODY)
+}
+
 /// Submits one envelope, byte for byte.
 pub(super) async fn submit(
     State(service): State<Service>,
     Extension(by): Extension<Judged>,
     request: Body,
 ) -> Response {
+    let large = is_large(body::announced(&request));
+    let mut inside = None;
+    if large {
+        match by.enter(&service, DoorLane::Batch, service.submissions_end()).await {
+            Ok(entered) => inside = entered,
+            Err(over) => return over.answer(by.class),
+        }
+    }
     let envelope = match body::read(&service, &by, request).await {
-        Ok(body) => body.bytes,
+        Ok(body) => Weighed::of(vec![body.bytes]),
         Err(answer) => return answer,
     };
-    match service.submit(&by.caller, envelope).await {
+    let until = service.submissions_end();
+    if !large {
+        match by.enter(&service, envelope.lane(), until).await {
+            Ok(entered) => inside = entered,
+            Err(over) => return over.answer(by.class),
+        }
+    }
+    let submitted = service.submit_one(&by.caller, envelope, until).await;
+    drop(inside);
+    match submitted {
         Submitted::Accepted { receipt, fresh } => {
             let facts = Facts {
                 evidence: Some(receipt.evidence_id),
@@ -75,6 +100,14 @@ pub(super) async fn submit_batch(
     Extension(by): Extension<Judged>,
     request: Body,
 ) -> Response {
+    let large = is_large(body::announced(&request));
+    let mut inside = None;
+    if large {
+        match by.enter(&service, DoorLane::Batch, service.submissions_end()).await {
+            Ok(entered) => inside = entered,
+            Err(over) => return over.answer(by.class),
+        }
+    }
     // A larger body is refused for its size.
     let announced = body::announced(&request).filter(|bytes| *bytes <= by.body_max);
     if let Some(bytes) = announced
@@ -109,6 +142,12 @@ pub(super) async fn submit_batch(
         service.envelopes_unread(bytes, over.shed());
         return over.answer(by.class);
     }
+    if !large {
+        match by.enter(&service, batch.lane(), service.submissions_end()).await {
+            Ok(entered) => inside = entered,
+            Err(over) => return over.answer(by.class),
+        }
+    }
     let BatchResults { results, room } = match service.submit_read(&by.caller, batch).await {
         Ok(results) => results,
         Err(problem) => {
@@ -118,6 +157,7 @@ pub(super) async fn submit_batch(
             return problem_body(&problem);
         }
     };
+    drop(inside);
     let facts = of_batch(&results);
     let written = if results.len() <= WRITTEN_AT_ONCE {
         Ok(written(results))

@@ -26,6 +26,7 @@ use super::judged::Judged;
 use super::read::Parameters;
 use super::reply::{problem_body, refusal, reply};
 use super::server::Stopping;
+use crate::shares::DoorLane;
 use crate::usecase::{EventsAsk, Follower, PollAsk, Service};
 
 /// The header in which a browser sends the last event that it has seen.
@@ -47,6 +48,12 @@ pub(super) async fn events(
         Ok(read) => read,
         Err(why) => return refusal(&why, Call::Read),
     };
+    let inside = match by.enter(&service, DoorLane::Read, service.patience(by.class)).await {
+        Ok(inside) => inside,
+        Err(over) => return over.answer(by.class),
+    };
+    // A feed that waits for what is new does no work meanwhile. It has a place of its own.
+    let _inside = inside.filter(|_| !streamed && poll.wait.is_zero());
     let (kept, asked) = (extensions.get::<Kept>().cloned(), service.clone());
     let follower = Follower::new(by.caller, move || match &kept {
         Some(kept) => kept.identify(),

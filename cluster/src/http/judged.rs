@@ -1,10 +1,12 @@
 //! What a route is told about its caller, which was judged by the route's row before.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use assent_api::Call;
 use assent_proof::DomainName;
 use axum::response::Response;
+use tokio::time::Instant;
 
 use super::audited::with;
 use super::caller::CountedFor;
@@ -13,6 +15,7 @@ use super::verifications::used_up;
 use crate::access::{Caller, Denial, JwtRefusal, RefusedCaller, Unknown};
 use crate::audit::Facts;
 use crate::quotas::{Admitted, QuotaError};
+use crate::shares::{DoorLane, Inside};
 use crate::usecase::{Service, Shed, not_permitted};
 
 /// A caller and what its route needs of the row. It is in the extensions of each request that reaches a route: a
@@ -29,6 +32,8 @@ pub(super) struct Judged {
     pub(super) quota: Result<Option<Arc<Admitted>>, OverQuota>,
     /// The kind of the call, for refusals.
     pub(super) class: Call,
+    /// How long the call waited at the door. That counts as part of its time.
+    pub(super) waited: Duration,
 }
 
 /// Why a call is refused whose caller has used up a quota.
@@ -43,6 +48,7 @@ impl From<QuotaError> for OverQuota {
         let reason = match why {
             QuotaError::Requests { .. } => RefusedCaller::Requests,
             QuotaError::Rate { .. } => RefusedCaller::Rate,
+            QuotaError::Work { .. } => RefusedCaller::Work,
         };
         Self { shed: Shed::Overloaded(why.to_string()), reason }
     }
@@ -73,6 +79,24 @@ impl OverQuota {
 }
 
 impl Judged {
+    /// Lets the call in once the node may work on it, by `until`, for a route that goes through the door itself. A call that
+    /// is not counted has no door.
+    ///
+    /// # Errors
+    /// Its turn did not come in time.
+    pub(super) async fn enter(
+        &self,
+        service: &Service,
+        lane: DoorLane,
+        until: Instant,
+    ) -> Result<Option<Inside>, OverQuota> {
+        match &self.quota {
+            Ok(Some(admitted)) => Ok(Some(service.enter(admitted, lane, until).await?)),
+            Ok(None) => Ok(None),
+            Err(over) => Err(over.clone()),
+        }
+    }
+
     /// Charges the caller for as many requests as the call has.
     ///
     /// # Errors

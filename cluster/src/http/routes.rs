@@ -5,6 +5,9 @@
 //! route, except that authorize and permits answer it with a decision: a deny. On the admin listener every call is for
 //! operators only, and none is counted, so that no flood of clients keeps operators out.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use assent_api::{Call, MAX_AUTHORIZE_BYTES, MAX_BATCH_BYTES, MAX_CLOCK_BYTES, MAX_MEMBER_BYTES, Problem};
 use assent_proof::{Code, MAX_ENVELOPE_BYTES};
 use axum::Router;
@@ -21,6 +24,8 @@ use super::unrouted::{Charged, refusing};
 use super::{authorize, envelopes, events, members, read};
 use crate::access::{Caller, RefusedCaller, Role, RoleSet};
 use crate::config::Config;
+use crate::quotas::Admitted;
+use crate::shares::{DoorLane, Inside};
 use crate::usecase::{Service, not_audited, not_permitted};
 
 /// One call: a path with a method.
@@ -39,7 +44,20 @@ pub(super) struct Row {
     /// Whether the route itself answers a caller that may not make the call. It denies: a caller of authorize that
     /// gets no decision could assume anything.
     decides: bool,
+    /// Where its calls wait while their caller has enough others in work.
+    door: AtDoor,
     route: fn() -> MethodRouter<Service>,
+}
+
+/// Where the calls of a row wait while their caller has enough others in work (`limits.caller_work`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum AtDoor {
+    /// They do not wait: probes, and what operators ask on their own listener.
+    Open,
+    /// Before their body is read.
+    Before(DoorLane),
+    /// Where the route says, once it knows enough of the call.
+    Within,
 }
 
 /// On which listener a call answers.
@@ -140,13 +158,19 @@ const fn row(
     open: Open,
     route: fn() -> MethodRouter<Service>,
 ) -> Row {
-    Row { path, method, class, on, open, scope, body_max: 0, decides: false, route }
+    let door = AtDoor::Before(DoorLane::Read);
+    Row { path, method, class, on, open, scope, body_max: 0, decides: false, door, route }
 }
 
 impl Row {
     /// The row with the largest size of the body.
     const fn body(self, body_max: usize) -> Self {
         Self { body_max, ..self }
+    }
+
+    /// The row, with this place at the door.
+    const fn door(self, door: AtDoor) -> Self {
+        Self { door, ..self }
     }
 
     /// The row, with a route that answers each caller with a decision.
@@ -167,18 +191,18 @@ const CLOCK: (Call, Scope) = (Call::Clock, Scope::Cluster);
 /// Every call. `docs/callers.md` has the same table in words.
 #[rustfmt::skip]
 pub(super) static ROUTES: [Row; 24] = [
-    row("POST", "/v1/envelopes", SUBMIT, On::Client, Open::Roles(SUBMITTERS), || post(envelopes::submit)).body(MAX_ENVELOPE_BYTES),
-    row("POST", "/v1/envelopes:batch", SUBMIT, On::Client, Open::Roles(SUBMITTERS), || post(envelopes::submit_batch)).body(MAX_BATCH_BYTES),
+    row("POST", "/v1/envelopes", SUBMIT, On::Client, Open::Roles(SUBMITTERS), || post(envelopes::submit)).body(MAX_ENVELOPE_BYTES).door(AtDoor::Within),
+    row("POST", "/v1/envelopes:batch", SUBMIT, On::Client, Open::Roles(SUBMITTERS), || post(envelopes::submit_batch)).body(MAX_BATCH_BYTES).door(AtDoor::Within),
     row("GET", "/v1/envelopes/{evidence_id}", FOUND, On::Client, Open::Roles(READERS), || get(read::envelope)),
-    row("POST", "/v1/authorize", ASK, On::Client, Open::Roles(ASKERS), || post(authorize::one)).body(MAX_AUTHORIZE_BYTES).deciding(),
-    row("POST", "/v1/authorize:batch", ASK, On::Client, Open::Roles(ASKERS), || post(authorize::batch)).body(MAX_BATCH_BYTES),
-    row("POST", "/v1/permits", ASK, On::Client, Open::Roles(ASKERS), || post(authorize::permit)).body(MAX_AUTHORIZE_BYTES).deciding(),
+    row("POST", "/v1/authorize", ASK, On::Client, Open::Roles(ASKERS), || post(authorize::one)).body(MAX_AUTHORIZE_BYTES).door(AtDoor::Before(DoorLane::Ask)).deciding(),
+    row("POST", "/v1/authorize:batch", ASK, On::Client, Open::Roles(ASKERS), || post(authorize::batch)).body(MAX_BATCH_BYTES).door(AtDoor::Before(DoorLane::Batch)),
+    row("POST", "/v1/permits", ASK, On::Client, Open::Roles(ASKERS), || post(authorize::permit)).body(MAX_AUTHORIZE_BYTES).door(AtDoor::Before(DoorLane::Write)).deciding(),
     row("GET", "/v1/lineages/{domain}/{lineage}", NAMED, On::Client, Open::Roles(READERS), || get(read::lineage)),
     row("GET", "/v1/domains", FOUND, On::Client, Open::Roles(READERS), || get(read::domains)),
     row("GET", "/v1/authorities", NAMED, On::Client, Open::Roles(READERS.with(Role::Public)), || get(read::authorities)),
     row("GET", "/v1/authorities/{id}", FOUND, On::Client, Open::Roles(READERS), || get(read::authority)),
     row("GET", "/v1/policies/{domain}", NAMED, On::Client, Open::Roles(READERS), || get(read::policy)),
-    row("GET", "/v1/events", FEED, On::Client, Open::Roles(READERS), || get(events::events)),
+    row("GET", "/v1/events", FEED, On::Client, Open::Roles(READERS), || get(events::events)).door(AtDoor::Within),
     row("GET", "/v1/cluster/status", LOOK, On::Both, Open::Roles(READERS), || get(read::status)),
     row("GET", "/v1/cluster/digest", LOOK, On::Both, Open::Roles(WATCHERS), || get(read::digest)),
     row("GET", "/v1/cluster/members", LOOK, On::Admin, Open::Roles(OPERATORS), || get(members::list)),
@@ -188,8 +212,8 @@ pub(super) static ROUTES: [Row; 24] = [
     row("POST", "/v1/cluster/members/{id}/promote", MANAGE, On::Admin, Open::Roles(OPERATORS), || post(members::promote)),
     row("POST", "/v1/cluster/leader", MANAGE, On::Admin, Open::Roles(OPERATORS), || post(members::transfer)).body(MAX_MEMBER_BYTES),
     row("POST", "/v1/clock/confirm", CLOCK, On::Admin, Open::Roles(OPERATORS), || post(members::confirm_clock)).body(MAX_CLOCK_BYTES),
-    row("GET", "/livez", LOOK, On::Client, Open::Everyone, || get(read::livez)),
-    row("GET", "/readyz", LOOK, On::Client, Open::Everyone, || get(read::readyz)),
+    row("GET", "/livez", LOOK, On::Client, Open::Everyone, || get(read::livez)).door(AtDoor::Open),
+    row("GET", "/readyz", LOOK, On::Client, Open::Everyone, || get(read::readyz)).door(AtDoor::Open),
     row("GET", "/metrics", LOOK, On::Client, Open::Roles(WATCHERS), || get(read::metrics)),
 ];
 
@@ -291,8 +315,8 @@ async fn judge(
         if caller.is_unverified() { (None, Err(OverQuota::unverified())) } else { (denial, quota) };
     // Probes come every second and show nothing, so they are not in the audit trail.
     if row.open == Open::Everyone && denial.is_none() && quota.is_ok() {
-        let judged = Judged { caller, body_max: row.body_max, denial, quota, class: row.class };
-        request.extensions_mut().insert(judged);
+        let (body_max, class, waited) = (row.body_max, row.class, Duration::ZERO);
+        request.extensions_mut().insert(Judged { caller, body_max, denial, quota, class, waited });
         return next.run(request).await;
     }
     let caller = caller.for_request(service.parts().trail.new_request());
@@ -308,11 +332,33 @@ async fn judge(
     if let Err(why) = audited.asked().await {
         return audited.answered(problem_body(&not_audited(&why, row.class)));
     }
-    // The request counts as under way until the route has answered.
+    // The request counts as under way, and as inside, until the route has answered.
     let under_way = quota.clone();
-    let judged = Judged { caller, body_max: row.body_max, denial, quota, class: row.class };
-    request.extensions_mut().insert(judged);
+    let (quota, inside) = let_in(row, &service, quota).await;
+    if let Some(over) = quota.as_ref().err().filter(|_| !row.decides) {
+        return audited.answered(over.answer(row.class));
+    }
+    let waited = inside.as_ref().map_or(Duration::ZERO, Inside::waited);
+    let (body_max, class) = (row.body_max, row.class);
+    request.extensions_mut().insert(Judged { caller, body_max, denial, quota, class, waited });
     let answer = next.run(request).await;
-    drop(under_way);
+    drop((under_way, inside));
     audited.answered(answer)
+}
+
+/// Lets an admitted call in, if its row has it wait before its body is read.
+async fn let_in(
+    row: &Row,
+    service: &Service,
+    quota: Result<Option<Arc<Admitted>>, OverQuota>,
+) -> (Result<Option<Arc<Admitted>>, OverQuota>, Option<Inside>) {
+    match (row.door, quota) {
+        (AtDoor::Before(lane), Ok(Some(admitted))) => {
+            match service.enter(&admitted, lane, service.patience(row.class)).await {
+                Ok(inside) => (Ok(Some(admitted)), Some(inside)),
+                Err(why) => (Err(why.into()), None),
+            }
+        }
+        (AtDoor::Before(_) | AtDoor::Open | AtDoor::Within, quota) => (quota, None),
+    }
 }

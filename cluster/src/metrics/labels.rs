@@ -143,6 +143,8 @@ pub(crate) enum Limited {
     CallerRequests,
     /// `limits.caller_rate` and `limits.caller_burst`, or those of the caller's own.
     CallerRate,
+    /// `limits.caller_work`: a call had to wait.
+    CallerWork,
     /// The caller's share of places or memory.
     CallerShare,
 }
@@ -156,6 +158,7 @@ impl Known for Limited {
             Limited::HandshakesPerAddress,
             Limited::CallerRequests,
             Limited::CallerRate,
+            Limited::CallerWork,
             Limited::CallerShare,
         ]
     }
@@ -166,6 +169,7 @@ impl Known for Limited {
             Limited::HandshakesPerAddress => "handshakes_per_address",
             Limited::CallerRequests => "caller_requests",
             Limited::CallerRate => "caller_rate",
+            Limited::CallerWork => "caller_work",
             Limited::CallerShare => "caller_share",
         }
     }

@@ -30,12 +30,27 @@ impl Service {
     /// Decides the requests on one view that a quorum has confirmed after they arrived. Always answers, with one
     /// decision for each request, in order. A request in a domain in which the caller may not act is denied.
     pub async fn authorize(&self, caller: &Caller, requests: Vec<AuthorizeRequest>) -> Vec<Answered> {
+        self.authorize_by(caller, requests, self.decisions_end(Duration::ZERO)).await
+    }
+
+    /// Like [`Service::authorize`], by `until`.
+    pub(crate) async fn authorize_by(
+        &self,
+        caller: &Caller,
+        requests: Vec<AuthorizeRequest>,
+        until: Instant,
+    ) -> Vec<Answered> {
         let requests = Arc::new(requests);
-        let until = within(self.parts().config.deadlines.authorize_ms);
         match self.try_ask_as(caller, &requests, until).await {
             Ok(answers) => answers,
             Err(shed) => self.parts().denied_unsigned(&requests, &shed),
         }
+    }
+
+    /// When the decisions are due of a call that has fully arrived now, and that waited so long at the door before.
+    pub(crate) fn decisions_end(&self, waited: Duration) -> Instant {
+        let waited_ms = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
+        within(self.parts().config.deadlines.authorize_ms.saturating_sub(waited_ms))
     }
 
     /// Decides by `until` those of the requests that the caller may ask, and denies the others without an evaluation.

@@ -19,15 +19,15 @@ use super::check::Sender;
 use super::shed::Shed;
 use super::submit::{Sent, Uncounted};
 use super::submitted::Submitted;
-use super::urgency::{HeldPlaces, Urgency};
+use super::urgency::{HeldPlaces, Urgency, Weighed};
 use super::{Answered, Caller, Service, within};
 use crate::access::Account;
 use crate::env::{BlockingError, blocking};
-use crate::shares::{Pass, Share};
+use crate::shares::{DoorLane, Pass, Share};
 
 /// A body of up to this many bytes is read at once on the async thread. That takes about as long as reading the
 /// largest single request.
-const SMALL_BODY: usize = 16 * 1024;
+pub(crate) const SMALL_BODY: usize = 16 * 1024;
 
 /// A large body waits for its place for this fraction (one part in so many) of a call's time, so that there is time
 /// left once it has a place.
@@ -40,7 +40,7 @@ const ENVELOPE_BYTES: usize = 1024;
 /// The requests of a batch, read from its body.
 pub(crate) struct Batch {
     requests: Vec<AuthorizeRequest>,
-    /// When the answer is due, counted from when the whole body had arrived.
+    /// When the answer is due.
     until: Instant,
     place: Option<Pass>,
 }
@@ -48,7 +48,7 @@ pub(crate) struct Batch {
 /// The envelopes of a batch, read from its body.
 pub(crate) struct EnvelopeBatch<'a> {
     mode: BatchMode,
-    envelopes: Vec<Bytes>,
+    envelopes: Weighed,
     /// When the answer is due, counted from when the whole body had arrived.
     until: Instant,
     /// The places that a large body took before it was read.
@@ -68,6 +68,11 @@ impl EnvelopeBatch<'_> {
     /// The number of envelopes.
     pub(crate) fn envelopes(&self) -> usize {
         self.envelopes.len()
+    }
+
+    /// How the envelopes pass the door.
+    pub(crate) fn lane(&self) -> DoorLane {
+        self.envelopes.lane()
     }
 }
 
@@ -89,17 +94,23 @@ pub(crate) enum NoBatch {
 impl Service {
     /// Reads a batch of authorize requests. A large batch waits for its place first. Without a place it is not read.
     ///
+    /// Its answer is due at `until`.
+    ///
     /// # Errors
     /// The parser's refusal, or why it was not read.
-    pub(crate) async fn read_batch(&self, caller: &Caller, body: Bytes) -> Result<Batch, NoBatch> {
+    pub(crate) async fn read_batch(
+        &self,
+        caller: &Caller,
+        body: Bytes,
+        until: Instant,
+    ) -> Result<Batch, NoBatch> {
         let (parts, lane, account) = (self.parts(), &self.inner.lane, caller.account());
         let ms = parts.config.deadlines.authorize_ms;
-        let until = within(ms);
         if body.len() <= SMALL_BODY {
             let requests = parse_authorize_batch(&body).map_err(NoBatch::Refused)?;
             return Ok(Batch { requests, until, place: None });
         }
-        let patience = within(ms.checked_div(PATIENCE_SHARE).unwrap_or(ms));
+        let patience = within(ms.checked_div(PATIENCE_SHARE).unwrap_or(ms)).min(until);
         let Some(place) = lane.place(&account, patience).await else {
             let detail =
                 "as many batches are being decided as this node has places for, or as this caller may have"
@@ -197,7 +208,7 @@ impl Service {
         uncounted.are(envelopes.len());
         let bytes = envelopes.len().saturating_mul(MAX_RESULT_BYTES);
         let answer = self.room_for_batch(account, bytes).map_err(NoBatch::Shed)?;
-        Ok(EnvelopeBatch { mode, envelopes, until, room, answer })
+        Ok(EnvelopeBatch { mode, envelopes: Weighed::of(envelopes), until, room, answer })
     }
 
     fn room_for_envelopes(&self, account: &Account, bytes: usize) -> Result<Option<HeldPlaces<'_>>, NoBatch> {

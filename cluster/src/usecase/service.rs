@@ -7,6 +7,8 @@ use std::sync::{Arc, Weak};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 
+use assent_api::Call;
+
 use super::answer_budget::AnswerBudget;
 use super::events::Feeds;
 use super::growth::Growth;
@@ -17,11 +19,12 @@ use super::parts::Parts;
 use super::pending::Pending;
 use super::turns::Turns;
 use super::urgency::{PerUrgency, Places};
+use super::within;
 use crate::access::{Account, Caller, OwnPace};
 use crate::config::Config;
 use crate::metrics::{Limited, Metrics};
 use crate::quotas::{Admitted, QuotaError, Quotas};
-use crate::shares::{NoShare, Pool, Share};
+use crate::shares::{DoorLane, Inside, NoShare, Pool, Share};
 
 /// The use cases of one node. Clones share it.
 #[derive(Clone)]
@@ -122,10 +125,40 @@ impl Service {
         admitted.costs(requests).inspect_err(|why| self.over_quota(why))
     }
 
+    /// Lets an admitted request in once the node may work on it. A call of this kind waits for no longer than its own
+    /// deadline.
+    ///
+    /// # Errors
+    /// Its turn did not come in time.
+    pub(crate) async fn enter(
+        &self,
+        admitted: &Admitted,
+        lane: DoorLane,
+        until: Instant,
+    ) -> Result<Inside, QuotaError> {
+        let inside = admitted.enter(lane, until).await;
+        if inside.as_ref().map_or(true, |inside| !inside.waited().is_zero()) {
+            self.metrics().limited(&Limited::CallerWork);
+        }
+        inside
+    }
+
+    /// When a call of this kind that arrives now gives up at the door.
+    pub(crate) fn patience(&self, call: Call) -> Instant {
+        let deadlines = &self.config().deadlines;
+        within(match call {
+            Call::Authorize => deadlines.authorize_ms,
+            Call::Submission => deadlines.submit_ms,
+            Call::Read | Call::Feed => deadlines.read_ms,
+            Call::Manage | Call::Clock => deadlines.membership_ms,
+        })
+    }
+
     fn over_quota(&self, why: &QuotaError) {
         self.metrics().limited(match why {
             QuotaError::Requests { .. } => &Limited::CallerRequests,
             QuotaError::Rate { .. } => &Limited::CallerRate,
+            QuotaError::Work { .. } => &Limited::CallerWork,
         });
     }
 

@@ -22,7 +22,7 @@ use super::on_behalf::behalf_of;
 use super::pending::{Failure, Pending, SubmissionOutcome};
 use super::shed::Shed;
 use super::submitted::{Submitted, answer, failed, refused};
-use super::urgency::{HeldPlaces, Urgency};
+use super::urgency::{HeldPlaces, Urgency, Weighed};
 use super::{Caller, Service, within};
 use crate::access::Account;
 use crate::metrics::{EnvelopeOutcome, Metrics};
@@ -51,7 +51,13 @@ struct Checked {
 impl Service {
     /// Submits one envelope, byte for byte.
     pub async fn submit(&self, caller: &Caller, envelope: Bytes) -> Submitted {
-        only(self.submit_batch(caller, BatchMode::Each, vec![envelope]).await)
+        self.submit_one(caller, Weighed::of(vec![envelope]), self.submissions_end()).await
+    }
+
+    /// Submits one envelope. The answer is due at `until`.
+    pub(crate) async fn submit_one(&self, caller: &Caller, envelope: Weighed, until: Instant) -> Submitted {
+        let sent = Sent { sender: Sender::Client, account: caller.account(), caller, mode: BatchMode::Each };
+        only(self.submit_as(sent, envelope, None, until).await)
     }
 
     /// Submits envelopes in order. With `all`, either all of them are accepted or none. Returns one answer for each
@@ -66,7 +72,7 @@ impl Service {
         envelopes: Vec<Bytes>,
     ) -> Result<Vec<Submitted>, Box<Problem>> {
         let sent = Sent { sender: Sender::Client, account: caller.account(), caller, mode };
-        self.submit_as(sent, envelopes, None, self.submissions_end()).await
+        self.submit_as(sent, Weighed::of(envelopes), None, self.submissions_end()).await
     }
 
     /// Submits a statement of this node's own: a permit, which takes a place in the share of the account that asked for
@@ -79,11 +85,11 @@ impl Service {
             caller: Caller::node(),
             mode: BatchMode::Each,
         };
-        only(self.submit_as(sent, vec![envelope], None, until).await)
+        only(self.submit_as(sent, Weighed::of(vec![envelope]), None, until).await)
     }
 
     /// When the answer is due to a submission that has fully arrived now.
-    pub(super) fn submissions_end(&self) -> Instant {
+    pub(crate) fn submissions_end(&self) -> Instant {
         within(self.parts().config.deadlines.submit_ms)
     }
 
@@ -97,13 +103,14 @@ impl Service {
     pub(super) async fn submit_as(
         &self,
         sent: Sent<'_>,
-        envelopes: Vec<Bytes>,
+        weighed: Weighed,
         held_places: Option<HeldPlaces<'_>>,
         until: Instant,
     ) -> Result<Vec<Submitted>, Box<Problem>> {
         let started = Instant::now();
         let Sent { sender, account, caller, mode } = sent;
-        let (urgency, count) = (Urgency::of(&envelopes), envelopes.len());
+        let Weighed { envelopes, urgency } = weighed;
+        let count = envelopes.len();
         let uncounted = self.uncounted(count);
         let held_places = match held_places {
             Some(held_places) => held_places.turned_out(urgency, count),

@@ -13,7 +13,7 @@ use assent_registry::Group;
 use crate::access::Account;
 use crate::config::LimitConfig;
 use crate::metrics::TakenPlaces;
-use crate::shares::{Count, NoShare, Pool, Share};
+use crate::shares::{Count, DoorLane, NoShare, Pool, Share};
 
 /// Envelopes of up to this many bytes in sum are read at once, on the async thread, to find how urgent they are. That
 /// takes about as long as reading the largest single request. A call with more is a batch.
@@ -99,6 +99,34 @@ impl Urgency {
         match self {
             Urgency::Restriction | Urgency::Governance => limits.submit_batch_bytes.min(READ_AT_ONCE),
             Urgency::Single | Urgency::Batch => limits.submit_batch_bytes,
+        }
+    }
+}
+
+/// The envelopes of one call, with their urgency.
+pub(crate) struct Weighed {
+    pub(super) envelopes: Vec<Bytes>,
+    pub(super) urgency: Urgency,
+}
+
+impl Weighed {
+    /// Reads as much of the envelopes as their urgency needs.
+    pub(crate) fn of(envelopes: Vec<Bytes>) -> Self {
+        let urgency = Urgency::of(&envelopes);
+        Self { envelopes, urgency }
+    }
+
+    /// The number of envelopes.
+    pub(super) fn len(&self) -> usize {
+        self.envelopes.len()
+    }
+
+    /// How they pass the door.
+    pub(crate) fn lane(&self) -> DoorLane {
+        match self.urgency {
+            Urgency::Restriction | Urgency::Governance => DoorLane::Urgent,
+            Urgency::Single => DoorLane::Write,
+            Urgency::Batch => DoorLane::Batch,
         }
     }
 }
