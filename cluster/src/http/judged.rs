@@ -91,7 +91,7 @@ impl Judged {
         until: Instant,
     ) -> Result<Option<Inside>, OverQuota> {
         match &self.quota {
-            Ok(Some(admitted)) => Ok(Some(service.enter(admitted, lane, until).await?)),
+            Ok(Some(admitted)) => Ok(Some(service.let_in(admitted, lane, until).await?)),
             Ok(None) => Ok(None),
             Err(over) => Err(over.clone()),
         }

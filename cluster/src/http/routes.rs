@@ -354,7 +354,7 @@ async fn let_in(
 ) -> (Result<Option<Arc<Admitted>>, OverQuota>, Option<Inside>) {
     match (row.door, quota) {
         (AtDoor::Before(lane), Ok(Some(admitted))) => {
-            match service.enter(&admitted, lane, service.patience(row.class)).await {
+            match service.let_in(&admitted, lane, service.patience(row.class)).await {
                 Ok(inside) => (Ok(Some(admitted)), Some(inside)),
                 Err(why) => (Err(why.into()), None),
             }

@@ -130,7 +130,7 @@ impl Service {
     ///
     /// # Errors
     /// Its turn did not come in time.
-    pub(crate) async fn enter(
+    pub(crate) async fn let_in(
         &self,
         admitted: &Admitted,
         lane: DoorLane,
