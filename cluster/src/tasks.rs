@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -36,6 +37,8 @@ pub type Why = &'static str;
 pub struct Tasks {
     node: Arc<OfNode>,
     tracker: TaskTracker,
+    /// Where they run, if not on the runtime of the one that spawns them.
+    runtime: Option<Handle>,
 }
 
 /// What all parts of a node share.
@@ -88,7 +91,12 @@ impl Tasks {
 
     /// Another part of the same node. The node waits for its tasks separately.
     pub fn part(&self) -> Self {
-        Self { node: self.node.clone(), tracker: TaskTracker::new() }
+        Self { node: self.node.clone(), tracker: TaskTracker::new(), runtime: self.runtime.clone() }
+    }
+
+    /// The same part of the node, with its tasks on this runtime, or on that of the one that spawns them.
+    pub(crate) fn on(&self, runtime: Option<Handle>) -> Self {
+        Self { runtime, ..self.clone() }
     }
 
     /// Spawns a task that runs as long as the node. The task returns the reason why it ended. Unless the node is
@@ -178,7 +186,10 @@ impl Tasks {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.tracker.spawn(work)
+        match &self.runtime {
+            Some(runtime) => self.tracker.spawn_on(work, runtime),
+            None => self.tracker.spawn(work),
+        }
     }
 
     /// Runs `work`, in which openraft starts: a panic in one of openraft's tasks ends this node.

@@ -19,6 +19,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use assent_store::{Disk, RunBlocking};
+use tokio::runtime::Handle;
 
 pub use self::blocking::{Blocking, BlockingError, Inline, ThreadPool, blocking};
 pub use self::clock::{Clock, Moment, RealClock};
@@ -41,6 +42,9 @@ pub struct Environment {
     pub entropy: Arc<dyn Entropy>,
     /// The runner of work that blocks a thread.
     pub blocking: Arc<dyn Blocking>,
+    /// The runtime of the connections of clients, if it is not that of the node itself. On one of their own, however much
+    /// clients ask, it does not delay what the nodes tell each other.
+    pub clients: Option<Handle>,
 }
 
 impl Environment {
@@ -53,6 +57,7 @@ impl Environment {
             clock: Arc::new(RealClock),
             entropy: Arc::new(RealEntropy),
             blocking: Arc::new(ThreadPool),
+            clients: None,
         })
     }
 

@@ -148,6 +148,7 @@ fn admin_rules(service: &Service, tls: Option<Arc<ClientTls>>) -> Rules {
         handshakes,
         terms: Terms { timeouts: timeouts(config), linger: LINGER, one_request: false, beyond: None },
         beyond: Beyond::Operators("limits.admin_connections"),
+        runtime: None,
     }
 }
 
@@ -162,6 +163,7 @@ fn health_rules(service: &Service) -> Rules {
         handshakes: 1,
         terms: Terms::brief(timeouts(service.config()), None),
         beyond: Beyond::Closed,
+        runtime: None,
     }
 }
 

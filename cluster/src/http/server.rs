@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::{Extension, Router};
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -55,6 +56,8 @@ pub(super) struct Rules {
     pub(super) handshakes: usize,
     pub(super) terms: Terms,
     pub(super) beyond: Beyond,
+    /// Where its connections are served, if not on the runtime of the node itself.
+    pub(super) runtime: Option<Handle>,
 }
 
 /// What becomes of connections beyond the places of their listener.
@@ -82,8 +85,8 @@ pub(super) fn listen(
     service: &Service,
 ) -> Listening {
     let (stop, parts) = (CancellationToken::new(), service.parts());
-    let connections = parts.tasks.part();
-    let Rules { task, router, tls, counts, places, per_address, handshakes, terms, beyond } = rules;
+    let Rules { task, router, tls, counts, places, per_address, handshakes, terms, beyond, runtime } = rules;
+    let connections = parts.tasks.part().on(runtime.clone());
     let beyond = match beyond {
         Beyond::Probes(places, terms) => Full::Probes {
             room: Arc::new(Semaphore::new(places)),
@@ -109,7 +112,7 @@ pub(super) fn listen(
         stop: stop.clone(),
         connections: connections.clone(),
     };
-    parts.tasks.lasting(task, acceptor.run(listener));
+    parts.tasks.on(runtime).lasting(task, acceptor.run(listener));
     Listening { local_addr, stop, connections }
 }
 
