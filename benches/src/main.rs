@@ -22,6 +22,7 @@ mod flood;
 mod flood_table;
 mod flood_work;
 mod idle;
+mod inside;
 mod machine;
 mod output;
 mod own;
