@@ -1,6 +1,7 @@
 //! The command line.
 
 use assent_client::{BearerToken, CertificateFiles, ClientError, ClientTls, TokenSource};
+use clap::builder::RangedU64ValueParser;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use std::convert::Infallible;
 use std::path::PathBuf;
@@ -16,7 +17,7 @@ Examples:
   cargo run --release -p assent-benches -- --tls --clients 64,256
       the same authorizes against a cluster without TLS and one with it, in turn, and the ratio
   cargo run --release -p assent-benches -- flood
-      a well-behaved scheduler and revocations while another caller floods one endpoint after the other
+      a well-behaved scheduler and revocations while another caller floods the nodes in one way after the other
   cargo run --release -p assent-benches -- idle
       authorizes while 10000 connections from a thousand addresses do nothing
   cargo run --release -p assent-benches -- --dev-json ./dev-data/dev.json --output json > load.json
@@ -26,7 +27,7 @@ Examples:
 const FLOOD_EXAMPLES: &str = "\
 Examples:
   cargo build --release && cargo run --release -p assent-benches -- flood
-      every endpoint, about two minutes
+      every kind of flood, about four minutes
   cargo run --release -p assent-benches -- flood --only authorize-batches,permits --seconds 30 --output json
 ";
 
@@ -51,7 +52,7 @@ pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
     /// Numbers of clients, run one after the other; each client has one connection and one request in flight.
-    #[arg(long, value_delimiter = ',', default_values_t = [1, 64, 256])]
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 64, 256], value_parser = clients())]
     pub(crate) clients: Vec<usize>,
     /// How long each run measures, in seconds.
     #[arg(long, default_value_t = 10)]
@@ -105,7 +106,7 @@ pub(crate) struct Args {
 #[derive(Clone, Debug, ClapArgs)]
 pub(crate) struct PlaceArgs {
     /// Nodes of the cluster that is started.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=5))]
     pub(crate) nodes: u16,
     /// Where the started cluster keeps its data, which is removed afterwards. Use a real disk, not a tmpfs. Default: a
     /// new directory beside the program.
@@ -121,9 +122,10 @@ pub(crate) struct PlaceArgs {
 pub(crate) enum Command {
     /// Measures what a well-behaved scheduler and revocations notice of another caller's flood.
     ///
-    /// It starts a cluster with TLS. For each endpoint, a scheduler asks on one connection, first while nothing else
-    /// happens and then while another caller sends to that endpoint on many connections without a pause. During the
-    /// flood a revocation is submitted on each node.
+    /// It starts a cluster with TLS. For each kind of flood, a scheduler asks on one connection, first while nothing
+    /// else happens and then while another caller sends calls of that kind on many connections without a pause.
+    /// During the flood a revocation is submitted on each node. Before and after each part, the metrics of every node
+    /// are read.
     Flood(FloodArgs),
     /// Measures authorizes while very many connections are idle.
     ///
@@ -139,7 +141,7 @@ pub(crate) struct FloodArgs {
     /// Connections of the caller that floods.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub(crate) connections: u16,
-    /// Which endpoints are flooded, one after the other.
+    /// The kinds of flood, one after the other.
     #[arg(long, value_delimiter = ',', value_enum, default_values_t = FloodKind::ALL)]
     pub(crate) only: Vec<FloodKind>,
     /// How long each part measures, in seconds.
@@ -152,7 +154,8 @@ pub(crate) struct FloodArgs {
     #[arg(long, default_value_t = 1000)]
     pub(crate) lineages: usize,
     /// How many different bodies of each kind are made beforehand for each connection. They are sent again if they do
-    /// not suffice. Batches of forged envelopes are made for one connection in eight.
+    /// not suffice. Batches of forged envelopes are made for one connection in eight. Of valid envelopes there are at
+    /// most 2000.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub(crate) bodies: u16,
     #[command(flatten)]
@@ -165,32 +168,52 @@ pub(crate) struct FloodArgs {
 /// What a flood is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum FloodKind {
+    /// `POST /v1/authorize`.
+    Authorizes,
     /// `POST /v1/authorize:batch` with 1000 requests each.
     AuthorizeBatches,
     /// `POST /v1/envelopes:batch` with as many forged envelopes as fit, each of which costs 96 signature checks.
     SignatureBatches,
     /// `POST /v1/envelopes` with one forged envelope.
     InvalidEnvelopes,
+    /// `POST /v1/envelopes:batch` with 20 valid envelopes, most of which were accepted before.
+    EnvelopeBatches,
+    /// `POST /v1/envelopes` with one valid envelope, which mostly was accepted before.
+    Envelopes,
     /// `POST /v1/permits`.
     Permits,
+    /// `GET` of lineages, envelopes and pages of authorities.
+    Reads,
+    /// `GET /v1/events`: long polls and pages that are answered at once.
+    Feeds,
 }
 
 impl FloodKind {
     /// Every kind, in the order in which they are run.
-    pub(crate) const ALL: [FloodKind; 4] = [
+    pub(crate) const ALL: [FloodKind; 9] = [
+        FloodKind::Authorizes,
         FloodKind::AuthorizeBatches,
         FloodKind::SignatureBatches,
         FloodKind::InvalidEnvelopes,
+        FloodKind::EnvelopeBatches,
+        FloodKind::Envelopes,
         FloodKind::Permits,
+        FloodKind::Reads,
+        FloodKind::Feeds,
     ];
 
     /// The kind's name in the results.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
+            FloodKind::Authorizes => "authorizes",
             FloodKind::AuthorizeBatches => "authorize-batches",
             FloodKind::SignatureBatches => "signature-batches",
             FloodKind::InvalidEnvelopes => "invalid-envelopes",
+            FloodKind::EnvelopeBatches => "envelope-batches",
+            FloodKind::Envelopes => "envelopes",
             FloodKind::Permits => "permits",
+            FloodKind::Reads => "reads",
+            FloodKind::Feeds => "feeds",
         }
     }
 }
@@ -256,6 +279,11 @@ impl Args {
 #[derive(Clone, Debug)]
 struct TokenArg(Result<BearerToken, ClientError>);
 
+/// As many clients as one run of the load can have.
+fn clients() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..=4096)
+}
+
 fn token(text: &str) -> Result<TokenArg, Infallible> {
     Ok(TokenArg(BearerToken::new(text)))
 }
@@ -298,13 +326,36 @@ pub(crate) enum OutputFormat {
 mod tests {
     use super::*;
     use clap::CommandFactory;
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    /// Reads a command line whose words have no spaces.
+    fn parse(line: &str) -> Result<Args, clap::Error> {
+        Args::try_parse_from(std::iter::once("cluster-load").chain(line.split_whitespace()))
+    }
+
+    fn parsed(line: &str) -> Args {
+        parse(line).unwrap_or_else(|error| panic!("`{line}`: {error}"))
+    }
+
+    fn flood(line: &str) -> FloodArgs {
+        match parsed(line).command {
+            Some(Command::Flood(args)) => args,
+            other => panic!("`{line}`: {other:?}"),
+        }
+    }
+
+    fn idle(line: &str) -> IdleArgs {
+        match parsed(line).command {
+            Some(Command::Idle(args)) => args,
+            other => panic!("`{line}`: {other:?}"),
+        }
+    }
 
     #[test]
     fn the_command_line_is_consistent_and_its_help_has_examples() {
         Args::command().debug_assert();
         assert!(Args::command().render_long_help().to_string().contains("Examples:"));
-        let args = Args::parse_from(["cluster-load", "--only", "authorize,submit", "--clients", "1,2"]);
-        assert_eq!((args.only, args.clients), (vec![Scenario::Authorize, Scenario::Submit], vec![1, 2]));
     }
 
     #[test]
@@ -313,10 +364,141 @@ mod tests {
             let mut command = Args::command();
             let help = command.find_subcommand_mut(name).unwrap().render_long_help().to_string();
             assert!(help.contains("Examples:"), "{help}");
-            assert!(Args::try_parse_from(["cluster-load", "--only", "submit", name]).is_err());
+            assert!(parse(&format!("--only submit {name}")).is_err());
         }
-        let args = Args::parse_from(["cluster-load", "flood", "--only", "permits"]);
-        assert!(matches!(args.command, Some(Command::Flood(flood)) if flood.only == [FloodKind::Permits]));
-        assert!(Args::try_parse_from(["cluster-load", "--tls", "--dev-json", "dev.json"]).is_err());
+    }
+
+    #[test]
+    fn without_flags_the_load_is_as_its_help_says() {
+        let args = parsed("");
+        assert!(args.command.is_none() && !args.tls && args.dev_json.is_none());
+        assert_eq!(args.clients, [1, 64, 256]);
+        assert_eq!((args.seconds, args.warm_up), (10, 2));
+        assert_eq!(args.only, [Scenario::Livez, Scenario::Authorize, Scenario::Submit]);
+        assert_eq!((args.lineages, args.chain, args.sign_rate), (1000, 20, None));
+        assert_eq!((args.place.nodes, args.place.data, args.place.assent), (3, None, None));
+        assert_eq!(args.output, OutputFormat::Text);
+    }
+
+    #[test]
+    fn each_flag_of_the_load_is_read() {
+        let args = parsed(
+            "--clients 1,4096 --seconds 3 --warm-up 0 --only beside,livez --lineages 7 --chain 5 --sign-rate 90 \
+             --nodes 5 --data /data --assent /bin/assent --output json",
+        );
+        assert_eq!(args.clients, [1, 4096]);
+        assert_eq!((args.duration(), args.warm_up()), (Duration::from_secs(3), Duration::ZERO));
+        assert_eq!(args.only, [Scenario::Beside, Scenario::Livez]);
+        assert_eq!((args.lineages, args.chain, args.sign_rate), (7, 5, Some(90)));
+        assert_eq!(args.place.nodes, 5);
+        assert_eq!(args.place.data.as_deref(), Some(Path::new("/data")));
+        assert_eq!(args.place.assent.as_deref(), Some(Path::new("/bin/assent")));
+        assert_eq!(args.output, OutputFormat::Json);
+        assert!(parsed("--tls --clients 2").tls);
+    }
+
+    #[test]
+    fn the_cluster_to_attach_to_and_what_is_shown_to_it_are_read() {
+        let args = parsed("--dev-json d/dev.json --ca ca.pem --cert c.pem --cert-key k.pem --token-file t");
+        assert_eq!(args.dev_json.as_deref(), Some(Path::new("d/dev.json")));
+        let shown = args.credentials().unwrap().unwrap();
+        assert_eq!(shown.ca.as_deref(), Some(Path::new("ca.pem")));
+        let certificate = CertificateFiles { cert: "c.pem".into(), key: "k.pem".into() };
+        assert_eq!(shown.certificate, Some(certificate));
+        assert!(matches!(shown.token, Some(TokenSource::File(file)) if file == Path::new("t")));
+        let shown = parsed("--dev-json dev.json --token abc").credentials().unwrap().unwrap();
+        assert!(matches!(shown.token, Some(TokenSource::Value(_))));
+    }
+
+    #[test]
+    fn a_text_that_is_no_token_is_refused_and_not_repeated() {
+        let args = Args::try_parse_from(["cluster-load", "--token", "my secret"]).unwrap();
+        let error = args.credentials().unwrap_err().to_string();
+        assert!(error.contains("token") && !error.contains("secret"), "{error}");
+    }
+
+    #[test]
+    fn each_flag_of_a_flood_is_read_and_each_kind_is_known_by_its_name() {
+        let args = flood("flood");
+        assert_eq!((args.connections, args.seconds, args.warm_up, args.bodies), (200, 10, 2, 100));
+        assert_eq!(args.only, FloodKind::ALL);
+        let names: BTreeSet<&str> = FloodKind::ALL.iter().map(|kind| kind.as_str()).collect();
+        assert_eq!(names.len(), FloodKind::value_variants().len());
+        for kind in FloodKind::value_variants() {
+            assert_eq!(flood(&format!("flood --only {}", kind.as_str())).only, [*kind]);
+        }
+        let args = flood(
+            "flood --connections 4096 --only reads,feeds --seconds 600 --warm-up 60 --lineages 9 --bodies 1000 \
+             --nodes 5 --data d --assent a --output json",
+        );
+        assert_eq!((args.connections, args.seconds, args.warm_up, args.bodies), (4096, 600, 60, 1000));
+        assert_eq!(args.only, [FloodKind::Reads, FloodKind::Feeds]);
+        assert_eq!((args.lineages, args.place.nodes, args.output), (9, 5, OutputFormat::Json));
+        assert_eq!(args.place.data.as_deref(), Some(Path::new("d")));
+        assert_eq!(args.place.assent.as_deref(), Some(Path::new("a")));
+    }
+
+    #[test]
+    fn each_flag_of_idle_is_read() {
+        let args = idle("idle");
+        assert_eq!((args.connections, args.per_address, args.clients, args.plain), (10_000, 10, 3, false));
+        assert_eq!((args.seconds, args.warm_up, args.lineages), (10, 2, 1000));
+        let args = idle(
+            "idle --connections 60 --per-address 5 --plain --clients 2 --seconds 1 --warm-up 0 --lineages 4 \
+             --nodes 1 --data d --assent a --output json",
+        );
+        assert_eq!((args.connections, args.per_address, args.clients, args.plain), (60, 5, 2, true));
+        assert_eq!((args.seconds, args.warm_up, args.lineages), (1, 0, 4));
+        assert_eq!((args.place.nodes, args.output), (1, OutputFormat::Json));
+        assert_eq!(args.place.data.as_deref(), Some(Path::new("d")));
+        assert_eq!(args.place.assent.as_deref(), Some(Path::new("a")));
+    }
+
+    #[test]
+    fn a_wrong_flag_is_refused_with_its_name_and_what_is_wrong() {
+        for (line, told) in [
+            ("--clients 0", ["--clients", "0 is not in 1..=4096"]),
+            ("--clients 1,4097", ["--clients", "4097 is not in 1..=4096"]),
+            ("--clients many", ["--clients", "'many'"]),
+            ("--clients", ["--clients", "a value is required"]),
+            ("--seconds soon", ["--seconds", "'soon'"]),
+            ("--warm-up 0.5", ["--warm-up", "'0.5'"]),
+            ("--only permits", ["--only", "possible values: livez, authorize, submit, beside"]),
+            ("--lineages few", ["--lineages", "'few'"]),
+            ("--chain x", ["--chain", "'x'"]),
+            ("--sign-rate x", ["--sign-rate", "'x'"]),
+            ("--nodes 0", ["--nodes", "0 is not in 1..=5"]),
+            ("--nodes 6", ["--nodes", "6 is not in 1..=5"]),
+            ("--output xml", ["--output", "possible values: text, json"]),
+            ("--dev-json", ["--dev-json", "a value is required"]),
+            ("--dev-json d --nodes 3", ["--dev-json", "--nodes"]),
+            ("--dev-json d --data e", ["--dev-json", "--data"]),
+            ("--dev-json d --assent a", ["--dev-json", "--assent"]),
+            ("--tls --dev-json d", ["--tls", "--dev-json"]),
+            ("--tls --only submit", ["--tls", "--only"]),
+            ("--cert c", ["required", "--cert-key"]),
+            ("--cert-key k", ["required", "--cert <CERT>"]),
+            ("--token a --token-file t", ["--token", "--token-file"]),
+            ("--dev d", ["unexpected argument", "'--dev'"]),
+            ("flod", ["unrecognized subcommand", "flod"]),
+            ("flood --connections 0", ["--connections", "0 is not in 1..=4096"]),
+            ("flood --connections 4097", ["--connections", "4097 is not in 1..=4096"]),
+            ("flood --only livez", ["--only", "possible values: authorizes, authorize-batches"]),
+            ("flood --seconds 0", ["--seconds", "0 is not in 1..=600"]),
+            ("flood --warm-up 61", ["--warm-up", "61 is not in 0..=60"]),
+            ("flood --bodies 1001", ["--bodies", "1001 is not in 1..=1000"]),
+            ("flood --nodes 6", ["--nodes", "6 is not in 1..=5"]),
+            ("flood --dev-json d", ["unexpected argument", "'--dev-json'"]),
+            ("idle --connections 0", ["--connections", "0 is not in 1..=1000000"]),
+            ("idle --per-address 10001", ["--per-address", "10001 is not in 1..=10000"]),
+            ("idle --clients 0", ["--clients", "0 is not in 1..=4096"]),
+            ("idle --seconds 601", ["--seconds", "601 is not in 1..=600"]),
+            ("idle --tls", ["unexpected argument", "'--tls'"]),
+        ] {
+            let error = parse(line).expect_err(line).to_string();
+            for told in told {
+                assert!(error.contains(told), "`{line}`: {error}");
+            }
+        }
     }
 }

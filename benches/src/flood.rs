@@ -5,7 +5,7 @@
 
 use assent_client::load::{Judge, LoadConfig, LoadReport, Stop, Work, run as load};
 use assent_client::{Client, ClientConfig, ClientTls, Trust};
-use assent_proof::{AuthorizeRequest, PublicKey};
+use assent_proof::{AuthorizeRequest, Cursor, PublicKey};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,7 +15,8 @@ use crate::Failure;
 use crate::args::{FloodArgs, FloodKind};
 use crate::decided::{denies, judge};
 use crate::evidence::{Place, revocation};
-use crate::flood_work::{self, FloodWork};
+use crate::flood_work::{self, FloodWork, Prepared, WRONG};
+use crate::inside::{self, InNode};
 use crate::machine::{Machine, Memory, forget_peak, memory, wall_clock};
 use crate::own::{self, CallerName, OwnCluster, SPARE_KEYS_MAX, Setup};
 use crate::scenario::{place, prepare_authorize, singles};
@@ -45,7 +46,7 @@ pub(crate) struct FloodResults {
     pub(crate) floods: Vec<Flood>,
 }
 
-/// One endpoint.
+/// One kind of flood.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Flood {
@@ -54,9 +55,13 @@ pub(crate) struct Flood {
     pub(crate) quiet: LoadReport,
     /// The scheduler during the flood.
     pub(crate) beside: LoadReport,
-    /// Its p99 during the flood relative to its p99 alone.
+    /// What each node measured while the scheduler was alone, the warm-up included.
+    pub(crate) quiet_in_nodes: Vec<InNode>,
+    /// What each node measured during the flood, the warm-up and the flood's own calls included.
+    pub(crate) beside_in_nodes: Vec<InNode>,
+    /// The scheduler's p99 during the flood relative to its p99 alone.
     pub(crate) p99_ratio: f64,
-    /// Its answers during the flood that were not allows, by code.
+    /// The scheduler's answers during the flood that were not allows, by code.
     pub(crate) denies: BTreeMap<&'static str, u64>,
     /// One on each node, during the flood.
     pub(crate) revocations: Vec<Revocation>,
@@ -68,7 +73,7 @@ pub(crate) struct Flood {
     pub(crate) peak_mib: Vec<f64>,
     /// By how much the ledger grew during the flood.
     pub(crate) ledger_growth: u64,
-    /// Whether nothing forged entered the ledger.
+    /// Whether no more entered the ledger than may: the revocations, and each valid envelope of the flood once.
     pub(crate) is_ledger_right: bool,
     /// Whether the scheduler's p99, its denies and the revocations are as they must be.
     pub(crate) met: bool,
@@ -95,7 +100,7 @@ impl Revocation {
 impl FloodResults {
     /// Whether no answer was wrong. A deny that the scheduler should not get is a figure, not a wrong answer.
     pub(crate) fn is_right(&self) -> bool {
-        let of_flood = |flood: &LoadReport| flood.outcomes.iter().all(|(label, _)| *label != "ACCEPTED");
+        let of_flood = |flood: &LoadReport| flood.outcomes.keys().all(|label| !WRONG.contains(label));
         self.floods.iter().all(|flood| {
             flood.quiet.unexpected == 0 && flood.is_ledger_right && flood.flood.as_ref().is_none_or(of_flood)
         })
@@ -112,7 +117,7 @@ struct Run<'a> {
     client: Client,
 }
 
-/// Starts the cluster and measures every endpoint that is asked for.
+/// Starts the cluster and measures every kind of flood that is asked for.
 pub(crate) async fn run(args: &FloodArgs) -> Result<FloodResults, Failure> {
     // One key for each node, while it is quiet and in each flood.
     let parts = args.only.len().saturating_add(1);
@@ -120,7 +125,7 @@ pub(crate) async fn run(args: &FloodArgs) -> Result<FloodResults, Failure> {
     let spare_keys = u8::try_from(spare_keys).ok().filter(|keys| *keys <= SPARE_KEYS_MAX);
     let Some(spare_keys) = spare_keys else {
         return Err(format!(
-            "`--only` names too many endpoints: at most {SPARE_KEYS_MAX} keys can be revoked"
+            "`--only` names too many floods: at most {SPARE_KEYS_MAX} keys can be revoked"
         )
         .into());
     };
@@ -151,11 +156,18 @@ impl Run<'_> {
     /// The scheduler alone, then beside the flood, in which a revocation is submitted on each node.
     async fn flood(&self, kind: FloodKind, keys: &[PublicKey]) -> Result<Flood, Failure> {
         let cluster = &self.own.cluster;
-        let issuers = [&cluster.governance, &cluster.attestation];
         eprintln!("making the bodies of {}", kind.as_str());
-        let FloodWork { work, judge, is_forged } =
-            flood_work::make(self.args, kind, &self.place, &self.requests, issuers)?;
+        let status = self.client.status().await?;
+        let prepared = Prepared {
+            place: &self.place,
+            requests: &self.requests,
+            issuers: [&cluster.governance, &cluster.attestation],
+            ledger: Cursor { history: status.history, revision: status.revision },
+        };
+        let FloodWork { work, judge, adds_most } = flood_work::make(self.args, kind, prepared)?;
+        let first_look = inside::look(self.own).await?;
         let quiet = self.schedule("quiet").await?;
+        let second_look = inside::look(self.own).await?;
 
         let resident_before_mib = self.memory_mib(|memory| memory.resident_kib);
         forget_peak(&cluster.pids);
@@ -173,9 +185,12 @@ impl Run<'_> {
         }
         let (beside, revocations) = (beside?, revocations?);
         let peak_mib = self.memory_mib(|memory| memory.peak_kib);
+        let last_look = inside::look(self.own).await?;
         let ledger_growth = self.revision().await?.saturating_sub(before);
-        let is_ledger_right =
-            !is_forged || ledger_growth <= u64::try_from(revocations.len()).unwrap_or(u64::MAX);
+        let is_ledger_right = adds_most.is_none_or(|adds_most| {
+            let most = adds_most.saturating_add(revocations.len());
+            ledger_growth <= u64::try_from(most).unwrap_or(u64::MAX)
+        });
 
         let p99_ratio = ratio(beside.latency.p99_us, quiet.latency.p99_us);
         let denies = denies(&beside);
@@ -186,6 +201,8 @@ impl Run<'_> {
             kind: kind.as_str(),
             quiet,
             beside,
+            quiet_in_nodes: inside::between(&first_look, &second_look),
+            beside_in_nodes: inside::between(&second_look, &last_look),
             p99_ratio,
             denies,
             revocations,
@@ -284,4 +301,15 @@ fn flood(config: LoadConfig, work: Work, judge: Judge) -> Result<LoadReport, Fai
 #[expect(clippy::cast_precision_loss, reason = "latencies are below 60 s")]
 fn ratio(beside_us: u64, quiet_us: u64) -> f64 {
     beside_us as f64 / quiet_us.max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_a_key_to_revoke_on_each_of_the_most_nodes() {
+        let (parts, nodes) = (FloodKind::ALL.len() + 1, 5);
+        assert!(parts * nodes <= usize::from(SPARE_KEYS_MAX));
+    }
 }

@@ -4,6 +4,7 @@ use assent_client::load::LoadReport;
 use std::fmt::Write;
 
 use crate::flood::{Flood, FloodResults, Revocation};
+use crate::inside::InNode;
 
 /// The results as a table.
 pub(crate) fn table(results: &FloodResults) -> String {
@@ -50,6 +51,8 @@ fn row(out: &mut String, flood: &Flood) {
         peaks(&flood.peak_mib),
         if flood.met { "met" } else { "MISSED" }
     );
+    let _ = writeln!(out, "    quiet: {}", inside(&flood.quiet, &flood.quiet_in_nodes));
+    let _ = writeln!(out, "    beside: {}", inside(&flood.beside, &flood.beside_in_nodes));
     let _ = writeln!(out, "    denies: {}", counts(flood.denies.iter()));
     match &flood.flood {
         Some(load) => {
@@ -63,8 +66,25 @@ fn row(out: &mut String, flood: &Flood) {
     let before = peaks(&flood.resident_before_mib);
     let _ = writeln!(out, "    memory before, MiB: {before}; the ledger grew by {}", flood.ledger_growth);
     if !flood.is_ledger_right {
-        let _ = writeln!(out, "    FORGED ENVELOPES MAY HAVE ENTERED THE LEDGER");
+        let _ = writeln!(out, "    MORE ENTERED THE LEDGER THAN MAY");
     }
+}
+
+/// The scheduler's mean, and what the nodes measured themselves.
+fn inside(load: &LoadReport, nodes: &[InNode]) -> String {
+    format!(
+        "the scheduler's mean {:.2} ms; in each node, ms: authorize mean {}, p99 at most {}; barrier mean {}",
+        load.latency.mean_us / 1000.0,
+        each(nodes, |node| node.authorize.mean_ms),
+        each(nodes, |node| node.authorize.p99_at_most_ms),
+        each(nodes, |node| node.barrier.mean_ms)
+    )
+}
+
+/// One figure of each node. A node in which nothing of it happened has `-`.
+fn each(nodes: &[InNode], of: fn(&InNode) -> Option<f64>) -> String {
+    let one = |node: &InNode| of(node).map_or_else(|| "-".to_owned(), |ms| format!("{ms:.2}"));
+    nodes.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 fn counts<'a>(counts: impl Iterator<Item = (&'a &'static str, &'a u64)>) -> String {

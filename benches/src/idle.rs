@@ -18,8 +18,8 @@ use tokio::time::Instant;
 
 use crate::Failure;
 use crate::args::IdleArgs;
+use crate::connection::{Opener, Stream, ask};
 use crate::decided::{denies, judge};
-use crate::idle_connection::{Opener, Stream, ask};
 use crate::machine::{Machine, memory};
 use crate::own::{self, CallerName, OwnCluster, Setup};
 use crate::scenario::{place, prepare_authorize, singles};

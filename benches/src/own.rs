@@ -46,11 +46,11 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// The callers of a cluster with TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CallerName {
-    /// Prepares what is measured: submits, asks and reads.
+    /// Prepares what is measured and looks at the nodes: submits, asks, and reads, also the metrics.
     Bench,
     /// Asks whether something may run, and does nothing else.
     Scheduler,
-    /// Asks and submits more than the nodes can do.
+    /// Asks, submits and reads more than the nodes can do. Every role may read.
     Flood,
     /// Submits revocations.
     Revoker,

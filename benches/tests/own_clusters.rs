@@ -93,15 +93,18 @@ fn the_same_load_runs_with_tls_and_without_it_in_turn_and_gives_a_ratio() {
     assert!((rate("ratio") - ratio).abs() < 1e-6 && ratio > 0.0, "{level}");
 }
 
-#[test]
-fn a_flood_of_each_kind_is_measured_beside_a_scheduler_and_a_revocation_on_each_node() {
-    let results =
-        measured(&["flood", "--connections", "8", "--bodies", "20", "--nodes", "3", "--seconds", "4"]);
+/// Runs these floods on three nodes, and returns what was measured of each. Every flood must have got one of the answers
+/// that its endpoint is for, and no other status.
+fn flooded(arguments: &[&str], kinds: &[(&str, &[&str])]) -> Vec<Value> {
+    let only: Vec<&str> = kinds.iter().map(|(kind, _)| *kind).collect();
+    let only = only.join(",");
+    let common = ["flood", "--nodes", "3", "--only", &only];
+    let results = measured(&[&common[..], arguments].concat());
     assert_eq!(results["quietRevocations"].as_array().unwrap().len(), 3);
     let floods = results["floods"].as_array().unwrap();
-    let kinds: Vec<_> = floods.iter().map(|flood| flood["kind"].as_str().unwrap()).collect();
-    assert_eq!(kinds, ["authorize-batches", "signature-batches", "invalid-envelopes", "permits"]);
-    for flood in floods {
+    assert_eq!(floods.len(), kinds.len());
+    for (flood, (kind, wanted)) in floods.iter().zip(kinds) {
+        assert_eq!(flood["kind"].as_str(), Some(*kind));
         assert!(count(&flood["quiet"]["operations"]) > 0 && count(&flood["beside"]["operations"]) > 0);
         assert!(flood["p99Ratio"].as_f64().unwrap() > 0.0);
         let revocations = flood["revocations"].as_array().unwrap();
@@ -109,20 +112,59 @@ fn a_flood_of_each_kind_is_measured_beside_a_scheduler_and_a_revocation_on_each_
         assert!(revocations.iter().all(|revocation| revocation["error"].is_null()), "{flood}");
         let memory = flood["peakMib"].as_array().unwrap();
         assert!(memory.len() == 3 && memory.iter().all(|mib| mib.as_f64().unwrap() > 1.0), "{flood}");
+        // What the nodes measured holds at least what the scheduler was answered in the same time.
+        for part in ["quiet", "beside"] {
+            let nodes = flood[format!("{part}InNodes")].as_array().unwrap();
+            assert_eq!(nodes.len(), 3);
+            let counted = |what: &str| nodes.iter().map(|node| count(&node[what]["count"])).sum::<u64>();
+            assert!(counted("authorize") >= count(&flood[part]["operations"]), "{flood}");
+            assert!(counted("barrier") > 0, "{flood}");
+            for took in nodes.iter().flat_map(|node| [&node["authorize"], &node["barrier"]]) {
+                let happened = count(&took["count"]) > 0;
+                assert_eq!(took["meanMs"].as_f64().is_some_and(|ms| ms > 0.0), happened, "{flood}");
+            }
+        }
         // The flood did what it is for: the answers are those of its endpoint.
         let outcomes = flood["flood"]["outcomes"].as_object().unwrap();
-        let wanted: &[&str] = match flood["kind"].as_str().unwrap() {
-            "authorize-batches" => &["decided", "shed"],
-            "signature-batches" => &["judged", "shed"],
-            "invalid-envelopes" => &["refused"],
-            _ => &["permitted"],
-        };
         assert!(wanted.iter().any(|wanted| outcomes.contains_key(*wanted)), "{flood}");
         assert!(!outcomes.contains_key("other status"), "{flood}");
     }
+    floods.clone()
+}
+
+#[test]
+fn a_flood_of_each_kind_is_measured_beside_a_scheduler_and_a_revocation_on_each_node() {
+    let floods = flooded(
+        &["--connections", "8", "--bodies", "20", "--seconds", "4"],
+        &[
+            ("authorize-batches", &["decided", "shed"]),
+            ("signature-batches", &["judged", "shed"]),
+            ("invalid-envelopes", &["refused"]),
+            ("permits", &["permitted"]),
+        ],
+    );
     // Only revocations and permits enter the ledger.
-    assert_eq!((count(&floods[1]["ledgerGrowth"]), count(&floods[2]["ledgerGrowth"])), (3, 3));
-    assert!(count(&floods[3]["ledgerGrowth"]) > 3);
+    let growth: Vec<u64> = floods.iter().map(|flood| count(&flood["ledgerGrowth"])).collect();
+    assert_eq!((growth[1], growth[2]), (3, 3));
+    assert!(growth[3] > 3, "{growth:?}");
+}
+
+#[test]
+fn a_flood_of_what_is_right_and_answered_at_once_is_measured_too() {
+    let floods = flooded(
+        &["--connections", "4", "--bodies", "1", "--seconds", "2"],
+        &[
+            ("authorizes", &["allowed"]),
+            ("envelope-batches", &["accepted before"]),
+            ("envelopes", &["accepted before"]),
+            ("reads", &["read"]),
+            ("feeds", &["page"]),
+        ],
+    );
+    // Beside the revocations, each envelope of 4 batches of 20, and each of 4 alone, enters the ledger at most once.
+    let growth: Vec<u64> = floods.iter().map(|flood| count(&flood["ledgerGrowth"])).collect();
+    assert_eq!((growth[0], growth[3], growth[4]), (3, 3, 3));
+    assert!((4..=83).contains(&growth[1]) && (4..=7).contains(&growth[2]), "{growth:?}");
 }
 
 #[test]

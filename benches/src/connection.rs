@@ -1,4 +1,5 @@
-//! One connection that is to be idle: made from a given address, plain or over TLS, with a request on it.
+//! One connection to a node, without a client's library: made from a given address, plain or over TLS, with one GET
+//! after the other on it.
 
 use assent_client::ClientTls;
 use assent_tls::{Authorities, ClientConfig, OwnCertificate, ServerName, TimeProvider, UnixTime};
@@ -16,8 +17,11 @@ use crate::machine::wall_clock;
 /// How long a connection with its first answer may take, and any later answer.
 const WITHIN: Duration = Duration::from_secs(30);
 
-/// The longest answer to `GET /livez`, in bytes.
-const ANSWER_BYTES_MAX: usize = 8 * 1024;
+/// The longest answer, in bytes: far more than a page of metrics has.
+const ANSWER_BYTES_MAX: usize = 1024 * 1024;
+
+/// What ends the head of an answer.
+const HEAD_END: &[u8] = b"\r\n\r\n";
 
 /// A connection's bytes.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -93,12 +97,21 @@ fn connector(tls: &ClientTls) -> Result<TlsConnector, Failure> {
 
 /// Asks whether the node lives, and reads the whole answer, so that the connection is idle afterwards.
 pub(crate) async fn ask(stream: &mut Box<dyn Stream>, host: &str) -> Result<(), Failure> {
+    get(stream, host, "/livez").await?;
+    Ok(())
+}
+
+/// Reads what is at this path. Every answer except 200 is an error.
+pub(crate) async fn get(stream: &mut Box<dyn Stream>, host: &str, path: &str) -> Result<String, Failure> {
     let exchange = async {
-        let request = format!("GET /livez HTTP/1.1\r\nhost: {host}\r\n\r\n");
+        let request = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\n\r\n");
         stream.write_all(request.as_bytes()).await?;
         stream.flush().await?;
         let mut answer = Vec::new();
-        while !is_whole(&answer)? {
+        loop {
+            if let Some(body) = whole_body(&answer)? {
+                return Ok(body);
+            }
             if answer.len() > ANSWER_BYTES_MAX {
                 return Err(Failure::from(format!("an answer of more than {ANSWER_BYTES_MAX} bytes")));
             }
@@ -106,15 +119,18 @@ pub(crate) async fn ask(stream: &mut Box<dyn Stream>, host: &str) -> Result<(), 
                 return Err("the node closed the connection".into());
             }
         }
-        Ok(())
     };
     timeout(WITHIN, exchange).await.map_err(|_| "no answer in time")?
 }
 
-/// Whether these bytes are a whole answer with status 200. They may be the beginning of one.
-fn is_whole(answer: &[u8]) -> Result<bool, Failure> {
-    let text = String::from_utf8_lossy(answer);
-    let Some((head, body)) = text.split_once("\r\n\r\n") else { return Ok(false) };
+/// The body of an answer with status 200, once these bytes are all of the answer; none while they may be its beginning.
+fn whole_body(answer: &[u8]) -> Result<Option<String>, Failure> {
+    let Some(end) = answer.windows(HEAD_END.len()).position(|bytes| bytes == HEAD_END) else {
+        return Ok(None);
+    };
+    let (head, rest) = answer.split_at(end);
+    let body = rest.strip_prefix(HEAD_END).unwrap_or_default();
+    let head = String::from_utf8_lossy(head);
     if !head.starts_with("HTTP/1.1 200") {
         return Err(format!("the node answered `{}`", head.lines().next().unwrap_or_default()).into());
     }
@@ -123,7 +139,7 @@ fn is_whole(answer: &[u8]) -> Result<bool, Failure> {
         name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
     };
     let length = head.lines().find_map(named).ok_or("an answer without `Content-Length`")?;
-    Ok(body.len() >= length)
+    Ok(body.get(..length).map(|body| String::from_utf8_lossy(body).into_owned()))
 }
 
 #[cfg(test)]
@@ -133,11 +149,11 @@ mod tests {
     #[test]
     fn an_answer_is_whole_when_its_body_is_there_and_only_200_is_an_answer() {
         let whole = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n";
-        assert!(is_whole(whole.as_bytes()).unwrap());
+        assert_eq!(whole_body(whole.as_bytes()).unwrap().as_deref(), Some("ok\n"));
         for end in [0, 10, whole.len() - 1] {
-            assert!(!is_whole(&whole.as_bytes()[..end]).unwrap(), "{end}");
+            assert_eq!(whole_body(&whole.as_bytes()[..end]).unwrap(), None, "{end}");
         }
-        assert!(is_whole(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n").is_err());
-        assert!(is_whole(b"HTTP/1.1 200 OK\r\n\r\n").is_err());
+        assert!(whole_body(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n").is_err());
+        assert!(whole_body(b"HTTP/1.1 200 OK\r\n\r\n").is_err());
     }
 }
