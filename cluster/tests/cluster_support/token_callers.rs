@@ -126,12 +126,33 @@ impl KeptCall {
         Some(Self { stream: connector.connect(name, stream).await.ok()? })
     }
 
+    /// Sends these bytes, and waits for no answer.
+    pub async fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).await.unwrap();
+    }
+
+    /// What comes next, in one piece. Nothing once the connection has ended, with a goodbye or without.
+    pub async fn next_piece(&mut self) -> Option<String> {
+        let mut piece: Vec<u8> = Vec::new();
+        let read = self.stream.read_buf(&mut piece).await.ok()?;
+        (read > 0).then(|| String::from_utf8_lossy(&piece).into_owned())
+    }
+
+    /// All that comes until the connection ends, with a goodbye or without.
+    pub async fn to_the_end(&mut self) -> String {
+        let mut answer = String::new();
+        while let Some(piece) = self.next_piece().await {
+            answer.push_str(&piece);
+        }
+        answer
+    }
+
     /// The status and the body of the answer to these bytes. Nothing if the connection ends before, or if the length of the
     /// answer is not said.
     pub async fn ask(&mut self, bytes: &[u8]) -> Option<(u16, Vec<u8>)> {
         const HEAD_END: &[u8] = b"\r\n\r\n";
         self.stream.write_all(bytes).await.ok()?;
-        let mut answer = Vec::new();
+        let mut answer: Vec<u8> = Vec::new();
         loop {
             if let Some(at) = answer.windows(HEAD_END.len()).position(|part| part == HEAD_END) {
                 let head = String::from_utf8_lossy(&answer[..at]).to_lowercase();
