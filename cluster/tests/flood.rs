@@ -100,7 +100,7 @@ impl Flood {
             // Each has its own refusal.
             Self::ForgedBatches => status == 200,
         };
-        taken || matches!(status, 429 | 503 | 504)
+        taken || matches!(status, 408 | 429 | 503 | 504)
     }
 }
 

@@ -100,6 +100,15 @@ impl Left {
     }
 }
 
+/// Reads a stream until it says this. It must not end before.
+async fn says(stream: &mut KeptCall, wanted: &str) {
+    let mut told = String::new();
+    while !told.contains(wanted) {
+        let more = stream.next_piece().await;
+        told.push_str(&more.unwrap_or_else(|| panic!("the stream has ended without `{wanted}`: {told}")));
+    }
+}
+
 /// Waits until so many feeds are open.
 async fn feeds_are_open(node: &Node, feeds: usize) {
     let (health, line) = (node.health_addr().unwrap(), format!("assent_event_feeds {feeds}"));
@@ -146,12 +155,7 @@ async fn idle_connections_polls_and_streams_end_within_a_minute_after_their_cred
     ca.revoke(&[SERIAL], 86_400);
     put(&tokens, b"# withdrawn\n");
     let of_token = async {
-        let told = async {
-            let mut told = String::new();
-            while !told.contains("caller_not_permitted") {
-                told.push_str(&stream.next_piece().await.expect("the stream says why it ends"));
-            }
-        };
+        let told = says(&mut stream, "caller_not_permitted");
         timeout(WITHIN, told).await.expect("the stream goes on without its token");
         let (status, body) = refused.await.unwrap().expect("the poll waits on").expect("it is answered");
         let body = String::from_utf8_lossy(&body);
@@ -170,9 +174,7 @@ async fn idle_connections_polls_and_streams_end_within_a_minute_after_their_cred
     assert_eq!(status, 200);
     let answer = node.service().submit(Caller::local(), authorization().into()).await;
     assert!(answer.problem().is_none(), "{answer:?}");
-    let news = async {
-        while !good.stream.next_piece().await.expect("its stream was ended").contains("exec-1") {}
-    };
-    timeout(Duration::from_secs(20), news).await.expect("its stream says nothing");
+    let news = says(&mut good.stream, "exec-1");
+    timeout(Duration::from_secs(20), news).await.expect("its stream says nothing of what is new");
     node.shutdown().await;
 }

@@ -2,12 +2,13 @@
 //! of the configuration bound it. On Linux, whose `/proc` says how much memory a process has.
 #![cfg(target_os = "linux")]
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use assent_jepsen::{Cluster, Evidence};
 use futures_util::future::join_all;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 /// The most by which the node's memory may grow, in KiB. The half bodies are 95 MiB in all, so a node that keeps all of them
@@ -47,9 +48,16 @@ fn post(path: &str, body: &str) -> Vec<u8> {
     format!("{head}content-length: {}\r\n\r\n{body}", body.len()).into_bytes()
 }
 
+/// A connection from an address of this machine at which no other caller is.
+async fn connected(to: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    socket.connect(to).await.unwrap()
+}
+
 /// Sends a head a byte at a time. Returns how many bytes the node took.
-async fn dribbles(address: &str, until: Instant) -> usize {
-    let mut stream = TcpStream::connect(address).await.unwrap();
+async fn dribbles(address: SocketAddr, until: Instant) -> usize {
+    let mut stream = connected(address).await;
     let mut taken = 0;
     while Instant::now() < until && stream.write_all(b"G").await.is_ok() {
         taken += 1;
@@ -59,8 +67,8 @@ async fn dribbles(address: &str, until: Instant) -> usize {
 }
 
 /// Sends half of a body, and keeps the connection open. Returns whether the node took the half, which it need not.
-async fn half_a_body(address: &str, until: Instant) -> bool {
-    let mut stream = TcpStream::connect(address).await.unwrap();
+async fn half_a_body(address: SocketAddr, until: Instant) -> bool {
+    let mut stream = connected(address).await;
     let head = format!("POST /v1/envelopes:batch HTTP/1.1\r\nhost: node\r\ncontent-length: {BODY}\r\n\r\n");
     let half = [head.into_bytes(), vec![b' '; BODY / 2]].concat();
     let taken = matches!(timeout_at(until, stream.write_all(&half)).await, Ok(Ok(())));
@@ -69,10 +77,10 @@ async fn half_a_body(address: &str, until: Instant) -> bool {
 }
 
 /// Asks again and again, on one connection after the other. Returns how many questions were answered.
-async fn floods(address: &str, question: &[u8], until: Instant) -> usize {
+async fn floods(address: SocketAddr, question: &[u8], until: Instant) -> usize {
     let mut answers = 0;
     while Instant::now() < until {
-        let Ok(mut stream) = TcpStream::connect(address).await else { continue };
+        let mut stream = connected(address).await;
         let _ = stream.write_all(question).await;
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer).await;
@@ -81,7 +89,7 @@ async fn floods(address: &str, question: &[u8], until: Instant) -> usize {
     answers
 }
 
-async fn flood(address: &str, question: &[u8], connections: usize, within: Duration) -> usize {
+async fn flood(address: SocketAddr, question: &[u8], connections: usize, within: Duration) -> usize {
     let until = Instant::now() + within;
     let answers = join_all((0..connections).map(|_| floods(address, question, until))).await;
     answers.iter().sum()
@@ -102,18 +110,19 @@ async fn slow_clients_and_a_flood_leave_a_nodes_memory_within_a_bound() {
     let attested = evidence.attestation(&cluster.key("attestation").unwrap(), (0, None), "affirming", "m");
     cluster.accept(1, &attested).await.unwrap();
     assert!(cluster.decide(1, &evidence.request()).await.is_allow());
-    let (pid, address) = (cluster.node(1).unwrap().pid, cluster.node(1).unwrap().client.clone());
+    let node = cluster.node(1).unwrap();
+    let (pid, address): (i32, SocketAddr) = (node.pid, node.client.parse().unwrap());
     let requests = vec![evidence.request().to_string(); 1_000].join(",");
     let batch = post("/v1/authorize:batch", &format!("{{\"requests\":[{requests}]}}"));
     // What a node keeps for good, such as the stacks of its threads, is there before it is measured.
-    assert!(flood(&address, &batch, 2, Duration::from_secs(1)).await > 0);
+    assert!(flood(address, &batch, 2, Duration::from_secs(1)).await > 0);
 
     let before = resident(pid);
     // Less than a head or a body may take, so that all of them are there at once.
     let until = Instant::now() + Duration::from_secs(4);
     let slow = async {
-        let dribbling = join_all((0..DRIBBLING).map(|_| dribbles(&address, until)));
-        let halves = join_all((0..HALF_BODIES).map(|_| half_a_body(&address, until)));
+        let dribbling = join_all((0..DRIBBLING).map(|_| dribbles(address, until)));
+        let halves = join_all((0..HALF_BODIES).map(|_| half_a_body(address, until)));
         let allowed = async {
             let mut allowed = 0;
             while Instant::now() < until {
@@ -133,7 +142,7 @@ async fn slow_clients_and_a_flood_leave_a_nodes_memory_within_a_bound() {
     let growth = most.saturating_sub(before);
     assert!(growth <= GROWTH_MAX, "it grew by {growth} KiB");
 
-    let (most, answers) = most_while(pid, flood(&address, &batch, FLOODING, Duration::from_secs(4))).await;
+    let (most, answers) = most_while(pid, flood(address, &batch, FLOODING, Duration::from_secs(4))).await;
     assert!(answers > 0, "no question of the flood was answered");
     let settled = Instant::now() + Duration::from_secs(10);
     let mut after = resident(pid);

@@ -113,6 +113,9 @@ pub async fn answer_over(connector: &TlsConnector, stream: TcpStream, bytes: &[u
     answer
 }
 
+/// How much of an answer is read at a time, in bytes.
+const PIECE: usize = 16 * 1024;
+
 /// A TLS connection that is kept from one call to the next.
 pub struct KeptCall {
     stream: TlsStream<TcpStream>,
@@ -133,7 +136,7 @@ impl KeptCall {
 
     /// What comes next, in one piece. Nothing once the connection has ended, with a goodbye or without.
     pub async fn next_piece(&mut self) -> Option<String> {
-        let mut piece: Vec<u8> = Vec::new();
+        let mut piece: Vec<u8> = Vec::with_capacity(PIECE);
         let read = self.stream.read_buf(&mut piece).await.ok()?;
         (read > 0).then(|| String::from_utf8_lossy(&piece).into_owned())
     }
@@ -152,7 +155,7 @@ impl KeptCall {
     pub async fn ask(&mut self, bytes: &[u8]) -> Option<(u16, Vec<u8>)> {
         const HEAD_END: &[u8] = b"\r\n\r\n";
         self.stream.write_all(bytes).await.ok()?;
-        let mut answer: Vec<u8> = Vec::new();
+        let mut answer: Vec<u8> = Vec::with_capacity(PIECE);
         loop {
             if let Some(at) = answer.windows(HEAD_END.len()).position(|part| part == HEAD_END) {
                 let head = String::from_utf8_lossy(&answer[..at]).to_lowercase();
