@@ -16,7 +16,6 @@ use assent_cluster::node::Node;
 use assent_cluster::usecase::{Caller, Submitted};
 use assent_fixtures::claims::Authorization;
 use assent_proof::{Code, EvidenceId, Role, Seconds, SigningKey};
-use assent_registry::query;
 use bytes::Bytes;
 use redb::StorageBackend;
 use tokio::time::Instant;
@@ -88,14 +87,6 @@ fn is_too_much(answer: &Submitted, code: Code, status: u16, field: &str) {
     let (found, of, detail) = refused(answer);
     assert_eq!((found, of), (code, status), "{answer:?}");
     assert!(detail.contains(field), "`{field}` is not in `{detail}`");
-}
-
-/// A grant in the domain's next slot.
-async fn granted(node: &Node, new: &SigningKey, role: Role) -> Vec<u8> {
-    let domain = "prod.eu".parse().unwrap();
-    let read = node.service().read(Caller::local(), move |rows, _| query::governance_slot(rows, &domain));
-    let (sequence, parent) = read.await.unwrap();
-    grant(new.public(), role).slot(sequence, parent).sign(&[&key(3), new])
 }
 
 /// Governance's authorization in this slot of its chain in a lineage.

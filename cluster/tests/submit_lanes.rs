@@ -7,15 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::cluster_support::held::Held;
+use crate::cluster_support::held::{Held, start_held};
 use crate::cluster_support::http::get;
 use crate::cluster_support::*;
 use assent_api::BatchMode;
 use assent_cluster::config::Config;
 use assent_cluster::node::Node;
 use assent_cluster::usecase::{Caller, Service, Submitted};
-use assent_proof::{Code, Envelope, EnvelopeSignature, Role, SigningKey};
-use assent_registry::query;
+use assent_proof::{Code, Role, SigningKey};
 use bytes::Bytes;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
@@ -27,38 +26,16 @@ const STRANGER: u8 = 99;
 
 /// Three nodes, and what each of them hands to its blocking threads.
 async fn cluster(folder: &Path, change: impl Fn(&mut Config)) -> (Vec<Node>, Vec<Arc<Held>>) {
-    let (mut nodes, mut all) = (Vec::new(), Vec::new());
-    for mut config in configs(folder) {
-        config.limits.registry_flush_ms = 60_000;
-        config.limits.disk_reserve_mib = 0;
-        change(&mut config);
-        let mut env = environment(&config).await;
-        let held = Arc::new(Held::default());
-        env.blocking = held.clone();
-        all.push(held);
-        nodes.push(Node::start(config, env).await.unwrap());
-    }
-    for node in &nodes {
-        ready(node).await;
-    }
+    let (nodes, held) = start_held(folder, change).await;
     let answer = submit(&nodes[0], authorization()).await;
     assert!(accepted(&answer), "{answer:?}");
-    (nodes, all)
+    (nodes, held)
 }
 
 async fn stop(nodes: Vec<Node>) {
     for node in nodes {
         node.shutdown().await;
     }
-}
-
-/// The place of the node that leads.
-fn leader(nodes: &[Node]) -> usize {
-    let leads = |node: &Node| {
-        let status = node.service().status(Caller::local());
-        status.leader == Some(status.node_id)
-    };
-    nodes.iter().position(leads).unwrap()
 }
 
 async fn submit(node: &Node, envelope: impl Into<Bytes>) -> Submitted {
@@ -107,25 +84,7 @@ fn by_strangers(number: u8, strangers: u8) -> Bytes {
 
 /// A batch in governance's name, each envelope with 24 signatures that are somebody else's.
 fn forged_batch(name: &str) -> Vec<Bytes> {
-    let somebody = key(STRANGER);
-    let forged = |number: usize| {
-        let mut envelope = Envelope::parse(&authorization_for(&format!("{name}-{number}"))).unwrap();
-        let signature = EnvelopeSignature {
-            keyid: Some(key(3).public().keyid()),
-            sig: somebody.sign(&envelope.pae()).to_vec(),
-        };
-        envelope.signatures = vec![signature; 24];
-        Bytes::from(envelope.to_vec())
-    };
-    (0..1_000).map(forged).collect()
-}
-
-/// A grant in the domain's next slot.
-async fn granted(node: &Node, new: &SigningKey, role: Role) -> Vec<u8> {
-    let domain = "prod.eu".parse().unwrap();
-    let read = node.service().read(Caller::local(), move |rows, _| query::governance_slot(rows, &domain));
-    let (sequence, parent) = read.await.unwrap();
-    grant(new.public(), role).slot(sequence, parent).sign(&[&key(3), new])
+    (0..1_000).map(|number| Bytes::from(forged(&format!("{name}-{number}"), 24))).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

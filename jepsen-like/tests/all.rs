@@ -22,6 +22,7 @@ mod examples;
 mod histories;
 mod hostile_input;
 mod members;
+mod memory;
 mod metrics;
 mod model;
 mod module_circles;

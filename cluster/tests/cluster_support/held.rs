@@ -1,14 +1,19 @@
 //! Blocking work that a test holds back, and releases piece by piece.
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use assent_cluster::config::Config;
 use assent_cluster::env::{Blocking, ThreadPool};
+use assent_cluster::node::Node;
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 use tokio::task;
+
+use super::{configs, environment, ready};
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -99,4 +104,23 @@ impl Blocking for Held {
             let _ = has_run.await;
         })
     }
+}
+
+/// Three nodes, once each is ready, and what each of them hands to its blocking threads.
+pub async fn start_held(folder: &Path, change: impl Fn(&mut Config)) -> (Vec<Node>, Vec<Arc<Held>>) {
+    let (mut nodes, mut all) = (Vec::new(), Vec::new());
+    for mut config in configs(folder) {
+        config.limits.registry_flush_ms = 60_000;
+        config.limits.disk_reserve_mib = 0;
+        change(&mut config);
+        let mut env = environment(&config).await;
+        let held = Arc::new(Held::default());
+        env.blocking = held.clone();
+        all.push(held);
+        nodes.push(Node::start(config, env).await.unwrap());
+    }
+    for node in &nodes {
+        ready(node).await;
+    }
+    (nodes, all)
 }

@@ -21,6 +21,7 @@ pub mod members;
 pub mod raw;
 pub mod record;
 mod statements;
+pub mod token_callers;
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -33,7 +34,8 @@ use assent_cluster::env::Environment;
 use assent_cluster::node::Node;
 use assent_cluster::raft::log::LogRecord;
 use assent_cluster::usecase::Caller;
-use assent_registry::{RowError, Table};
+use assent_proof::{Role, SigningKey};
+use assent_registry::{RowError, Table, query};
 use assent_store::{Store, StoreOptions, WriteError};
 
 pub use statements::*;
@@ -156,6 +158,23 @@ pub async fn eventually(what: &str, done: impl Fn() -> bool) {
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
     panic!("never: {what}");
+}
+
+/// The place of the node that leads.
+pub fn leader(nodes: &[Node]) -> usize {
+    let leads = |node: &Node| {
+        let status = node.service().status(Caller::local());
+        status.leader == Some(status.node_id)
+    };
+    nodes.iter().position(leads).unwrap()
+}
+
+/// A grant in the next slot of `prod.eu`.
+pub async fn granted(node: &Node, new: &SigningKey, role: Role) -> Vec<u8> {
+    let domain = "prod.eu".parse().unwrap();
+    let read = node.service().read(Caller::local(), move |rows, _| query::governance_slot(rows, &domain));
+    let (sequence, parent) = read.await.unwrap();
+    grant(new.public(), role).slot(sequence, parent).sign(&[&key(3), new])
 }
 
 /// Makes every row of a table whose key holds `part` one of a version so many later, in a stopped node's registry.

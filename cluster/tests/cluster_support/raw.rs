@@ -8,7 +8,7 @@ use assent_api::{PROBLEM_CONTENT_TYPE, Problem};
 use assent_cluster::node::Node;
 use assent_cluster::usecase::Caller;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use super::documented;
@@ -20,6 +20,22 @@ pub const SURELY: Duration = Duration::from_secs(20);
 pub async fn exchange(address: SocketAddr, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     // It may have been answered, and the connection be closed, before all is sent.
+    let _ = stream.write_all(bytes).await;
+    let answer = to_the_end(&mut stream).await;
+    documented::check(bytes, &answer);
+    answer
+}
+
+/// A connection from another address of this machine.
+pub async fn connect_from(source: &str, to: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(format!("{source}:0").parse().unwrap()).unwrap();
+    socket.connect(to).await.unwrap()
+}
+
+/// The answer to these bytes from another address of this machine.
+pub async fn exchange_from(source: &str, to: SocketAddr, bytes: &[u8]) -> String {
+    let mut stream = connect_from(source, to).await;
     let _ = stream.write_all(bytes).await;
     let answer = to_the_end(&mut stream).await;
     documented::check(bytes, &answer);

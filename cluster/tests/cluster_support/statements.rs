@@ -5,7 +5,8 @@
 use assent_fixtures::claims::Authorization;
 use assent_fixtures::policy::open_policy;
 use assent_proof::{
-    AuthorizeRequest, Claims, PolicyBody, PolicyVerdict, PublicKey, RevocationReason, Role, Seconds,
+    AuthorizeRequest, Claims, Envelope, EnvelopeSignature, PolicyBody, PolicyVerdict, PublicKey,
+    RevocationReason, Role, Seconds,
 };
 
 pub use assent_fixtures::{Chain, Draft, Genesis, Place, claims, id_of, key, signed_note};
@@ -80,6 +81,17 @@ pub fn authorization_until(lineage: &str, not_after: Seconds, uses: Option<u32>)
     in_prod().draft(&authorized.claims()).lineage(lineage).sign(&[&key(3)])
 }
 
+/// An authorization in governance's name, with so many signatures that are somebody else's.
+pub fn forged(lineage: &str, signatures: usize) -> Vec<u8> {
+    let mut envelope = Envelope::parse(&authorization_for(lineage)).unwrap();
+    let signature = EnvelopeSignature {
+        keyid: Some(key(3).public().keyid()),
+        sig: key(99).sign(&envelope.pae()).to_vec(),
+    };
+    envelope.signatures = vec![signature; signatures];
+    envelope.to_vec()
+}
+
 /// The question whether what is authorized may run.
 pub fn request() -> AuthorizeRequest {
     in_prod().request("run")
@@ -94,6 +106,11 @@ pub fn validation() -> Vec<u8> {
 /// A quarantine of a lineage in `prod.eu`.
 pub fn quarantine(lineage: &str) -> Vec<u8> {
     in_prod().draft(&claims::quarantine(lineage.parse().unwrap())).sign(&[&key(3)])
+}
+
+/// Governance's revocation of a key in `prod.eu`.
+pub fn revocation_of(authority: PublicKey) -> Vec<u8> {
+    in_prod().draft(&claims::revocation(authority, None)).sign(&[&key(3)])
 }
 
 /// Root's revocation of a node's key.
