@@ -115,6 +115,7 @@ fn client_rules(service: &Service, tls: Option<Arc<ClientTls>>) -> Rules {
         handshakes: config.limits.handshakes_per_address,
         terms: Terms { timeouts, linger: LINGER, one_request: false, beyond: None },
         beyond: Beyond::Probes(PROBE_CONNECTIONS, Terms::brief(timeouts, Some(BeyondLimit::All(places)))),
+        runtime: service.parts().env.clients.clone(),
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
+use tokio::runtime::Runtime;
 use tokio::time::{Instant, sleep, timeout};
 
 use assent_cluster::config::Config;
@@ -59,7 +60,8 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
         .map_err(|error| CliError::new("config_invalid", error.to_string(), remedy))?;
     cap_connections(&mut config)?;
     let id = config.node_id;
-    let env = data_directory(&config).await?;
+    let clients = clients_runtime()?;
+    let env = Environment { clients: Some(clients.handle().clone()), ..data_directory(&config).await? };
     let node = tokio::select! {
         started = Node::start(config, env) => {
             started.map_err(|error| CliError::new("node_not_started", error.to_string(), remedy))?
@@ -103,6 +105,13 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
             Ok(Exit::Ok)
         }
     }
+}
+
+/// The runtime of clients' connections. What the nodes tell each other does not wait for it, whatever clients ask.
+fn clients_runtime() -> Result<Runtime, CliError> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.enable_all().thread_name("clients");
+    Ok(builder.build()?)
 }
 
 /// Opens the node's data directory. If a process that is about to end still holds the directory, this waits for it.
