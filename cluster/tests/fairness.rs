@@ -10,28 +10,24 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::cluster_support::held::Held;
+use crate::cluster_support::over_tls::{answer_over, answer_to, connector};
 use crate::cluster_support::raw::{exchange, kept, post, problem, to_the_end};
+use crate::cluster_support::signer::{ISSUER, Signer, issuer_of};
 use crate::cluster_support::*;
 use assent_api::{BatchMode, MAX_BATCH, authorize_batch_body, batch_body};
 use assent_client::{BearerToken, Client, ClientConfig, ClientTls, TokenSource, Trust};
-use assent_cluster::access::{CallerConfig, JwtAlgorithm, JwtIdentity, JwtIssuerConfig, Role, Token};
+use assent_cluster::access::{CallerConfig, JwtIdentity, Role, Token};
 use assent_cluster::config::{ClientTlsConfig, Config};
 use assent_cluster::env::Environment;
 use assent_cluster::node::Node;
 use assent_cluster::usecase::Caller;
 use assent_proof::Code;
 use assent_tls::ca::{Ca, CertificateRequest};
-use assent_tls::{Authorities, NodeName, ServerName, TrustDomain};
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::{Algorithm, EncodingKey, crypto};
-use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
-use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use assent_tls::{NodeName, ServerName, TrustDomain};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::time_provider::DefaultTimeProvider;
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
@@ -217,24 +213,6 @@ fn client(node: &Node, ca: &Ca, token: &Token) -> Client {
     Client::new(config).unwrap()
 }
 
-/// All that comes back over TLS. It is not read, because that would cost more than the node's work.
-async fn answer_to(connector: &TlsConnector, address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
-    let Ok(stream) = TcpStream::connect(address).await else { return Vec::new() };
-    answer_over(connector, stream, bytes).await
-}
-
-/// The same over a connection that is there already.
-async fn answer_over(connector: &TlsConnector, stream: TcpStream, bytes: &[u8]) -> Vec<u8> {
-    let mut answer = Vec::new();
-    let name = ServerName::try_from("127.0.0.1").unwrap();
-    let Ok(mut stream) = connector.connect(name, stream).await else { return answer };
-    if stream.write_all(bytes).await.is_ok() {
-        // A connection that ends without a goodbye ends the answer too.
-        let _ = stream.read_to_end(&mut answer).await;
-    }
-    answer
-}
-
 /// It fails if long calls are served in the order of their arrival, or if one caller may hold every place.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_one_caller_floods_another_is_allowed_and_a_revocation_is_accepted() {
@@ -256,14 +234,13 @@ async fn while_one_caller_floods_another_is_allowed_and_a_revocation_is_accepted
     assert!(quiet.authorize(&request()).await.unwrap().is_allow());
 
     let (ended, batches) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-    let authorities = Authorities::read(ca.certificate_path(), None).unwrap();
-    let tls = assent_tls::client(None, &authorities, Arc::new(DefaultTimeProvider)).unwrap();
+    let connector = connector(ca.certificate_path(), None);
     let flooding: Vec<_> = (0..FLOODING)
         .map(|_| {
             let headers = format!("authorization: Bearer {}\r\nconnection: close\r\n", flood_token.expose());
             let body = authorize_batch_body(&vec![request(); MAX_BATCH]);
             let bytes = post("/v1/authorize:batch", &headers, &body);
-            let (connector, address) = (TlsConnector::from(tls.clone()), node.client_addr());
+            let (connector, address) = (connector.clone(), node.client_addr());
             let (ended, batches) = (ended.clone(), batches.clone());
             tokio::spawn(async move {
                 while !ended.load(Ordering::SeqCst) {
@@ -278,7 +255,6 @@ async fn while_one_caller_floods_another_is_allowed_and_a_revocation_is_accepted
     sleep(Duration::from_millis(500)).await;
 
     // Without a client that would ask again until it is allowed.
-    let connector = TlsConnector::from(tls);
     let headers = format!("authorization: Bearer {}\r\nconnection: close\r\n", quiet_token.expose());
     let single = post("/v1/authorize", &headers, &request().to_json().to_vec());
     let pair = post("/v1/authorize:batch", &headers, &authorize_batch_body(&[request(), request()]));
@@ -317,9 +293,7 @@ async fn a_refused_stranger_has_one_answer_on_a_connection_and_a_known_caller_ha
         config.callers = vec![known];
     })
     .await;
-    let authorities = Authorities::read(ca.unwrap().certificate_path(), None).unwrap();
-    let tls = assent_tls::client(None, &authorities, Arc::new(DefaultTimeProvider)).unwrap();
-    let connector = TlsConnector::from(tls);
+    let connector = connector(ca.unwrap().certificate_path(), None);
     let body = request().to_json().to_vec();
     let shown = format!("authorization: Bearer {}\r\n", token.expose());
     for (headers, status, answers) in [("", "401", 1), (shown.as_str(), "200", 3)] {
@@ -498,9 +472,7 @@ async fn strangers_at_many_addresses_that_say_half_or_too_much_delay_no_caller_a
     .await;
     let answer = node.service().submit(Caller::local(), authorization().into()).await;
     assert!(answer.problem().is_none(), "{answer:?}");
-    let authorities = Authorities::read(ca.unwrap().certificate_path(), None).unwrap();
-    let tls = assent_tls::client(None, &authorities, Arc::new(DefaultTimeProvider)).unwrap();
-    let (connector, address) = (TlsConnector::from(tls), node.client_addr());
+    let (connector, address) = (connector(ca.unwrap().certificate_path(), None), node.client_addr());
     let ended = Arc::new(AtomicBool::new(false));
     let came: Arc<[AtomicU64; 6]> = Arc::default();
     let strangers: Vec<_> = (0..ADDRESSES * OF_EACH)
@@ -548,46 +520,6 @@ async fn strangers_at_many_addresses_that_say_half_or_too_much_delay_no_caller_a
     node.shutdown().await;
 }
 
-const ISSUER: &str = "https://issuer.example";
-
-/// A key of an issuer of JSON web tokens, and its JWKS.
-struct Signer {
-    key: EncodingKey,
-    jwks: String,
-}
-
-impl Signer {
-    fn new() -> Self {
-        let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
-        let public = pair.public_key_raw();
-        let (x, y) = (URL_SAFE_NO_PAD.encode(&public[1..33]), URL_SAFE_NO_PAD.encode(&public[33..65]));
-        let jwk = json!({"kty": "EC", "crv": "P-256", "x": x, "y": y, "kid": "one"});
-        let key = EncodingKey::from_ec_der(&pair.serialize_der());
-        Self { key, jwks: json!({"keys": [jwk]}).to_string() }
-    }
-
-    /// A good token of this number, which is another text for each number.
-    fn token(&self, number: usize) -> String {
-        self.token_with(number, "reader", now().0 + 3_600)
-    }
-
-    /// The same of another subject, or with another end, in seconds since 1970.
-    fn token_with(&self, number: usize, subject: &str, ends: i64) -> String {
-        let header = json!({"alg": "ES256", "kid": "one", "typ": "JWT"});
-        let claims = json!({
-            "iss": ISSUER,
-            "sub": subject,
-            "aud": "assent",
-            "exp": ends,
-            "jti": number.to_string(),
-        });
-        let part = |value: &serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
-        let message = format!("{}.{}", part(&header), part(&claims));
-        let signature = crypto::sign(message.as_bytes(), &self.key, Algorithm::ES256).unwrap();
-        format!("{message}.{signature}")
-    }
-}
-
 /// A node that accepts the tokens of an issuer.
 struct Door {
     node: Node,
@@ -608,18 +540,10 @@ impl Door {
         let node = alone(folder, |config| {
             ca = Some(serve_tls(config, folder));
             config.callers = vec![reads];
-            config.jwt_issuers = vec![JwtIssuerConfig {
-                issuer: ISSUER.to_owned(),
-                audience: "assent".to_owned(),
-                jwks: jwks.clone(),
-                algorithms: vec![JwtAlgorithm::ES256],
-                leeway_s: 30,
-            }];
+            config.jwt_issuers = vec![issuer_of(&jwks)];
         })
         .await;
-        let authorities = Authorities::read(ca.unwrap().certificate_path(), None).unwrap();
-        let tls = assent_tls::client(None, &authorities, Arc::new(DefaultTimeProvider)).unwrap();
-        let door = Self { node, connector: TlsConnector::from(tls), jwks };
+        let door = Self { node, connector: connector(ca.unwrap().certificate_path(), None), jwks };
         // A node accepts no such token until it is sure of its clock.
         let until = Instant::now() + Duration::from_secs(20);
         loop {
