@@ -29,7 +29,7 @@ use crate::peer::PROTOCOL_VERSION;
 use labels::{Counted, Decided, Outcome};
 
 pub(crate) use format::Format;
-pub(crate) use labels::{EnvelopeOutcome, GrowthBound, Limited};
+pub(crate) use labels::{EnvelopeOutcome, GrowthBound, Limited, RefusedRequest};
 pub(crate) use now::{DomainYear, KeyEnds, Now, TakenPlaces, Waiting};
 
 /// A node's metrics.
@@ -51,6 +51,7 @@ pub struct Metrics {
     limited: Counted<Limited>,
     refused_admin_connections: Counter<u64, AtomicU64>,
     refused_callers: Counted<RefusedCaller>,
+    refused_requests: Counted<RefusedRequest>,
     audit_lost: Counter<u64, AtomicU64>,
     event_feeds: Gauge,
     events: Counter<u64, AtomicU64>,
@@ -99,6 +100,7 @@ impl Metrics {
             limited: Counted::new(),
             refused_admin_connections: Counter::default(),
             refused_callers: Counted::new(),
+            refused_requests: Counted::new(),
             audit_lost: Counter::default(),
             event_feeds: Gauge::default(),
             events: Counter::default(),
@@ -167,6 +169,11 @@ impl Metrics {
             "refused_callers",
             "Callers that were refused, by the reason",
             m.refused_callers.family(),
+        );
+        registry.register(
+            "refused_requests",
+            "Requests refused for the form, the size or the time of their head or body, by the reason",
+            m.refused_requests.family(),
         );
         registry.register(
             "audit_lost",
@@ -273,6 +280,11 @@ impl Metrics {
     /// Counts a caller that was refused.
     pub(crate) fn caller_refused(&self, why: RefusedCaller) {
         self.refused_callers.inc(&why);
+    }
+
+    /// Counts a request that HTTP refused before any use case saw it.
+    pub(crate) fn request_refused(&self, why: RefusedRequest) {
+        self.refused_requests.inc(&why);
     }
 
     /// How many callers were refused for each reason for which there was one.

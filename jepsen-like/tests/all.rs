@@ -39,3 +39,4 @@ mod supply_chain;
 mod test_programs;
 mod threats;
 mod watch;
+mod workspace;

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use crate::workspace::root;
 
 /// The lists of the RFC, by the heading of their section in the page.
 const LISTS: &[(&str, &[&str])] = &[
@@ -118,10 +120,6 @@ const LISTS: &[(&str, &[&str])] = &[
         ],
     ),
 ];
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
-}
 
 /// The names of all functions behind a test attribute, or inside `proptest!`, in the workspace.
 fn tests_of(folder: &Path, found: &mut BTreeSet<String>) {

@@ -11,12 +11,10 @@ use assent_jepsen::mutants::Mutant;
 use assent_jepsen::mutants::scratch::{MAY_CHANGE, PATCHES, ScratchError, make, patches, prepare};
 use assent_jepsen::sim::nemesis::Kind;
 
+use crate::workspace::root;
+
 /// The patch that brings the switch, and no defect.
 const SWITCH: &str = "00-switch";
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
-}
 
 /// Every file below a folder, by its path from there.
 fn files(folder: &Path) -> BTreeSet<PathBuf> {

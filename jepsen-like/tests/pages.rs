@@ -4,12 +4,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::workspace::root;
+
 /// Folders at the top of the repository: what begins with one of them is a path from there.
 const TOPS: &[&str] = &["crates/", "cluster/", "jepsen-like/", "docs/", "benches/"];
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
-}
 
 /// The pages, as paths from the top of the repository.
 fn pages() -> Vec<String> {

@@ -3,13 +3,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use toml::{Table, Value};
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
-}
+use crate::workspace::{members, root};
 
 /// The modules that a test program declares.
 fn modules(program: &str) -> BTreeSet<&str> {
@@ -39,12 +37,9 @@ fn files(tests: &Path) -> BTreeSet<String> {
 
 #[test]
 fn every_file_of_tests_is_run() {
-    let workspace: Table = toml::from_str(&fs::read_to_string(root().join("Cargo.toml")).unwrap()).unwrap();
     let mut looked_at = 0;
-    for folder in workspace["workspace"]["members"].as_array().unwrap() {
-        let folder = root().join(folder.as_str().unwrap());
-        let manifest: Table =
-            toml::from_str(&fs::read_to_string(folder.join("Cargo.toml")).unwrap()).unwrap();
+    for (folder, manifest) in members() {
+        let folder = root().join(folder);
         if manifest["package"].get("autotests").and_then(Value::as_bool) != Some(false) {
             continue;
         }

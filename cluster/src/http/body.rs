@@ -12,6 +12,7 @@ use assent_proof::Code;
 
 use super::judged::Judged;
 use super::reply::refused_by_http;
+use crate::metrics::RefusedRequest;
 use crate::shares::Share;
 use crate::usecase::Service;
 
@@ -46,7 +47,7 @@ pub(super) async fn read_or(
 ) -> Result<Read, Response> {
     let (announced, most) = (announced(&body), by.body_max);
     if announced.is_some_and(|bytes| bytes > most) {
-        return Err(too_large(most));
+        return Err(too_large(service, most));
     }
     let mut room = None;
     if most > SMALL {
@@ -67,17 +68,22 @@ pub(super) async fn read_or(
     let within = Duration::from_millis(service.config().deadlines.http_body_ms);
     match timeout(within, Limited::new(body, most).collect()).await {
         Ok(Ok(collected)) => Ok(Read { bytes: collected.to_bytes(), _room: room }),
-        Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => Err(too_large(most)),
+        Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => {
+            Err(too_large(service, most))
+        }
         Ok(Err(error)) => {
+            service.metrics().request_refused(RefusedRequest::BodyForm);
             Err(refused_by_http(Code::Malformed, 400, &format!("the body cannot be read: {error}")))
         }
         Err(_) => {
+            service.metrics().request_refused(RefusedRequest::BodyTime);
             let detail = format!("the body did not arrive within {} ms", within.as_millis());
             Err(refused_by_http(Code::DeadlineExceeded, 408, &detail))
         }
     }
 }
 
-fn too_large(most: usize) -> Response {
+fn too_large(service: &Service, most: usize) -> Response {
+    service.metrics().request_refused(RefusedRequest::BodySize);
     refused_by_http(Code::TooLarge, 413, &format!("the body has more than {most} bytes"))
 }

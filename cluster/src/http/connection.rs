@@ -22,7 +22,7 @@ use super::head::{HEAD_BYTES, head_too_large};
 use super::reply;
 use super::socket::{ClientTimeouts, Socket, WatchResult};
 use crate::env::BoxStream;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, RefusedRequest};
 use crate::tasks::Tasks;
 
 /// The largest number of bytes that are read and discarded after an early answer: the largest body, and some more.
@@ -82,10 +82,17 @@ pub(super) async fn serve(
     stop: CancellationToken,
 ) {
     let mut socket = Socket::new(stream, terms.timeouts, head_until);
-    let front = Front { router, visitor, socket: socket.clone(), metrics, tasks, beyond: terms.beyond };
+    let front = Front {
+        router,
+        visitor,
+        socket: socket.clone(),
+        metrics: metrics.clone(),
+        tasks,
+        beyond: terms.beyond,
+    };
     let ended = exchange(&socket, front, terms.one_request, &stop).await;
     socket.over();
-    let problem = match ended {
+    let refusal = match ended {
         Ended::Http(Ok(())) => None,
         Ended::Http(Err(error)) => {
             let status = socket.refused().or(error.is_parse_version_h2().then_some(400));
@@ -96,15 +103,16 @@ pub(super) async fn serve(
         Ended::Late if socket.has_begun() => {
             let within = terms.timeouts.head.as_millis();
             let detail = format!("the request's head did not arrive within {within} ms");
-            Some(Problem::new(Code::DeadlineExceeded, 408, detail))
+            Some((RefusedRequest::HeadTime, Problem::new(Code::DeadlineExceeded, 408, detail)))
         }
         // The connection was idle.
         Ended::Late => return,
     };
-    if let Some(problem) = problem
-        && socket.write_all(&reply::bytes(&problem)).await.is_err()
-    {
-        return;
+    if let Some((why, problem)) = refusal {
+        metrics.request_refused(why);
+        if socket.write_all(&reply::bytes(&problem)).await.is_err() {
+            return;
+        }
     }
     if !socket.has_ended() && socket.shutdown().await.is_ok() {
         linger(&mut socket, terms.linger, &stop).await;
@@ -153,12 +161,15 @@ async fn drive(mut http: Pin<&mut Http>, socket: &Socket) -> Ended {
     .await
 }
 
-/// The answer to a head that hyper cannot read.
-fn unreadable(status: u16) -> Problem {
+/// The answer to a head that hyper cannot read, and why it cannot.
+fn unreadable(status: u16) -> (RefusedRequest, Problem) {
     match status {
         // hyper answers 414 for a target that alone would make the head too large, if it arrives in one piece.
-        414 | 431 => Problem::new(Code::TooLarge, 431, head_too_large()),
-        _ => Problem::new(Code::Malformed, status, "the request's head is not that of an HTTP/1.1 request"),
+        414 | 431 => (RefusedRequest::HeadSize, Problem::new(Code::TooLarge, 431, head_too_large())),
+        _ => {
+            let detail = "the request's head is not that of an HTTP/1.1 request";
+            (RefusedRequest::HeadForm, Problem::new(Code::Malformed, status, detail))
+        }
     }
 }
 

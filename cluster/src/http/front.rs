@@ -22,7 +22,7 @@ use super::held::{Guard, Held};
 use super::reply::{closing, fault, finished, refused_by_http};
 use super::socket::{RequestGuard, Socket};
 use crate::access::Who;
-use crate::metrics::{Limited, Metrics};
+use crate::metrics::{Limited, Metrics, RefusedRequest};
 use crate::tasks::{Panicked, Tasks};
 
 /// The endpoints that are served beyond the limit of connections. Supervisors request them, so that a busy node does
@@ -81,9 +81,11 @@ impl Front {
     fn refusal(&self, request: &Request<Incoming>) -> Option<Response<Body>> {
         // hyper stops reading at that size only if the head arrives in several pieces.
         if head_bytes(request) > HEAD_BYTES {
+            self.metrics.request_refused(RefusedRequest::HeadSize);
             return Some(closing(refused_by_http(Code::TooLarge, 431, &head_too_large())));
         }
         if let Some(detail) = wrong_host(request.version(), request.headers()) {
+            self.metrics.request_refused(RefusedRequest::HeadForm);
             return Some(closing(refused_by_http(Code::Malformed, 400, detail)));
         }
         if let Some(beyond) = self.beyond
@@ -100,6 +102,7 @@ impl Front {
         }
         let encoded = !request.body().is_end_stream() && is_encoded(request.headers());
         encoded.then(|| {
+            self.metrics.request_refused(RefusedRequest::BodyEncoding);
             let detail = "the body has a `Content-Encoding` other than `identity`, or a `Transfer-Encoding` other than \
                           `chunked`";
             closing(refused_by_http(Code::EncodingUnsupported, 415, detail))

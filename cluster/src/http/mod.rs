@@ -32,6 +32,8 @@ mod routes;
 mod server;
 mod socket;
 #[cfg(test)]
+mod test_node;
+#[cfg(test)]
 mod tests;
 mod unrouted;
 mod verifications;

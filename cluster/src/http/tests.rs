@@ -1,39 +1,27 @@
 //! Every call by every role, through the real router of a real node, with the caller in the request's extensions.
 
 use std::collections::BTreeSet;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use assent_api::{BatchMode, MAX_BATCH};
 use assent_fixtures::policy::open_policy;
-use assent_fixtures::{Chain, Genesis, Place, claims, key};
-use assent_proof::{Claims, Code, DomainName, Seconds};
+use assent_fixtures::{Chain, key};
+use assent_proof::{Claims, Code, DomainName};
 use axum::body::{Body, to_bytes};
 use axum::{Extension, Router};
 use bytes::Bytes;
-use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderValue};
 use http::{Request, StatusCode};
-use proptest::prelude::*;
-use proptest::test_runner::TestRunner;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use assent_tls::ca::{Ca, CertificateRequest};
-use assent_tls::{NodeName, SpiffeId, TrustDomain};
-
-use super::caller::{CountedFor, Counts, OPEN_TO_EVERYONE, OPERATORS, Visitor};
+use super::caller::{CountedFor, OPEN_TO_EVERYONE, OPERATORS};
 use super::front::HalfClosed;
 use super::routes::{ApiPort, On, Open, ROUTES, Row, Scope, router};
 use super::server::Stopping;
-use crate::access::{
-    Account, Caller, CallerConfig, Credential, Domains, Role, RoleSet, Source, Token, Unknown, Who,
-};
-use crate::config::{ClientTlsConfig, Config, VoterConfig};
-use crate::env::Environment;
+use super::test_node::{DOMAIN, node, place_in, serve_tls};
+use crate::access::{Account, Caller, Credential, Domains, Role, RoleSet, Token, Unknown};
+use crate::config::Config;
 use crate::node::Node;
 
 /// Who may make which call. It is written down here once more, so that a change of the table must be meant.
@@ -63,53 +51,6 @@ const PINNED: [(&str, &str); 24] = [
     ("GET /readyz", "scheduler gateway auditor submitter operator peer public and all others"),
     ("GET /metrics", "auditor operator"),
 ];
-
-const ORIGIN: &str = "registry.test/routes";
-const DOMAIN: &str = "prod.eu";
-
-#[expect(clippy::disallowed_methods, reason = "a genesis file is made with the present time")]
-fn now() -> Seconds {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    Seconds(i64::try_from(since.as_secs()).unwrap())
-}
-
-fn place_in(domain: &str) -> Place {
-    Place::new(ORIGIN, domain.parse().unwrap(), now()).about("program")
-}
-
-/// A cluster of one, with the domains `prod.eu` and `prod.us`. It serves plain HTTP unless `spoil` says otherwise.
-async fn node(folder: &Path, spoil: impl FnOnce(&mut Config)) -> Node {
-    let mut genesis = Genesis::new(ORIGIN, now(), &[key(1)], 1, &key(2));
-    let grant = claims::grant(
-        key(11).public(),
-        assent_proof::Role::Registry,
-        Seconds(now().0 - 60),
-        Seconds(now().0 + 3600),
-    );
-    genesis.node(&key(11), place_in("_root").draft(&grant));
-    genesis.domain(&DOMAIN.parse().unwrap(), &[key(3)], 1);
-    genesis.domain(&"prod.us".parse().unwrap(), &[key(4)], 1);
-    let policy = place_in(DOMAIN).draft(&Claims::Policy(open_policy()));
-    genesis.govern(&Chain::new().sign(policy, &[&key(3)]));
-    let (path, node_key) = (folder.join("genesis.json"), folder.join("node.pem"));
-    std::fs::write(&path, genesis.bytes()).unwrap();
-    std::fs::write(&node_key, key(11).to_pem()).unwrap();
-    std::fs::set_permissions(&node_key, std::fs::Permissions::from_mode(0o600)).unwrap();
-    let voter = VoterConfig { id: 1, peer: "127.0.0.1:1".into(), client: "127.0.0.1:2".into() };
-    let mut config = Config::new(1, folder.join("data"), path, node_key, vec![voter]);
-    (config.peer_listen, config.client_listen) = ("127.0.0.1:0".into(), "127.0.0.1:0".into());
-    config.deadlines.authorize_ms = 1_000;
-    spoil(&mut config);
-    let env = Environment::real(&config.data_dir).unwrap();
-    let node = Node::start(config, env).await.unwrap();
-    for _ in 0..1_200 {
-        if node.service().ready().await.is_ok() {
-            return node;
-        }
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
-    panic!("not ready: {:?}", node.service().ready().await);
-}
 
 /// The router of the only port, as a connection reaches it.
 fn routes_of(node: &Node) -> Router {
@@ -409,46 +350,6 @@ async fn a_request_without_a_caller_is_local_only_on_a_node_with_plain_http() {
     plain.shutdown().await;
 }
 
-const OPS: &str = "spiffe://example.org/ops";
-const SCHEDULER: &str = "spiffe://example.org/scheduler";
-
-/// Serves TLS, to callers with these tokens and certificates.
-fn serve_tls(config: &mut Config, folder: &Path, token: &Token) {
-    let domain = TrustDomain::parse("example.org").unwrap();
-    let (day, now) = (24 * 60 * 60 * 1_000, now().0 * 1_000);
-    let mut ca = Ca::create(&folder.join("ca"), &domain, now - 2 * day, [99; 16]).unwrap();
-    let name = NodeName { trust_domain: domain, cluster_id: [7; 32], node_id: 1 };
-    let wanted = CertificateRequest::node(&name, &["127.0.0.1".to_owned()]).unwrap();
-    let own = ca.issue(&wanted, now - day, [1; 16]).unwrap();
-    let put = |name: &str, bytes: &[u8]| {
-        let path = folder.join(name);
-        std::fs::write(&path, bytes).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-        path
-    };
-    let (cert, key) =
-        (put("own.pem", own.certificate_pem.as_bytes()), put("own.key", own.key_pem.as_bytes()));
-    let tokens = put("tokens", format!("{}\n", token.digest()).as_bytes());
-    let ca = Some(ca.certificate_path().to_owned());
-    let caller = |name: &str, role: Role| CallerConfig {
-        name: name.to_owned(),
-        certificate: None,
-        tokens: None,
-        jwt: None,
-        roles: vec![role],
-        domains: None,
-        rate: None,
-        burst: None,
-    };
-    config.plain_http = false;
-    config.client_tls = Some(ClientTlsConfig { cert, key, ca, crl: None });
-    config.callers = vec![
-        CallerConfig { certificate: Some(OPS.to_owned()), ..caller("ops", Role::Operator) },
-        CallerConfig { certificate: Some(SCHEDULER.to_owned()), ..caller("scheduler", Role::Scheduler) },
-        CallerConfig { tokens: Some(tokens), ..caller("by-token", Role::Auditor) },
-    ];
-}
-
 /// It fails if a request whose connection says nothing of its caller is that of a local caller, which has every role.
 #[tokio::test]
 async fn a_request_without_a_caller_is_refused_on_a_node_with_tls() {
@@ -466,143 +367,6 @@ async fn a_request_without_a_caller_is_refused_on_a_node_with_tls() {
     }
     assert_eq!(node.service().identify_nothing().roles(), RoleSet::NONE);
     node.shutdown().await;
-}
-
-/// The header that a caller shows, in pieces that come close to a good one, or as any bytes.
-fn authorization(good: String) -> impl Strategy<Value = Vec<u8>> {
-    let scheme = proptest::sample::select(vec![
-        "Bearer",
-        "bearer",
-        "BEARER",
-        "bEaReR",
-        "Bearer ",
-        "\tBearer",
-        "Beare",
-        "Bearerx",
-        "Bearer:",
-        "\"Bearer\"",
-        "Basic",
-        "Basic eDp5,Bearer",
-        "Negotiate",
-        "",
-        "Bearer Bearer",
-    ]);
-    let between = proptest::sample::select(vec![" ", "", "\t", "  ", " \t ", ",", "=", "\u{a0}"]);
-    let tokens = vec![
-        good.clone(),
-        good.to_uppercase(),
-        format!("{good}x"),
-        format!("{good}, {good}"),
-        good.chars().take(40).collect(),
-        String::new(),
-        "assent_".to_owned(),
-        "a.b.c".to_owned(),
-        "eyJhbGciOiJub25lIn0.e30.".to_owned(),
-        "x".to_owned(),
-        "eDp5".to_owned(),
-    ];
-    let token = proptest::sample::select(tokens);
-    let behind = proptest::sample::select(vec!["", " ", "\t", ",", "\u{e9}"]);
-    let near = (scheme, between, token, behind).prop_map(|(scheme, between, token, behind)| {
-        format!("{scheme}{between}{token}{behind}").into_bytes()
-    });
-    prop_oneof![4 => near, 1 => proptest::collection::vec(any::<u8>(), 0..80)]
-}
-
-/// What the rules say of these headers: the good token, none at all, or something that is no good.
-#[derive(Debug, PartialEq)]
-enum Says {
-    Good,
-    Nothing,
-    Bad,
-}
-
-/// The rules once more, in other words than the program has them.
-fn says(headers: &[HeaderValue], good: &str) -> Says {
-    let header = match headers {
-        [] => return Says::Nothing,
-        [header] => header.as_bytes(),
-        [_, _, ..] => return Says::Bad,
-    };
-    if !header.iter().all(|byte| matches!(byte, b'\t' | b' '..=b'~')) {
-        return Says::Bad;
-    }
-    let text = String::from_utf8(header.to_vec()).unwrap();
-    let words: Vec<&str> = text.split([' ', '\t']).filter(|word| !word.is_empty()).collect();
-    if let [scheme, token] = words.as_slice()
-        && scheme.to_lowercase() == "bearer"
-        && *token == good
-    {
-        return Says::Good;
-    }
-    let lower = text.to_lowercase();
-    if lower.contains("bearer") || lower.contains("assent_") { Says::Bad } else { Says::Nothing }
-}
-
-/// It fails if any header gives a caller more than the rules say, or if a certificate makes up for a bad token.
-#[tokio::test]
-async fn no_authorization_header_makes_another_caller_than_the_rules_say() {
-    let folder = tempfile::tempdir().unwrap();
-    let token = Token::generate(|bytes| bytes.fill(7));
-    let node = node(folder.path(), |config| serve_tls(config, folder.path(), &token)).await;
-    let good = token.expose().to_owned();
-    let shown = proptest::sample::select(vec![
-        None,
-        Some(OPS),
-        Some(SCHEDULER),
-        Some("spiffe://example.org/stranger"),
-    ]);
-    let headers = prop_oneof![
-        1 => proptest::collection::vec(authorization(good.clone()), 0..=0),
-        6 => proptest::collection::vec(authorization(good.clone()), 1..=1),
-        2 => proptest::collection::vec(authorization(good.clone()), 2..=3),
-    ];
-    let counts = proptest::sample::select(vec![Counts::Any, Counts::OperatorsCertificate, Counts::Nothing]);
-    let mut runner = TestRunner::new(ProptestConfig { cases: 4_000, ..ProptestConfig::default() });
-    let found = runner.run(&(headers, shown, counts), |(headers, shown, counts)| {
-        let values: Vec<HeaderValue> =
-            headers.iter().filter_map(|header| HeaderValue::from_bytes(header).ok()).collect();
-        let mut map = HeaderMap::new();
-        for value in &values {
-            map.append(AUTHORIZATION, value.clone());
-        }
-        let visitor = Visitor {
-            service: node.service().clone(),
-            remote: "127.0.0.1:9".into(),
-            source: Source::of("127.0.0.1:9"),
-            certificate: shown.map(|id| SpiffeId::parse(id).unwrap()),
-            counts,
-            verifications: Arc::default(),
-        };
-        let caller = visitor.identify("/v1/domains", &mut map);
-        prop_assert!(!map.contains_key(AUTHORIZATION));
-        let found = match caller.who() {
-            Who::Named { name, .. } => Some(name.to_string()),
-            Who::Unknown(_) => None,
-            Who::Local | Who::Node => Some("a caller with every role".to_owned()),
-        };
-        let by_certificate = match shown {
-            Some(OPS) => Some("ops"),
-            Some(SCHEDULER) => Some("scheduler"),
-            Some(_) | None => None,
-        };
-        let by_token = match says(&values, &good) {
-            Says::Good => Some("by-token"),
-            Says::Nothing => by_certificate,
-            Says::Bad => None,
-        };
-        let expected = match counts {
-            Counts::Any => by_token,
-            // There a token can only take rights away from an operator.
-            Counts::OperatorsCertificate if shown == Some(OPS) => by_token,
-            Counts::OperatorsCertificate => by_certificate,
-            Counts::Nothing => None,
-        };
-        prop_assert_eq!(found.as_deref(), expected);
-        Ok(())
-    });
-    node.shutdown().await;
-    found.unwrap();
 }
 
 #[test]

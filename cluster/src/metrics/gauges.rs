@@ -4,7 +4,7 @@
 use std::sync::atomic::AtomicU64;
 
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::{Registry, Unit};
@@ -63,6 +63,7 @@ pub(super) fn node(now: &Now<'_>, lost_lines: u64) -> Registry {
     raft(&mut registry, now.status);
     clock(&mut registry, now.status);
     members(&mut registry, now.status);
+    refused_peers(&mut registry, now);
     bounds(&mut registry, now);
     keys(&mut registry, now.key_ends);
     certificates(&mut registry, now.status);
@@ -179,6 +180,18 @@ fn members(registry: &mut Registry, status: &StatusBody) {
         connected.get_or_create(&[("peer", peer.id)]).set(i64::from(peer.connected));
     }
     registry.register("peer_connected", "Whether there is a connection to that peer", connected);
+}
+
+fn refused_peers(registry: &mut Registry, now: &Now<'_>) {
+    let refused = Family::<Worded, Counter>::default();
+    for (reason, count) in &now.refused_peers {
+        refused.get_or_create(&[("reason", *reason)]).inc_by(*count);
+    }
+    registry.register(
+        "refused_peers",
+        "Connections, hellos and frames of peers that a bound of the peer transport refused, by the bound",
+        refused,
+    );
 }
 
 /// The numbers of waiting calls and their limits, so that an alert needs no number of its own.

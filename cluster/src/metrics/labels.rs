@@ -175,6 +175,53 @@ impl Known for Limited {
     }
 }
 
+/// Why HTTP refused a request before any use case saw it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RefusedRequest {
+    /// The head is not that of an HTTP/1.1 request, or names no host.
+    HeadForm,
+    /// The head is too large.
+    HeadSize,
+    /// The head did not arrive in time.
+    HeadTime,
+    /// The body cannot be read: its chunks are malformed, or it broke off.
+    BodyForm,
+    /// The body is too large.
+    BodySize,
+    /// The body did not arrive in time.
+    BodyTime,
+    /// The body has an encoding that the node does not decode.
+    BodyEncoding,
+}
+
+impl Known for RefusedRequest {
+    const NAME: &'static str = "reason";
+
+    fn all() -> Vec<Self> {
+        vec![
+            Self::HeadForm,
+            Self::HeadSize,
+            Self::HeadTime,
+            Self::BodyForm,
+            Self::BodySize,
+            Self::BodyTime,
+            Self::BodyEncoding,
+        ]
+    }
+
+    fn word(&self) -> &'static str {
+        match self {
+            RefusedRequest::HeadForm => "head_form",
+            RefusedRequest::HeadSize => "head_size",
+            RefusedRequest::HeadTime => "head_time",
+            RefusedRequest::BodyForm => "body_form",
+            RefusedRequest::BodySize => "body_size",
+            RefusedRequest::BodyTime => "body_time",
+            RefusedRequest::BodyEncoding => "body_encoding",
+        }
+    }
+}
+
 /// A bound on the growth of the registry, for which a statement was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum GrowthBound {

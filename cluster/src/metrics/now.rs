@@ -26,6 +26,8 @@ pub(crate) struct Now<'a> {
     pub(crate) key_ends: &'a KeyEnds,
     /// How much of its year the largest domain has used, if that is bounded.
     pub(crate) domain_year: Option<DomainYear>,
+    /// How often each bound of the peer transport has refused something, by a word for the bound.
+    pub(crate) refused_peers: Vec<(&'static str, u64)>,
     /// The files of TLS that cannot be used as they are, by whom they are for: `peers` or `clients`.
     pub(crate) unusable_files: Vec<(&'static str, TlsFile)>,
 }

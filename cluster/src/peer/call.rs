@@ -15,6 +15,7 @@ use super::connection::Connection;
 use super::error::PeerError;
 use super::frame::{Frame, kind};
 use super::message::{Failure, Message};
+use super::refusals::PeerBound;
 
 /// A request that was queued and that waits for its answer. If it is dropped, the call is forgotten.
 pub(super) struct Call {
@@ -75,7 +76,8 @@ impl Call {
             })
         } else if frame.kind == self.kind | kind::ANSWER {
             codec::decode::<M::Reply>(&frame.body).and_then(|reply| {
-                Bounded::within(&reply, claim_max(self.connection.clock().now()))?;
+                let within = Bounded::within(&reply, claim_max(self.connection.clock().now()));
+                within.inspect_err(|_| self.connection.count_refusal(PeerBound::Claims))?;
                 Ok(Ok(reply))
             })
         } else {

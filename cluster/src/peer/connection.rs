@@ -27,6 +27,7 @@ use super::limits::PeerLimits;
 use super::liveness::Liveness;
 use super::message::{Failure, Ping};
 use super::outbound::Outbound;
+use super::refusals::{PeerBound, Refusals};
 use super::tls::Proven;
 
 /// Bytes handed to the stream in one write, where frames are smaller than that.
@@ -46,6 +47,7 @@ pub(super) struct Connection {
     /// What the peer's certificate proves; none without TLS.
     proven: Option<Proven>,
     limits: PeerLimits,
+    refusals: Arc<Refusals>,
     clock: Arc<dyn Clock>,
     outbound: Outbound,
     calls: Mutex<Calls>,
@@ -84,7 +86,7 @@ impl Connection {
         hello: Hello,
         dialed_to: Option<String>,
         proven: Option<Proven>,
-        limits: PeerLimits,
+        (limits, refusals): (PeerLimits, Arc<Refusals>),
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
@@ -99,6 +101,7 @@ impl Connection {
             suspected: Notify::new(),
             closing: CancellationToken::new(),
             limits,
+            refusals,
         }
     }
 
@@ -122,6 +125,11 @@ impl Connection {
 
     pub(super) fn limits(&self) -> &PeerLimits {
         &self.limits
+    }
+
+    /// Counts something of the peer's that a bound has refused.
+    pub(super) fn count_refusal(&self, bound: PeerBound) {
+        self.refusals.count(bound);
     }
 
     /// This node's clock.
@@ -221,6 +229,7 @@ impl Connection {
 
     fn push_answer(&self, frame: Bytes) {
         if self.outbound.push_answer(frame).is_err() {
+            self.count_refusal(PeerBound::Answers);
             self.close("the peer does not read its answers");
         }
     }

@@ -19,6 +19,7 @@ use super::bounds::{node_id, number};
 use super::frame::{FRAME_HEAD, FrameError, FrameReader, HANDSHAKE_FRAME_MAX, kind, small_frame};
 use super::handler::Handler;
 use super::hello::{Hello, Identity, PROTOCOL_VERSION, PROTOCOL_VERSION_MIN};
+use super::refusals::{PeerBound, Refusals};
 
 /// The longest reason that is sent or accepted, in bytes.
 const REASON_MAX: usize = 512;
@@ -32,6 +33,13 @@ pub(super) const RECOVERED_WITHOUT: &str = "it says that the cluster was recover
 
 /// What a node that only asks who answers sends in place of the rest.
 const LOOKED: &str = "it only looked who answers here";
+
+/// The largest term and log end that a peer may claim in its hello, and where a hello that claims more is counted.
+#[derive(Clone, Copy)]
+pub(super) struct ClaimBound<'a> {
+    pub(super) most: u64,
+    pub(super) refusals: &'a Refusals,
+}
 
 /// A stream after a handshake that succeeded.
 pub(super) struct Opened {
@@ -84,12 +92,12 @@ impl HandshakeError {
     }
 }
 
-/// Opens a connection as the side that dialed `target`. The peer may claim terms and log indices up to `most`.
+/// Opens a connection as the side that dialed `target`.
 pub(super) async fn dial(
     stream: BoxStream,
     identity: &Identity,
     target: NodeId,
-    most: u64,
+    claims: ClaimBound<'_>,
     handler: &dyn Handler,
 ) -> Result<Opened, HandshakeError> {
     let (read, mut writer) = tokio::io::split(stream);
@@ -97,7 +105,7 @@ pub(super) async fn dial(
     send(&mut writer, kind::HELLO, &Hello::new(identity, target, handler.store_progress()).to_bytes())
         .await?;
     let hello = receive_hello(&mut reader).await?;
-    if let Err(reason) = check_dialed(&hello, identity, target, most).and_then(|()| handler.admit(&hello)) {
+    if let Err(reason) = check_dialed(&hello, identity, target, claims).and_then(|()| handler.admit(&hello)) {
         if let Some(envelope) = statement_for(&hello, handler) {
             send(&mut writer, kind::RECOVERED, &envelope).await?;
             writer.shutdown().await?;
@@ -114,7 +122,7 @@ pub(super) async fn look(
     stream: BoxStream,
     identity: &Identity,
     target: NodeId,
-    most: u64,
+    claims: ClaimBound<'_>,
     handler: &dyn Handler,
 ) -> Result<Hello, HandshakeError> {
     let (read, mut writer) = tokio::io::split(stream);
@@ -122,7 +130,7 @@ pub(super) async fn look(
     send(&mut writer, kind::HELLO, &Hello::new(identity, target, handler.store_progress()).to_bytes())
         .await?;
     let hello = receive_hello(&mut reader).await?;
-    if let Err(reason) = check_dialed(&hello, identity, target, most) {
+    if let Err(reason) = check_dialed(&hello, identity, target, claims) {
         return refuse(&mut writer, &hello, reason).await;
     }
     send(&mut writer, kind::REFUSAL, LOOKED.as_bytes()).await?;
@@ -130,20 +138,20 @@ pub(super) async fn look(
     Ok(hello)
 }
 
-/// Opens a connection as the side that was dialed. With TLS, the peer has `proven` which node it is. It may claim
-/// terms and log indices up to `most`. `room` returns whether there is room for another node, or why not.
+/// Opens a connection as the side that was dialed. With TLS, the peer has `proven` which node it is. `room`
+/// returns whether there is room for another node, or why not.
 pub(super) async fn accept(
     stream: BoxStream,
     proven: Option<NodeId>,
     identity: &Identity,
-    most: u64,
+    claims: ClaimBound<'_>,
     handler: &dyn Handler,
     room: &(dyn Fn(NodeId) -> Result<(), String> + Send + Sync),
 ) -> Result<Opened, HandshakeError> {
     let (read, mut writer) = tokio::io::split(stream);
     let mut reader = FrameReader::new(read);
     let hello = receive_hello(&mut reader).await?;
-    let checked = check_accepted(&hello, proven, identity, most);
+    let checked = check_accepted(&hello, proven, identity, claims);
     let own = Hello::new(identity, hello.node_id, handler.store_progress());
     let admitted = checked.and_then(|()| handler.admit(&hello)).and_then(|()| room(hello.node_id));
     if let Err(reason) = admitted {
@@ -216,8 +224,13 @@ fn reason_of(body: &Bytes) -> String {
         .collect()
 }
 
-fn check_dialed(hello: &Hello, identity: &Identity, target: NodeId, most: u64) -> Result<(), String> {
-    check_both(hello, identity, most)?;
+fn check_dialed(
+    hello: &Hello,
+    identity: &Identity,
+    target: NodeId,
+    claims: ClaimBound<'_>,
+) -> Result<(), String> {
+    check_both(hello, identity, claims)?;
     if hello.node_id != target {
         return Err(format!("node `{}` answers where node `{target}` should", hello.node_id));
     }
@@ -228,9 +241,9 @@ fn check_accepted(
     hello: &Hello,
     proven: Option<NodeId>,
     identity: &Identity,
-    most: u64,
+    claims: ClaimBound<'_>,
 ) -> Result<(), String> {
-    check_both(hello, identity, most)?;
+    check_both(hello, identity, claims)?;
     if let Some(proven) = proven
         && proven != hello.node_id
     {
@@ -245,7 +258,7 @@ fn check_accepted(
     Ok(())
 }
 
-fn check_both(hello: &Hello, identity: &Identity, most: u64) -> Result<(), String> {
+fn check_both(hello: &Hello, identity: &Identity, claims: ClaimBound<'_>) -> Result<(), String> {
     if hello.versions.1 < PROTOCOL_VERSION_MIN || hello.versions.0 > PROTOCOL_VERSION {
         return Err(format!(
             "protocol versions `{}` to `{}` do not meet `{PROTOCOL_VERSION_MIN}` to `{PROTOCOL_VERSION}`",
@@ -261,6 +274,8 @@ fn check_both(hello: &Hello, identity: &Identity, most: u64) -> Result<(), Strin
     if hello.target != identity.node_id {
         return Err(format!("this is node `{}`, not node `{}`", identity.node_id, hello.target));
     }
-    number("term", hello.store_progress.term, most)?;
-    number("log end", hello.store_progress.log_end, most)
+    let progress = &hello.store_progress;
+    let claimed = number("term", progress.term, claims.most)
+        .and_then(|()| number("log end", progress.log_end, claims.most));
+    claimed.inspect_err(|_| claims.refusals.count(PeerBound::Claims))
 }

@@ -43,6 +43,7 @@ use super::handler::Handler;
 use super::hello::{Hello, Identity, PROTOCOL_VERSION};
 use super::limits::PeerLimits;
 use super::message::Message;
+use super::refusals::Refusals;
 use super::tls::PeerTls;
 use super::trusted::TrustedOffset;
 
@@ -92,6 +93,7 @@ struct Inner {
     peers: Mutex<BTreeMap<NodeId, Arc<Peer>>>,
     readings: Arc<Mutex<ReadingBook>>,
     trusted: Arc<TrustedOffset>,
+    refusals: Arc<Refusals>,
     tasks: Tasks,
     stopping: CancellationToken,
     /// The last problem with connections that name no admissible peer.
@@ -130,6 +132,7 @@ impl PeerHub {
             peers: Mutex::default(),
             readings: Arc::default(),
             trusted: Arc::default(),
+            refusals: Arc::default(),
             tasks,
             stopping: CancellationToken::new(),
             unknown_peers: Mutex::default(),
@@ -270,6 +273,11 @@ impl PeerHub {
     pub fn status(&self) -> Vec<PeerStatus> {
         let peers: Vec<Arc<Peer>> = lock(&self.inner.peers).values().cloned().collect();
         peers.iter().map(|peer| self.inner.status_of(peer)).collect()
+    }
+
+    /// How often each bound of the transport has refused something, by a word for the bound.
+    pub fn refusals(&self) -> Vec<(&'static str, u64)> {
+        self.inner.refusals.counts()
     }
 
     /// This node's own id.

@@ -19,6 +19,7 @@
 //! - `addresses`: the addresses of a peer, tried in turn. [`Moved`]: a member's announcement of its addresses.
 //! - [`Bounded`]: the largest terms and log indices that a peer may claim.
 //! - `outbound`, `frame`, `codec`: bounded queue, frames, bodies.
+//! - `refusals`: how often each bound has refused something.
 //! - [`ClockReadings`]: the readings of the peers' clocks.
 //! - [`TrustedOffset`]: how far this node's wall clock is trusted to be ahead of boot time. Each pong reports it.
 
@@ -41,6 +42,7 @@ mod moved;
 mod outbound;
 #[doc(hidden)]
 pub mod outside;
+mod refusals;
 mod serve;
 mod tls;
 mod trusted;

@@ -28,7 +28,7 @@ use crate::tasks::Tasks;
 use super::bounds::{Bounded, claim_max};
 use super::codec;
 use super::connection::{Connection, EndsWith};
-use super::frame::{Frame, FrameReader, kind};
+use super::frame::{Frame, FrameError, FrameReader, kind};
 use super::handler::{Answer, Handler, SnapshotStep};
 use super::handshake::RECOVERED_WITHOUT;
 use super::limits::PeerLimits;
@@ -37,6 +37,7 @@ use super::message::{
     ReadIndex, SnapshotBegin, SnapshotChunk, SnapshotEnd, Submit, SubmitFor, TransferLeader, Vote,
 };
 use super::moved::Moved;
+use super::refusals::PeerBound;
 use super::trusted::TrustedOffset;
 
 /// What one peer may have under way here at once, over all of its connections, so that a peer that reconnects in a
@@ -96,6 +97,9 @@ impl Server {
                 () = self.connection.closing().cancelled() => return,
                 frame = reader.next_watched(max, |bytes| self.connection.heard(bytes)) => frame,
             };
+            if let Err(FrameError::Length { .. }) = frame {
+                self.connection.count_refusal(PeerBound::FrameSize);
+            }
             let dispatched =
                 frame.map_err(|error| error.to_string()).and_then(|frame| self.dispatch(frame, &lane));
             if let Err(reason) = dispatched {
@@ -178,14 +182,17 @@ impl Server {
     fn message<M: Message>(&self, frame: &Frame) -> Result<M, String> {
         let message: M = decode(frame, M::NAME)?;
         let within = Bounded::within(&message, claim_max(self.clock.now()));
-        within.map_err(|problem| format!("an impossible {}: {problem}", M::NAME))?;
+        within.map_err(|problem| {
+            self.connection.count_refusal(PeerBound::Claims);
+            format!("an impossible {}: {problem}", M::NAME)
+        })?;
         Ok(message)
     }
 
     fn enqueue_append(&self, frame: &Frame, lane: &mpsc::Sender<(u64, Append)>) -> Result<(), String> {
         let append: Append = self.message(frame)?;
         if lane.try_send((frame.id, append)).is_err() {
-            self.connection.fail(frame.id, Failure::OVERLOADED, "too many appends are waiting");
+            self.overloaded(frame.id, PeerBound::Appends, "too many appends are waiting");
         }
         Ok(())
     }
@@ -197,7 +204,8 @@ impl Server {
     {
         let message: M = self.message(frame)?;
         let ends = self.connection.closing();
-        self.run(frame, &self.admission.control, 1, ends, || start(message));
+        let bound = (&self.admission.control, 1, PeerBound::Requests);
+        self.run(frame, bound, ends, || start(message));
         Ok(())
     }
 
@@ -210,25 +218,36 @@ impl Server {
         let units = self.admission.units(frame.body.len(), self.connection.limits());
         let submissions = &self.admission.submissions;
         if submissions.available_permits() < units as usize {
-            self.connection.fail(frame.id, Failure::OVERLOADED, "too many submissions are under way");
+            self.overloaded(frame.id, PeerBound::Submissions, "too many submissions are under way");
             return Ok(());
         }
         let (groups, behalf) = parts(self.message::<M>(frame)?);
         let peer = self.connection.peer();
         let work = || certain(self.handler.submit(peer, groups, behalf));
-        self.run(frame, submissions, units, &self.stopping, work);
+        self.run(frame, (submissions, units, PeerBound::Submissions), &self.stopping, work);
         Ok(())
     }
 
+    /// Refuses a request that one of the peer's bounds does not admit.
+    fn overloaded(&self, id: u64, bound: PeerBound, detail: &str) {
+        self.connection.count_refusal(bound);
+        self.connection.fail(id, Failure::OVERLOADED, detail);
+    }
+
     /// Starts a request within its bound, and answers it when it is done. The work is dropped when `ends` is cancelled.
-    fn run<R, F>(&self, frame: &Frame, bound: &Arc<Semaphore>, units: u32, ends: &CancellationToken, start: F)
-    where
+    fn run<R, F>(
+        &self,
+        frame: &Frame,
+        (bound, units, refused_by): (&Arc<Semaphore>, u32, PeerBound),
+        ends: &CancellationToken,
+        start: F,
+    ) where
         R: Serialize + Send + 'static,
         F: FnOnce() -> Answer<R>,
     {
         let (request_kind, id) = (frame.kind, frame.id);
         let Ok(permit) = bound.clone().try_acquire_many_owned(units) else {
-            return self.connection.fail(id, Failure::OVERLOADED, "too many requests are under way");
+            return self.overloaded(id, refused_by, "too many requests are under way");
         };
         let work = start();
         let (connection, ends) = (self.connection.clone(), ends.clone());

@@ -362,30 +362,17 @@ fn admitted<T>(
 
 #[cfg(test)]
 mod tests {
-    use assent_proof::{Claims, Envelope, Sha256, SigningKey, Statement};
+    use assent_fixtures::{Place, claims, key};
+    use assent_proof::{Envelope, Seconds};
 
     use super::*;
     use crate::raft::verifier::VerifierLimits;
 
     /// An envelope of this payload type, whose signature has its key id or not.
     fn envelope(payload_type: &str, keyid: bool) -> Vec<u8> {
-        let key = SigningKey::from_seed([1; 32]);
-        let claims = Claims::RuntimeIntegrity { measured: "m".to_owned() };
-        let statement = Statement {
-            subject_name: None,
-            subject: Sha256::of(b"program"),
-            kind: claims.kind(),
-            registry: "registry.test/1".to_owned(),
-            domain: "prod.eu".parse().unwrap(),
-            lineage: "exec-1".parse().unwrap(),
-            issuers: vec![key.public()],
-            sequence: Some(0),
-            parent: None,
-            references: Vec::new(),
-            issued_at: assent_proof::Seconds(0),
-            expires_at: None,
-            claims: claims.to_json(),
-        };
+        let key = key(1);
+        let place = Place::new("registry.test/1", "prod.eu".parse().unwrap(), Seconds(0));
+        let statement = place.draft(&claims::integrity("m")).by(&[&key]);
         let mut envelope = Envelope::unsigned(payload_type, statement.to_vec());
         envelope.sign_with(&key);
         if !keyid {

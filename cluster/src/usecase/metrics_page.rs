@@ -19,6 +19,7 @@ impl Service {
             waiting: self.waiting(),
             key_ends: &key_ends,
             domain_year: self.inner.growth.domains.shown(),
+            refused_peers: parts.hub.refusals(),
             unusable_files: self.unusable_files(),
         };
         parts.metrics.page(&now, format)

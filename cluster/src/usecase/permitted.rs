@@ -113,7 +113,8 @@ mod tests {
     use std::collections::BTreeSet;
     use std::sync::Arc;
 
-    use assent_proof::{Claims, Code, DomainName, LineageName, Seconds, Sha256, SigningKey, sign_statement};
+    use assent_fixtures::{Place, claims, key};
+    use assent_proof::{Code, DomainName, Seconds};
 
     use super::*;
     use crate::access::{Credential, Domains, RoleSet};
@@ -124,24 +125,8 @@ mod tests {
     }
 
     fn envelope(domain: &str) -> Bytes {
-        let key = SigningKey::from_seed([1; 32]);
-        let claims = Claims::RuntimeIntegrity { measured: "m".to_owned() };
-        let statement = Statement {
-            subject_name: None,
-            subject: Sha256::of(b"program"),
-            kind: claims.kind(),
-            registry: "registry.test/1".to_owned(),
-            domain: domain.parse().unwrap(),
-            lineage: LineageName::governance(),
-            issuers: vec![key.public()],
-            sequence: None,
-            parent: None,
-            references: Vec::new(),
-            issued_at: Seconds(0),
-            expires_at: None,
-            claims: claims.to_json(),
-        };
-        sign_statement(&statement, &[&key]).into()
+        let place = Place::new("registry.test/1", domain.parse().unwrap(), Seconds(0));
+        place.draft(&claims::integrity("m")).sign(&[&key(1)]).into()
     }
 
     #[test]

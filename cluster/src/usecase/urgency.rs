@@ -389,50 +389,32 @@ impl<'a> HeldPlaces<'a> {
 #[cfg(test)]
 mod tests {
     use assent_api::MAX_BATCH;
-    use assent_proof::{Claims, Containment, EvidenceId, LineageName, Sha256, SigningKey, sign_statement};
+    use assent_fixtures::{Place, claims, key};
+    use assent_proof::{Claims, EvidenceId, Seconds, SigningKey};
 
     use super::*;
-
-    fn key(seed: u8) -> SigningKey {
-        SigningKey::from_seed([seed; 32])
-    }
 
     /// An envelope of these claims, signed by each of these keys.
     fn envelope(claims: &Claims, seeds: &[u8]) -> Bytes {
         let keys: Vec<SigningKey> = seeds.iter().map(|seed| key(*seed)).collect();
-        let statement = Statement {
-            subject_name: None,
-            subject: Sha256::of(b"program"),
-            kind: claims.kind(),
-            registry: "registry.test/1".to_owned(),
-            domain: "prod.eu".parse().unwrap(),
-            lineage: LineageName::governance(),
-            issuers: keys.iter().map(SigningKey::public).collect(),
-            sequence: None,
-            parent: None,
-            references: Vec::new(),
-            issued_at: assent_proof::Seconds(0),
-            expires_at: None,
-            claims: claims.to_json(),
-        };
-        sign_statement(&statement, &keys.iter().collect::<Vec<_>>()).into()
+        let place = Place::new("registry.test/1", "prod.eu".parse().unwrap(), Seconds(0));
+        place.draft(claims).sign(&keys.iter().collect::<Vec<_>>()).into()
     }
 
     fn quarantine() -> Bytes {
-        envelope(&Claims::Containment(Containment::Quarantine("exec-1".parse().unwrap())), &[1])
+        envelope(&claims::quarantine("exec-1".parse().unwrap()), &[1])
     }
 
     fn evidence() -> Bytes {
-        envelope(&Claims::RuntimeIntegrity { measured: "m".to_owned() }, &[1])
+        envelope(&claims::integrity("m"), &[1])
     }
 
     fn release(signers: &[u8]) -> Bytes {
-        envelope(&Claims::Release { containment: EvidenceId([7; 32]) }, signers)
+        envelope(&claims::release(EvidenceId([7; 32])), signers)
     }
 
     fn revocation(signers: &[u8]) -> Bytes {
-        let reason = assent_proof::RevocationReason::KeyCompromise;
-        envelope(&Claims::Revocation { authority: key(9).public(), reason, invalid_since: None }, signers)
+        envelope(&claims::revocation(key(9).public(), None), signers)
     }
 
     #[test]

@@ -103,10 +103,9 @@ impl Dialer {
         let mut read = Vec::new();
         loop {
             match stream.read_buf(&mut read).await {
-                Ok(0) => return Ok(read),
-                Ok(_) => {}
                 Err(error) if read.is_empty() => return Err(error),
-                Err(_) => return Ok(read),
+                Ok(0) | Err(_) => return Ok(read),
+                Ok(_) => {}
             }
         }
     }

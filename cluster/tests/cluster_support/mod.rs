@@ -18,8 +18,10 @@ pub mod held;
 pub mod http;
 pub mod load;
 pub mod members;
+pub mod over_tls;
 pub mod raw;
 pub mod record;
+pub mod signer;
 mod statements;
 pub mod token_callers;
 

@@ -26,6 +26,14 @@ async fn each_counter_has_every_value_of_its_label_before_anything_has_happened(
         let became = ["accepted", "again", "unknown"];
         labelled("assent_submissions_total", "code", codes().chain(became).collect());
         labelled("assent_barriers_total", "outcome", vec!["passed", "failed"]);
+        let of_heads = ["head_form", "head_size", "head_time"];
+        let of_bodies = ["body_form", "body_size", "body_time", "body_encoding"];
+        let of_http = of_heads.into_iter().chain(of_bodies).collect();
+        labelled("assent_refused_requests_total", "reason", of_http);
+        let of_handshakes = ["handshakes", "handshake_time", "handshake_size", "peers", "claims"];
+        let of_frames = ["frame_size", "appends", "requests", "submissions", "answers"];
+        let of_peers = of_handshakes.into_iter().chain(of_frames).collect();
+        labelled("assent_refused_peers_total", "reason", of_peers);
         labelled("assent_authorize_waiting", "lane", vec!["single", "long"]);
         labelled("assent_authorize_waiting_max", "lane", vec!["single", "long"]);
         let others = cluster.nodes.iter().filter(|other| other.id != node.id);

@@ -10,9 +10,8 @@ mod modules;
 mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::Path;
 
+use crate::workspace::{root, sources};
 use modules::{circle, knots, modules, name, uses};
 
 /// The crates of the product, and where their sources lie.
@@ -27,25 +26,11 @@ const CRATES: &[(&str, &str)] = &[
     ("cluster", "cluster/src"),
 ];
 
-/// Every source file below a folder: its path from there, and its text.
-fn sources(folder: &Path, prefix: &str, found: &mut Vec<(String, String)>) {
-    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
-        let name = format!("{prefix}{}", entry.file_name().to_str().unwrap());
-        if entry.path().is_dir() {
-            sources(&entry.path(), &format!("{name}/"), found);
-        } else if name.ends_with(".rs") {
-            found.push((name, fs::read_to_string(entry.path()).unwrap()));
-        }
-    }
-}
-
 #[test]
 fn no_module_imports_from_a_module_that_imports_from_it() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let mut wrong = Vec::new();
     for (krate, folder) in CRATES {
-        let mut files = Vec::new();
-        sources(&root.join(folder), "", &mut files);
+        let files = sources(&root().join(folder));
         let modules = modules(files.iter().map(|(file, text)| (file.as_str(), text.as_str())));
         assert!(modules.len() > 10, "the sources of {krate} are elsewhere");
         let uses = uses(&modules);

@@ -10,46 +10,17 @@ mod rules;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use serde_json::{Value, json};
-use toml::Table;
 
+use crate::workspace::{members, root, sources, table};
 use manifests::{dependencies, forbids_unsafe, takes_lints, unused};
 use rules::Rules;
 
 /// Dependencies that no source names and that are needed all the same: the crate's folder, the dependency, the reason.
 const EXCEPTIONS: &[(&str, &str, &str)] = &[];
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
-}
-
-fn table(path: &Path) -> Table {
-    let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    toml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-/// The folders of the crates, and the manifest of each.
-fn members() -> Vec<(String, Table)> {
-    let workspace = table(&root().join("Cargo.toml"));
-    let members = workspace["workspace"]["members"].as_array().unwrap();
-    let folders = members.iter().map(|folder| folder.as_str().unwrap().to_owned());
-    folders.map(|folder| (folder.clone(), table(&root().join(folder).join("Cargo.toml")))).collect()
-}
-
-/// Every source file below a folder: its path from there, and its text.
-fn sources(folder: &Path, prefix: &str, found: &mut Vec<(String, String)>) {
-    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
-        let name = format!("{prefix}{}", entry.file_name().to_str().unwrap());
-        if entry.path().is_dir() {
-            sources(&entry.path(), &format!("{name}/"), found);
-        } else if name.ends_with(".rs") {
-            found.push((name, fs::read_to_string(entry.path()).unwrap()));
-        }
-    }
-}
 
 /// Asks cargo, first without the network: a machine that has built the workspace may still lack the manifests of crates
 /// for other systems.
@@ -78,8 +49,7 @@ fn everything_that_comes_in_keeps_to_the_rules_and_every_rule_is_about_something
 fn each_dependency_is_named_by_a_source_of_its_crate() {
     let mut found = BTreeSet::new();
     for (folder, manifest) in members() {
-        let mut files = Vec::new();
-        sources(&root().join(&folder), "", &mut files);
+        let files = sources(&root().join(&folder));
         assert!(files.len() > 3, "the sources of `{folder}` are elsewhere");
         found.extend(unused(&manifest, &files).into_iter().map(|dependency| (folder.clone(), dependency)));
     }

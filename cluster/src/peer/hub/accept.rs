@@ -9,8 +9,9 @@ use tokio::time::{sleep, timeout};
 use crate::env::{BoxStream, Listener};
 use crate::locked::lock;
 use crate::log_throttle::LogThrottle;
-use crate::peer::bounds::claim_max;
+use crate::peer::frame::FrameError;
 use crate::peer::handshake::{self, HandshakeError, Opened};
+use crate::peer::refusals::PeerBound;
 use crate::peer::tls::Proven;
 use crate::raft::types::NodeId;
 use crate::tasks::Why;
@@ -34,19 +35,21 @@ impl Inner {
             match accepted {
                 // If too many unknown peers connect at once, this connection is closed. A peer dials again.
                 Ok((stream, remote)) => {
-                    if let Ok(permit) = handshakes.clone().try_acquire_owned() {
-                        let inner = self.clone();
-                        self.tasks.passing("connection from a peer", async move {
-                            let opened = inner.accept_one(stream, &remote).await;
-                            drop(permit);
-                            let Some((opened, proven)) = opened else { return };
-                            match inner.accepted_peer(opened.hello.node_id) {
-                                Ok(peer) => inner.run(&peer, opened, None, proven).await,
-                                // Other nodes were accepted while this one shook hands.
-                                Err(problem) => lock(&inner.unknown_peers).note(None, problem),
-                            }
-                        });
-                    }
+                    let Ok(permit) = handshakes.clone().try_acquire_owned() else {
+                        self.refusals.count(PeerBound::Handshakes);
+                        continue;
+                    };
+                    let inner = self.clone();
+                    self.tasks.passing("connection from a peer", async move {
+                        let opened = inner.accept_one(stream, &remote).await;
+                        drop(permit);
+                        let Some((opened, proven)) = opened else { return };
+                        match inner.accepted_peer(opened.hello.node_id) {
+                            Ok(peer) => inner.run(&peer, opened, None, proven).await,
+                            // Other nodes were accepted while this one shook hands.
+                            Err(problem) => lock(&inner.unknown_peers).note(None, problem),
+                        }
+                    });
                 }
                 Err(error) => {
                     if let Some(more) = trouble.tell() {
@@ -60,7 +63,7 @@ impl Inner {
 
     /// Shakes hands with a node that has dialed this one.
     async fn accept_one(&self, stream: BoxStream, remote: &str) -> Option<(Opened, Option<Proven>)> {
-        let most = claim_max(self.clock.now());
+        let claims = self.claims();
         let room = |id: NodeId| self.room_for(id);
         let shaking = async {
             let (stream, proven) = match &self.tls {
@@ -68,7 +71,8 @@ impl Inner {
                 None => (stream, None),
             };
             let node = proven.as_ref().map(|proven| proven.node);
-            let opened = handshake::accept(stream, node, &self.identity, most, &*self.handler, &room).await?;
+            let opened =
+                handshake::accept(stream, node, &self.identity, claims, &*self.handler, &room).await?;
             Ok::<_, HandshakeError>((opened, proven))
         };
         let opened = tokio::select! {
@@ -79,8 +83,16 @@ impl Inner {
         let problem = match opened {
             Ok(Ok(opened)) => return Some(opened),
             Ok(Err(error)) if error.only_looked() => return None,
-            Ok(Err(error)) => error.explained(),
-            Err(_) => "no handshake within the deadline".to_owned(),
+            Ok(Err(error)) => {
+                if let HandshakeError::Frame(FrameError::Length { .. }) = error {
+                    self.refusals.count(PeerBound::HandshakeSize);
+                }
+                error.explained()
+            }
+            Err(_) => {
+                self.refusals.count(PeerBound::HandshakeTime);
+                "no handshake within the deadline".to_owned()
+            }
         };
         // Only the host is logged: every dial comes from another port, and the same problem should be logged once.
         let host = remote.rsplit_once(':').map_or(remote, |(host, _)| host);

@@ -9,7 +9,6 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::env::BoxStream;
 use crate::locked::lock;
-use crate::peer::bounds::claim_max;
 use crate::peer::handshake::{self, HandshakeError, Opened};
 use crate::peer::tls::Proven;
 use crate::raft::types::NodeId;
@@ -86,10 +85,10 @@ impl Inner {
 
     async fn dial_at(&self, peer: &Peer, addr: &str) -> Result<(Opened, Option<Proven>), String> {
         let stream = self.connect(addr).await?;
-        let most = claim_max(self.clock.now());
+        let claims = self.claims();
         let shaking = async {
             let (stream, proven) = self.secure(stream, peer.id).await?;
-            let opened = handshake::dial(stream, &self.identity, peer.id, most, &*self.handler).await?;
+            let opened = handshake::dial(stream, &self.identity, peer.id, claims, &*self.handler).await?;
             Ok::<_, HandshakeError>((opened, proven))
         };
         let opened = tokio::select! {

@@ -2,7 +2,6 @@
 
 use tokio::time::timeout;
 
-use crate::peer::bounds::claim_max;
 use crate::peer::handshake;
 use crate::peer::hello::Hello;
 use crate::raft::types::NodeId;
@@ -29,10 +28,10 @@ impl Inner {
     /// The hello of the node that answers as node `id` at this address. Nothing else changes.
     async fn look_at(&self, id: NodeId, addr: &str) -> Result<Hello, String> {
         let stream = self.connect(addr).await?;
-        let most = claim_max(self.clock.now());
+        let claims = self.claims();
         let looking = async {
             let (stream, _) = self.secure(stream, id).await?;
-            handshake::look(stream, &self.identity, id, most, &*self.handler).await
+            handshake::look(stream, &self.identity, id, claims, &*self.handler).await
         };
         let looked = tokio::select! {
             biased;

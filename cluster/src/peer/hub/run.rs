@@ -27,9 +27,9 @@ impl Inner {
         proven: Option<Proven>,
     ) {
         let Opened { hello, reader, writer } = opened;
-        let clock = self.clock.clone();
+        let bounds = (self.limits.clone(), self.refusals.clone());
         let connection =
-            Arc::new(Connection::new(peer.id, hello, dialed_to, proven, self.limits.clone(), clock));
+            Arc::new(Connection::new(peer.id, hello, dialed_to, proven, bounds, self.clock.clone()));
         let former = lock(&peer.slots).put(connection.clone());
         // Whatever ends this function, the connection has ended then.
         let _slot = Slot { peer: peer.clone(), connection: connection.clone() };

@@ -7,6 +7,9 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::Notify;
 
 use crate::locked::lock;
+use crate::peer::bounds::claim_max;
+use crate::peer::handshake::ClaimBound;
+use crate::peer::refusals::PeerBound;
 use crate::peer::serve::Admission;
 use crate::raft::types::NodeId;
 
@@ -56,9 +59,15 @@ impl Inner {
         if peers.len() < max {
             return Ok(());
         }
+        self.refusals.count(PeerBound::Peers);
         Err(format!(
             "this node knows {max} other nodes already, and takes connections from no more until one of them is gone"
         ))
+    }
+
+    /// What a peer may claim in its hello now.
+    pub(super) fn claims(&self) -> ClaimBound<'_> {
+        ClaimBound { most: claim_max(self.clock.now()), refusals: &self.refusals }
     }
 
     pub(super) fn status_of(&self, peer: &Peer) -> PeerStatus {

@@ -158,27 +158,15 @@ pub(in crate::usecase) fn counts_in_a_year(kind: EvidenceKind) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use assent_proof::{LineageName, Seconds, Sha256, SigningKey};
+    use assent_fixtures::{Place, claims, key};
+    use assent_proof::Seconds;
     use assent_registry::MemoryRows;
 
     use super::*;
 
     fn statement(kind: EvidenceKind) -> Statement {
-        Statement {
-            subject_name: None,
-            subject: Sha256::of(b"program"),
-            kind,
-            registry: "registry.test/1".to_owned(),
-            domain: "prod.eu".parse().unwrap(),
-            lineage: LineageName::governance(),
-            issuers: vec![SigningKey::from_seed([1; 32]).public()],
-            sequence: None,
-            parent: None,
-            references: Vec::new(),
-            issued_at: Seconds(0),
-            expires_at: None,
-            claims: assent_proof::Claims::RuntimeIntegrity { measured: "m".to_owned() }.to_json(),
-        }
+        let place = Place::new("registry.test/1", "prod.eu".parse().unwrap(), Seconds(0));
+        place.raw(kind, claims::integrity("m").to_json()).by(&[&key(1)])
     }
 
     fn judged(growth: &Growth, kind: EvidenceKind, charges: bool, known: bool) -> Judged {

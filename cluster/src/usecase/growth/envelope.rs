@@ -108,7 +108,8 @@ impl EnvelopeBounds<'_> {
 
 #[cfg(test)]
 mod tests {
-    use assent_proof::{Claims, LineageName, Seconds, Sha256, SigningKey};
+    use assent_fixtures::{Place, claims, key};
+    use assent_proof::Seconds;
     use assent_registry::MemoryRows;
 
     use super::*;
@@ -118,22 +119,8 @@ mod tests {
     const ID: EvidenceId = EvidenceId([7; 32]);
 
     fn statement() -> Statement {
-        let claims = Claims::RuntimeIntegrity { measured: "m".to_owned() };
-        Statement {
-            subject_name: None,
-            subject: Sha256::of(b"program"),
-            kind: claims.kind(),
-            registry: "registry.test/1".to_owned(),
-            domain: "prod.eu".parse().unwrap(),
-            lineage: LineageName::governance(),
-            issuers: vec![SigningKey::from_seed([1; 32]).public()],
-            sequence: None,
-            parent: None,
-            references: Vec::new(),
-            issued_at: Seconds(0),
-            expires_at: None,
-            claims: claims.to_json(),
-        }
+        let place = Place::new("registry.test/1", "prod.eu".parse().unwrap(), Seconds(0));
+        place.draft(&claims::integrity("m")).by(&[&key(1)])
     }
 
     fn growth() -> Growth {
