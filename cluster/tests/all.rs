@@ -16,6 +16,7 @@ mod audit;
 mod batches;
 mod checkpoint_failures;
 mod client_retries;
+mod client_rotation;
 mod client_tls;
 mod clocks;
 mod cluster;
