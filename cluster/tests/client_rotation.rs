@@ -129,6 +129,7 @@ fn put_cas(file: &Path, authorities: &[&Authority]) {
 
 /// It fails if a call fails while the nodes' certificate, the callers' CA, the tokens or the keys of an issuer are replaced and
 /// the callers move in time, or if what was withdrawn still gets in: on a new connection or on one that was kept.
+/// It takes about 35 s, nearly all of which it waits for files to be read again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_that_callers_and_nodes_show_one_another_is_replaced_under_load_and_no_good_call_fails() {
     let folder = tempfile::tempdir().unwrap();

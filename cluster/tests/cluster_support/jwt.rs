@@ -1,12 +1,13 @@
 //! An issuer of JSON web tokens: its keys, its JWKS and what it signs.
 
+use std::path::Path;
+
 use assent_cluster::access::{JwtAlgorithm, JwtIdentity, JwtIssuerConfig};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, crypto};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
 use serde_json::{Value, json};
-use std::path::Path;
 
 use super::now;
 
