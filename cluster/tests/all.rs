@@ -17,6 +17,7 @@ mod batches;
 mod callers;
 mod checkpoint_failures;
 mod client_retries;
+mod client_rotation;
 mod client_tls;
 mod clocks;
 mod cluster;

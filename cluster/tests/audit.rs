@@ -27,11 +27,12 @@ use tokio::time::{Instant, sleep};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::time_provider::DefaultTimeProvider;
 
+use crate::cluster_support::certificates::{Says, TestCa};
 use crate::cluster_support::edge::{Edge, start_behind};
 use crate::cluster_support::http::{ask, status as status_of};
 use crate::cluster_support::raw::{exchange, post, problem};
 use crate::cluster_support::*;
-use crate::peer_support::{SOON, asked, member_of};
+use crate::peer_support::{SOON, asked, cluster_id, member_of};
 
 const OPS: &str = "spiffe://example.org/ops";
 const STRANGER: &str = "spiffe://example.org/stranger";
@@ -454,6 +455,70 @@ async fn what_is_forwarded_is_in_the_trails_of_both_nodes_with_its_caller() {
         if class == AuditClass::Admin {
             assert_eq!((&asked["phase"], &received["phase"]), (&"asked".into(), &"asked".into()));
         }
+    }
+}
+
+/// The entries of a class about this route at a follower, and those about what it forwarded: first its own, then the leader's.
+fn forwarded<'l>(
+    (here, there): (&'l [Value], &'l [Value]),
+    (class, route): (AuditClass, &str),
+    (follower, leader): (u64, u64),
+) -> [&'l Value; 3] {
+    let find = |lines: &'l [Value], is: &dyn Fn(&Value) -> bool| -> &'l Value {
+        let found = of(lines, class).into_iter().find(|line| is(line));
+        found.unwrap_or_else(|| panic!("no line of `{route}`: {lines:#?}"))
+    };
+    [
+        find(here, &|line| line["what"]["route"] == route),
+        find(here, &|line| line["forwardedTo"] == leader),
+        find(there, &|line| line["forwardedFrom"] == follower),
+    ]
+}
+
+/// Fails if the leader does not say which caller of the follower it works for, how the follower has identified it, or under
+/// which id the follower has the request, once callers have names and all connections are TLS.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_forwarded_over_tls_for_a_named_caller_is_in_the_trails_of_both_nodes_with_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let (hands_in, submitter) = with_token(folder.path(), "authority", 2, Role::Submitter);
+    let mut configs = configs(folder.path());
+    let door = serve_tls(&mut configs[0], folder.path(), &[submitter]);
+    let (clients, callers) = (configs[0].client_tls.clone(), configs[0].callers.clone());
+    let (peers, cluster) = (TestCa::new(folder.path(), "peers"), cluster_id(&configs));
+    for config in &mut configs {
+        let id = config.node_id;
+        let says = Says::node(cluster, id).serial(id);
+        config.peer_tls = Some(peers.issue(&format!("peer-{id}"), &says));
+        (config.plain_http, config.client_tls, config.callers) = (false, clients.clone(), callers.clone());
+        config.admin_listen = Some(format!("127.0.0.1:{}", free_port()));
+        config.deadlines.submit_ms = 10_000;
+    }
+    let trails: Vec<PathBuf> = configs.iter_mut().map(|config| audited(config, folder.path())).collect();
+    let nodes = start_all(&configs).await;
+    let leader = leader_of(&nodes);
+    let follower = (1..=3).find(|id| *id != leader).unwrap();
+    let at = &nodes[follower as usize - 1];
+    client(at, &door, None, Some(&hands_in)).submit(authorization()).await.unwrap();
+    client(at, &door, Some(door.ops.clone()), None).transfer_leader(Some(follower)).await.unwrap();
+    for node in nodes {
+        node.shutdown().await;
+    }
+
+    let (here, there) = (lines(&trails[follower as usize - 1]), lines(&trails[leader as usize - 1]));
+    for (class, route, who) in [
+        (AuditClass::Submission, "/v1/envelopes", serde_json::json!({"name": "authority", "by": "token"})),
+        (AuditClass::Admin, "/v1/cluster/leader", serde_json::json!({"name": "ops", "by": "certificate"})),
+    ] {
+        let entries = forwarded((&here, &there), (class, route), (follower, leader));
+        let request = entries[0]["request"].as_str().unwrap();
+        assert!(!request.is_empty());
+        for line in entries {
+            assert_eq!((&line["who"], &line["request"]), (&who, &request.into()), "{line}");
+        }
+    }
+    for trail in &trails {
+        let text = fs::read_to_string(trail).unwrap();
+        assert!(!text.contains(hands_in.expose().trim_start_matches("assent_")), "the trail has a token");
     }
 }
 

@@ -5,60 +5,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::cluster_support::jwt::{Signer, issuer as issuer_of, jwks as jwks_of, reader};
 use crate::cluster_support::raw::{connect_from, post, problem};
 use crate::cluster_support::token_callers::{answer_over, answer_to, caller, connector_to, serve_tls};
 use crate::cluster_support::*;
-use assent_cluster::access::{CallerConfig, JwtAlgorithm, JwtIdentity, JwtIssuerConfig, Role};
+use assent_cluster::access::{CallerConfig, Role};
 use assent_cluster::node::Node;
 use assent_cluster::usecase::Caller;
 use assent_proof::Code;
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::{Algorithm, EncodingKey, crypto};
-use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
-use serde_json::json;
 use tokio::time::{Instant, sleep};
 use tokio_rustls::TlsConnector;
-
-const ISSUER: &str = "https://issuer.example";
-
-/// A key of an issuer of JSON web tokens, and its JWKS.
-struct Signer {
-    key: EncodingKey,
-    jwks: String,
-}
-
-impl Signer {
-    fn new() -> Self {
-        let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
-        let public = pair.public_key_raw();
-        let (x, y) = (URL_SAFE_NO_PAD.encode(&public[1..33]), URL_SAFE_NO_PAD.encode(&public[33..65]));
-        let jwk = json!({"kty": "EC", "crv": "P-256", "x": x, "y": y, "kid": "one"});
-        let key = EncodingKey::from_ec_der(&pair.serialize_der());
-        Self { key, jwks: json!({"keys": [jwk]}).to_string() }
-    }
-
-    /// A good token of this number, which is another text for each number.
-    fn token(&self, number: usize) -> String {
-        self.token_with(number, "reader", now().0 + 3_600)
-    }
-
-    /// The same of another subject, or with another end, in seconds since 1970.
-    fn token_with(&self, number: usize, subject: &str, ends: i64) -> String {
-        let header = json!({"alg": "ES256", "kid": "one", "typ": "JWT"});
-        let claims = json!({
-            "iss": ISSUER,
-            "sub": subject,
-            "aud": "assent",
-            "exp": ends,
-            "jti": number.to_string(),
-        });
-        let part = |value: &serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
-        let message = format!("{}.{}", part(&header), part(&claims));
-        let signature = crypto::sign(message.as_bytes(), &self.key, Algorithm::ES256).unwrap();
-        format!("{message}.{signature}")
-    }
-}
 
 /// A node that accepts the tokens of an issuer.
 struct Door {
@@ -72,21 +28,14 @@ impl Door {
     /// It is ready and sure of its clock, and has accepted this token.
     async fn open(folder: &Path, issuer: &Signer, known: &str) -> Self {
         let jwks = folder.join("jwks.json");
-        fs::write(&jwks, &issuer.jwks).unwrap();
+        fs::write(&jwks, jwks_of(&[issuer])).unwrap();
         let (entry, _) = caller(folder, "reads", &[Role::Auditor], 1);
-        let identity = JwtIdentity { issuer: ISSUER.to_owned(), subject: "reader".to_owned() };
-        let reads = CallerConfig { tokens: None, jwt: Some(identity), ..entry };
+        let reads = CallerConfig { tokens: None, jwt: Some(reader()), ..entry };
         let mut ca = None;
         let node = alone(folder, |config| {
             ca = Some(serve_tls(config, folder));
             config.callers = vec![reads];
-            config.jwt_issuers = vec![JwtIssuerConfig {
-                issuer: ISSUER.to_owned(),
-                audience: "assent".to_owned(),
-                jwks: jwks.clone(),
-                algorithms: vec![JwtAlgorithm::ES256],
-                leeway_s: 30,
-            }];
+            config.jwt_issuers = vec![issuer_of(&jwks)];
         })
         .await;
         let door = Self { node, connector: connector_to(&ca.unwrap()), jwks };
@@ -117,7 +66,7 @@ impl Door {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bad_token_that_is_shown_again_and_again_keeps_no_good_token_of_its_address_out() {
     let folder = tempfile::tempdir().unwrap();
-    let (issuer, stranger) = (Signer::new(), Signer::new());
+    let (issuer, stranger) = (Signer::new("one"), Signer::new("one"));
     let door = Door::open(folder.path(), &issuer, &issuer.token(0)).await;
     let expired = issuer.token_with(1, "reader", now().0 - 3_600);
     let unlisted = issuer.token_with(2, "writer", now().0 + 3_600);
@@ -146,7 +95,7 @@ async fn a_bad_token_that_is_shown_again_and_again_keeps_no_good_token_of_its_ad
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn forged_tokens_of_one_address_cost_few_verifications_and_keep_no_good_token_out() {
     let folder = tempfile::tempdir().unwrap();
-    let (issuer, stranger) = (Signer::new(), Signer::new());
+    let (issuer, stranger) = (Signer::new("one"), Signer::new("one"));
     let known = issuer.token(0);
     let door = Door::open(folder.path(), &issuer, &known).await;
     let status = async |source: &str, token: &str| door.status(source, token).await;
@@ -199,7 +148,7 @@ async fn forged_tokens_of_one_address_cost_few_verifications_and_keep_no_good_to
     assert!(!denied.contains("\"receipt\":{"), "{denied}");
 
     // Once the issuer has other keys, what the old ones have verified is void.
-    fs::write(&door.jwks, &stranger.jwks).unwrap();
+    fs::write(&door.jwks, jwks_of(&[&stranger])).unwrap();
     let until = Instant::now() + Duration::from_secs(20);
     loop {
         let answer = status("127.0.0.3", &known).await;

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use assent_api::NodeRole;
 use assent_cluster::config::Config;
 use assent_cluster::node::Node;
 use assent_cluster::peer::{
@@ -12,7 +13,9 @@ use assent_cluster::raft::types::TypeConfig;
 use assent_cluster::usecase::Caller;
 use openraft::raft::{AppendEntriesRequest, VoteRequest};
 use openraft::vote::leader_id_std::CommittedLeaderId;
-use tokio::time::{Instant, sleep};
+use rcgen::ExtendedKeyUsagePurpose;
+use tokio::io::AsyncWriteExt;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::cluster_support::certificates::{REREAD, Says, TestCa, replace};
 use crate::cluster_support::dialer::Dialer;
@@ -20,7 +23,7 @@ use crate::cluster_support::http::get;
 use crate::cluster_support::load::Load;
 use crate::cluster_support::*;
 use crate::peer_support::{
-    SPOKEN, asked, cluster_id, frame_bytes, hello_bytes, identity, node_of, node_with, quick,
+    SOON, SPOKEN, asked, cluster_id, frame_bytes, hello_bytes, identity, node_of, node_with, quick,
 };
 
 /// The kinds of the frames with which a connection begins.
@@ -31,6 +34,8 @@ const READY: u8 = 3;
 const FRAME_HEAD: usize = 4 + 1 + 8;
 /// Where a hello has the id of its sender's store.
 const STORE_AT: std::ops::Range<usize> = 56..72;
+/// A log index that no node of these tests comes to.
+const FORGED_INDEX: u64 = 1 << 20;
 
 /// Configurations of three nodes with certificates of this CA.
 fn secured(folder: &Path, ca: &TestCa) -> Vec<Config> {
@@ -105,22 +110,22 @@ async fn a_forged_vote_without_the_nodes_certificate_changes_no_term_and_is_not_
     assert!(asked(&peer, 1, &Probe {}).await.is_ok());
 }
 
-/// All that node 3 says at once if it waits for no answer: its hello to this node, that the connection is open, and a vote
+/// All that a node says at once if it waits for no answer: its hello to that node, that the connection is open, and a vote
 /// and an append of this term.
-fn all_at_once(cluster: [u8; 32], store: [u8; 16], to: u64, term: u64) -> Vec<u8> {
-    let mut hello = hello_bytes(cluster, 3, to, SPOKEN);
+fn all_at_once(cluster: [u8; 32], (from, store): (u64, [u8; 16]), to: u64, term: u64) -> Vec<u8> {
+    let mut hello = hello_bytes(cluster, from, to, SPOKEN);
     hello[STORE_AT].copy_from_slice(&store);
-    let last = openraft::LogId::new(CommittedLeaderId::new(term - 1), 1 << 20);
-    let mut vote = VoteRequest::<TypeConfig>::new(openraft::Vote::new(term, 3), Some(last));
+    let last = openraft::LogId::new(CommittedLeaderId::new(term - 1), FORGED_INDEX);
+    let mut vote = VoteRequest::<TypeConfig>::new(openraft::Vote::new(term, from), Some(last));
     // As if the leader had asked it to take over, so that no lease stands in its way.
     vote.leadership_transfer = true;
     let rpc = AppendEntriesRequest::<TypeConfig> {
-        vote: openraft::Vote::new_committed(term, 3),
+        vote: openraft::Vote::new_committed(term, from),
         prev_log_id: None,
         entries: vec![],
         leader_commit: None,
     };
-    let acknowledged = vec![Acknowledged { node: 3, term, index: 1 << 20 }];
+    let acknowledged = vec![Acknowledged { node: from, term, index: FORGED_INDEX }];
     let (vote, append) = (request_frame(1, &Vote(vote)), request_frame(2, &Append { rpc, acknowledged }));
     [frame_bytes(HELLO, &hello), frame_bytes(READY, &[]), vote.unwrap().to_vec(), append.unwrap().to_vec()]
         .concat()
@@ -153,7 +158,7 @@ async fn a_removed_member_with_a_good_certificate_is_refused_before_raft_and_not
     for _ in 0..3 {
         for (config, (term, _)) in configs.iter().zip(&before) {
             let to = config.peer_listen.parse().unwrap();
-            let said = all_at_once(cluster, store, config.node_id, term + 5);
+            let said = all_at_once(cluster, (3, store), config.node_id, term + 5);
             let answer = dialer.exchange(to, &said).await.expect("the certificate is good");
             assert_eq!(answer[4], REFUSAL, "{answer:?}");
             let told = String::from_utf8_lossy(&answer[FRAME_HEAD..]);
@@ -175,6 +180,160 @@ async fn a_removed_member_with_a_good_certificate_is_refused_before_raft_and_not
     for node in nodes {
         node.shutdown().await;
     }
+}
+
+/// What a node keeps of its cluster, and no stranger may change.
+#[derive(Debug, PartialEq)]
+struct Kept {
+    term: u64,
+    leader: Option<u64>,
+    role: NodeRole,
+    voters: Vec<u64>,
+    learners: Vec<u64>,
+    /// The members' ids, peer and client addresses and stores.
+    members: Vec<(u64, String, String, String)>,
+    /// Where nodes 1 to 5 are, as far as this node knows.
+    addresses: Vec<Option<String>>,
+    /// The peers that it has a connection with.
+    connected: Vec<u64>,
+    revision: u64,
+}
+
+async fn kept(node: &Node) -> Kept {
+    let status = node.service().status(Caller::local());
+    let members = node.service().members(Caller::local()).await.members;
+    let connected = status.peers.iter().filter(|peer| peer.connected);
+    Kept {
+        term: status.term,
+        leader: status.leader,
+        role: status.role,
+        connected: connected.map(|peer| peer.id).collect(),
+        voters: status.voters,
+        learners: status.learners,
+        members: members
+            .into_iter()
+            .map(|member| (member.id, member.peer, member.client, member.store_id))
+            .collect(),
+        addresses: (1..=5).map(|id| node.service().peer_known(id)).collect(),
+        revision: status.revision,
+    }
+}
+
+/// How a node refuses what dials its peer port.
+#[derive(Debug, Clone, Copy)]
+enum Refused {
+    /// In the handshake of TLS, so before a frame is read.
+    InTls,
+    /// By its hello, with a reason that begins so.
+    ByHello(&'static str),
+}
+
+impl Refused {
+    fn check(self, what: &str, answer: std::io::Result<Vec<u8>>) {
+        match (self, answer) {
+            // The alert of TLS is all that comes.
+            (Refused::InTls, Err(error)) => {
+                assert!(error.to_string().contains("fatal alert"), "{what}: {error}");
+            }
+            (Refused::InTls, Ok(answer)) => panic!("{what}: {answer:?}"),
+            (Refused::ByHello(reason), Ok(answer)) => {
+                assert_eq!(answer.get(4), Some(&REFUSAL), "{what}: {answer:?}");
+                let told = String::from_utf8_lossy(&answer[FRAME_HEAD..]);
+                assert!(told.starts_with(reason), "{what}: {told}");
+                let length = u32::from_be_bytes(answer[..4].try_into().unwrap());
+                assert_eq!(answer.len(), 4 + length as usize, "{what}: something follows the refusal");
+            }
+            (Refused::ByHello(_), Err(error)) => panic!("{what}: {error}"),
+        }
+    }
+}
+
+/// Fails if a real node lets one of these certificates reach Raft, or keeps anything of what is said with it. Each says
+/// that it is a member, with the member's own store, and hands in a vote and an append of a later term.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_wrong_certificate_of_a_peer_changes_a_term_an_address_or_anything_that_a_real_node_keeps() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ca, stranger) = (TestCa::new(folder.path(), "ca"), TestCa::new(folder.path(), "stranger"));
+    let configs = secured(folder.path(), &ca);
+    ca.revoke(&[99], 86_400);
+    let mut nodes = start_all(&configs).await;
+    let (cluster, stores) = (cluster_id(&configs), nodes.iter().map(store_id).collect::<Vec<_>>());
+    nodes.remove(2).shutdown().await;
+    for node in &nodes {
+        ready(node).await;
+    }
+    let until = Instant::now() + Duration::from_secs(20);
+    while nodes[0].service().remove_member(Caller::local(), 3).await.is_err() {
+        assert!(Instant::now() < until, "node 3 was never removed");
+        sleep(Duration::from_millis(100)).await;
+    }
+    let is_without = |node: &Node| {
+        let status = node.service().status(Caller::local());
+        status.voters == [1, 2] && status.learners.is_empty()
+    };
+    eventually("both know that it was removed", || nodes.iter().all(is_without)).await;
+    for node in &nodes {
+        ready(node).await;
+    }
+
+    for (node, other) in [(1_u64, 2_u64), (2, 1)] {
+        let dialed = &nodes[node as usize - 1];
+        let before = kept(dialed).await;
+        let right = || Says::node(cluster, other).serial(50);
+        let issue = |name: &str, says: Says| ca.issue(&format!("{name}-{node}"), &says);
+        let usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        let (expired, of_the_future) =
+            (Says { from_s: -7_200, until_s: -60, ..right() }, Says { from_s: 600, ..right() });
+        let member_3 = configs[2].peer_tls.as_ref().unwrap();
+        let in_tls = Refused::InTls;
+        let (as_removed, as_another) = (
+            Refused::ByHello("this node was removed from the cluster"),
+            Refused::ByHello("it says that it is node"),
+        );
+        for (what, shown, from, refused) in [
+            ("a caller's", issue("a", Says::uri("spiffe://example.org/slurm/ctl")), other, in_tls),
+            ("another cluster's", issue("b", Says::node([9; 32], other)), other, in_tls),
+            ("another node's", issue("c", Says::node(cluster, 4)), other, as_another),
+            ("the dialed node's own", issue("d", Says::node(cluster, node)), other, in_tls),
+            ("an expired one", issue("e", expired), other, in_tls),
+            ("one of the future", issue("f", of_the_future), other, in_tls),
+            ("a revoked one", issue("g", right().serial(99)), other, in_tls),
+            ("one for servers only", issue("h", Says { usages, ..right() }), other, in_tls),
+            ("another CA's", stranger.issue(&format!("i-{node}"), &right()), other, in_tls),
+            ("a removed member's", member_3.clone(), 3, as_removed),
+            ("a removed member's, for another", member_3.clone(), other, as_another),
+        ] {
+            let store = stores[from as usize - 1];
+            let said = all_at_once(cluster, (from, store), node, before.term + 5);
+            let dialer = Dialer::new(&shown);
+            let exchanged = timeout(SOON, dialer.exchange(dialed.peer_addr(), &said)).await;
+            refused.check(what, exchanged.unwrap_or_else(|_| panic!("{what}: the connection is kept")));
+            assert_eq!(kept(dialed).await, before, "{what}");
+        }
+        // What was taken in would have had its effect by then.
+        sleep(Duration::from_millis(500)).await;
+        assert_eq!(kept(dialed).await, before);
+        for id in 1..=5 {
+            let remembered = dialed.service().remembers(id);
+            let is_real = |(term, index): (u64, u64)| term <= before.term && index < FORGED_INDEX;
+            assert!(remembered.is_none_or(is_real), "node {node} remembers {remembered:?} of node {id}");
+        }
+    }
+    for node in &nodes {
+        ready(node).await;
+    }
+    let goes_on = nodes[0].service().submit(Caller::local(), authorization().into()).await;
+    assert!(goes_on.problem().is_none(), "{goes_on:?}");
+
+    // The same bytes with the right certificate do have an effect, so it is the certificate that keeps the others out.
+    let forged = term(&nodes[0]) + 5;
+    let said = all_at_once(cluster, (2, stores[1]), 1, forged);
+    let mut stream = Dialer::new(configs[1].peer_tls.as_ref().unwrap())
+        .connect(nodes[0].peer_addr())
+        .await
+        .expect("the certificate is good");
+    stream.write_all(&said).await.unwrap();
+    eventually("the term of the vote", || term(&nodes[0]) >= forged).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -358,3 +358,6 @@ fn spoken(
         .map(<[CertificateDer<'static>]>::to_vec)
         .ok_or_else(|| io::Error::other("the other side has shown no certificate"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,6 +16,7 @@ pub mod documented;
 pub mod edge;
 pub mod held;
 pub mod http;
+pub mod jwt;
 pub mod load;
 pub mod members;
 pub mod over_tls;

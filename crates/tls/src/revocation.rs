@@ -199,12 +199,17 @@ impl Lists {
     }
 }
 
-/// The lists that are used, in their order, except those that are about the certificates of `except`.
+/// The lists that are used, in their order, except those that are about the certificates of `except`. Each is judged as if it
+/// were in the file. It may have been taken while its CA was not trusted, and now that the CA is trusted again, the list that
+/// the CA has signed last counts.
 fn in_use(before: &Newest, signers: &[Signer<'_>], except: &BTreeMap<Subject, usize>) -> Vec<Offered> {
     let mut used: Vec<(usize, Offered)> = before
         .iter()
         .filter(|(scope, _)| !except.contains_key(&scope.subject()))
-        .filter_map(|(_, edition)| Some((edition.place?, edition.again(signers)?)))
+        .filter_map(|(_, edition)| {
+            let (list, _) = edition.again(signers)?.or_newer(signers, before);
+            Some((edition.place?, list?))
+        })
         .collect();
     used.sort_by_key(|(place, _)| *place);
     used.into_iter().map(|(_, list)| list).collect()
@@ -237,21 +242,18 @@ impl Offered {
     /// This list, or the one that was read before and that is used in its place, and what is wrong with this one. Neither
     /// list if the one of before is not remembered.
     fn or_newer(self, signers: &[Signer<'_>], before: &Newest) -> (Option<Self>, Option<TlsFileProblem>) {
-        if let Some(newest) = before.get(&self.scope) {
-            if self.edition.may_follow(newest) {
-                return (Some(self), None);
-            }
-            let (offered, told) = (self.edition.told(), newest.told());
-            let problem = TlsFileProblem::OlderList { issuer: self.issuer, offered, newest: told };
+        // This comes first. Such a list may have been read before, while its CA was not trusted, and would follow itself.
+        if let Some(newest) = self.signed_before(signers, before) {
+            let problem = TlsFileProblem::NotSigned { issuer: self.issuer };
             return (newest.again(signers), Some(problem));
         }
-        match self.signed_before(signers, before) {
-            Some(newest) => {
-                let problem = TlsFileProblem::NotSigned { issuer: self.issuer };
-                (newest.again(signers), Some(problem))
-            }
-            None => (Some(self), None),
+        let Some(newest) = before.get(&self.scope) else { return (Some(self), None) };
+        if self.edition.may_follow(newest) {
+            return (Some(self), None);
         }
+        let (offered, told) = (self.edition.told(), newest.told());
+        let problem = TlsFileProblem::OlderList { issuer: self.issuer, offered, newest: told };
+        (newest.again(signers), Some(problem))
     }
 
     /// The list that was read before of the CA whose name this list has, if this list is not signed by any CA of that name.

@@ -310,6 +310,47 @@ fn a_revocation_list_that_was_left_out_for_a_while_comes_back_no_older() {
     assert!(newer.crl.is_empty() && !is_revoked(&newer.authorities, &own), "{newer:?}");
 }
 
+/// It fails if an older list follows the newest one that its CA has signed, because it was read while the CA was not trusted.
+#[test]
+fn an_older_list_does_not_come_back_with_its_ca_while_the_file_of_lists_cannot_be_read() {
+    let (ca, other) = (Ca::new("a CA"), Ca::new("another CA"));
+    let own = ca.issue(&right());
+    let both = ca.file(&format!("{}{}", ca.pem(), other.pem()));
+    let others = other.list(&[], 8);
+    let first = ca.file(&format!("{}{others}", ca.numbered_list(5, &[7], 8)));
+    let first = Authorities::read(&both, Some(&first)).unwrap();
+    assert!(is_revoked(&first, &own));
+    // The list of the CA goes, then the CA, and an older list of it comes.
+    let without = first.read_again(&both, Some(&ca.file(&others))).authorities;
+    let older = ca.file(&format!("{}{others}", ca.numbered_list(2, &[], 8)));
+    let away = without.read_again(&ca.file(&other.pem()), Some(&older)).authorities;
+    // The CA comes back at a time when the file of lists is not there.
+    let back = away.read_again(&both, Some(Path::new("/nowhere/lists.pem"))).authorities;
+    assert!(is_revoked(&back, &own));
+    let read = back.read_again(&both, Some(&older));
+    assert!(matches!(only(&read.crl), TlsFileProblem::OlderList { .. }), "{read:?}");
+    assert!(is_revoked(&read.authorities, &own));
+}
+
+/// It fails if a list that only has the name of a CA takes the place of one that the CA has signed, because it was read before.
+#[test]
+fn a_list_that_its_ca_has_not_signed_takes_no_signed_ones_place_even_if_it_was_read_first() {
+    let (ca, other, namesake) = (Ca::new("a CA"), Ca::new("another CA"), Ca::new("a CA"));
+    let own = ca.issue(&right());
+    let both = ca.file(&format!("{}{}", ca.pem(), other.pem()));
+    let others = other.list(&[], 8);
+    let forged = ca.file(&format!("{}{others}", namesake.numbered_list(9, &[], 8)));
+    let first = Authorities::read(&both, Some(&forged)).unwrap();
+    let error = first.check(own.chain(), Side::Client, at(NOW)).unwrap_err();
+    assert!(matches!(error, CertificateError::ListUnusable { .. }), "{error}");
+    let signed = ca.file(&format!("{}{others}", ca.numbered_list(1, &[7], 8)));
+    let signed = first.read_again(&both, Some(&signed));
+    assert!(signed.crl.is_empty() && is_revoked(&signed.authorities, &own), "{signed:?}");
+    let read = signed.authorities.read_again(&both, Some(&forged));
+    assert!(matches!(only(&read.crl), TlsFileProblem::NotSigned { .. }), "{read:?}");
+    assert!(is_revoked(&read.authorities, &own));
+}
+
 #[test]
 fn a_ca_that_was_made_anew_under_the_same_name_begins_its_numbers_anew() {
     let (ca, anew) = (Ca::new("a CA"), Ca::new("a CA"));
