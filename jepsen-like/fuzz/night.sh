@@ -7,6 +7,9 @@ cd "$(dirname "$0")/.."
 # The environment replaces what `.cargo/config.toml` says, and cargo-fuzz sets it.
 export RUSTFLAGS="--cfg tokio_unstable ${RUSTFLAGS:-}"
 
+# The versions of the product; cargo adds what only the targets need.
+[ -e fuzz/Cargo.lock ] || cp ../Cargo.lock fuzz/Cargo.lock
+
 mapfile -t targets < <(cargo +nightly fuzz list)
 [ "${#targets[@]}" -gt 0 ] || { echo "cargo fuzz lists no target" >&2; exit 1; }
 seconds="${1:-$((8 * 3600 / ${#targets[@]}))}"

@@ -9,28 +9,33 @@
 )]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use assent_jepsen::sim::dice::Dice;
 use assent_jepsen::sim::workload::a_crowd_comes;
 use serde_json::Value;
+use turns::runs_today;
+
+#[path = "turns/today.rs"]
+mod turns;
+
+/// The program under test. It is that of this build, except if `ASSENT_JEPSEN_PROGRAM` names another one of the same sources, as
+/// `.ci/run` does: an optimised one, whose runs take a fraction of the time.
+fn program() -> PathBuf {
+    let named = std::env::var_os("ASSENT_JEPSEN_PROGRAM").filter(|named| !named.is_empty());
+    named.map_or_else(|| env!("CARGO_BIN_EXE_assent-jepsen").into(), PathBuf::from)
+}
 
 fn jepsen(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_assent-jepsen")).args(arguments).output().unwrap()
+    Command::new(program()).args(arguments).output().unwrap()
 }
 
 /// The same, with nobody who reads what it prints and says.
 fn unread(arguments: &[&str]) -> Option<i32> {
     let gone = || std::io::pipe().unwrap().1;
-    let ended = Command::new(env!("CARGO_BIN_EXE_assent-jepsen"))
-        .args(arguments)
-        .stdout(gone())
-        .stderr(gone())
-        .status()
-        .unwrap();
-    ended.code()
+    let ended = Command::new(program()).args(arguments).stdout(gone()).stderr(gone()).status();
+    ended.unwrap().code()
 }
 
 #[test]
@@ -49,24 +54,6 @@ fn a_reader_that_has_gone_away_changes_nothing_but_what_is_read() {
         assert!(matches!(read.status.code(), Some(0 | 1 | 64)), "{arguments:?}: {read:?}");
         assert_eq!(unread(arguments), read.status.code(), "{arguments:?}");
     }
-}
-
-/// Whether one of three long tests runs here. In CI, which runs these faults optimised as well, it is a third of the days, and
-/// then a test says that it was left out. Elsewhere it is always.
-#[allow(
-    clippy::disallowed_methods,
-    reason = "the day decides which tests run, and nothing that they simulate"
-)]
-fn runs_today(of_three: u64) -> bool {
-    let in_ci = std::env::var("CI").is_ok_and(|value| value == "true");
-    let days = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() / 86_400;
-    let runs = !in_ci || days % 3 == of_three;
-    if !runs {
-        eprintln!(
-            "LEFT OUT: this test runs in CI on every third day; `CI= cargo test --test simulation` runs it"
-        );
-    }
-    runs
 }
 
 /// One seed in a process of its own: its report.
@@ -100,7 +87,7 @@ fn the_same_seed_gives_the_same_history_and_the_same_trace_in_two_processes() {
 
 #[test]
 fn nothing_is_violated_in_some_seeds_of_three_nodes() {
-    // The nodes are not optimised here. `.ci/run` runs more seeds, and longer, with an optimised build.
+    // `.ci/run` runs more seeds, and longer.
     let report = seed(&["--seeds", "0..3", "--seconds", "8"]);
     assert_eq!(report["violations"], Value::Array(Vec::new()), "{report:#}");
     assert_eq!(report["seeds"], 3);

@@ -8,6 +8,7 @@ mod account;
 mod caller;
 mod identity;
 mod jwt;
+pub mod outside;
 mod refused;
 mod role;
 mod setting;

@@ -52,13 +52,18 @@ impl Anchors {
     /// The certificates of the file that can be used, and what is wrong with each of the others.
     fn sound(path: &Path) -> Result<(Self, Vec<TlsFileProblem>), TlsFileProblem> {
         let certificates: Vec<CertificateDer<'static>> = sections(path, BUNDLE_BYTES_MAX, "CERTIFICATE")?;
+        Ok(Anchors::of(&certificates))
+    }
+
+    /// Those of these certificates that can be used, and what is wrong with each of the others.
+    pub(crate) fn of(certificates: &[CertificateDer<'static>]) -> (Self, Vec<TlsFileProblem>) {
         let (mut read, mut problems) = (Anchors::default(), Vec::new());
         for (place, certificate) in certificates.iter().enumerate() {
             if let Err(problem) = read.add(place.saturating_add(1), certificate) {
                 problems.push(problem);
             }
         }
-        Ok((read, problems))
+        (read, problems)
     }
 
     fn add(&mut self, number: usize, certificate: &CertificateDer<'_>) -> Result<(), TlsFileProblem> {

@@ -260,7 +260,7 @@ impl Authorities {
 }
 
 /// The CAs, as the signers of revocation lists.
-fn signers(anchors: &Anchors) -> Vec<Signer<'_>> {
+pub(crate) fn signers(anchors: &Anchors) -> Vec<Signer<'_>> {
     let known = anchors.anchors.iter().zip(&anchors.described);
     known.map(|(anchor, described)| Signer { name: anchor.subject.as_ref(), key: &described.key }).collect()
 }

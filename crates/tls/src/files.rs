@@ -195,8 +195,15 @@ pub(crate) fn sections<T: PemObject>(
     bytes_max: usize,
     label: &'static str,
 ) -> Result<Vec<T>, TlsFileProblem> {
-    let bytes = bytes_of(File::open(path).map_err(TlsFileProblem::Io)?, bytes_max)?;
-    let sections = T::pem_slice_iter(&bytes).collect::<Result<Vec<T>, _>>();
+    sections_of(&bytes_of(File::open(path).map_err(TlsFileProblem::Io)?, bytes_max)?, label)
+}
+
+/// Every PEM section of one kind in the bytes of a file, at least one.
+pub(crate) fn sections_of<T: PemObject>(
+    bytes: &[u8],
+    label: &'static str,
+) -> Result<Vec<T>, TlsFileProblem> {
+    let sections = T::pem_slice_iter(bytes).collect::<Result<Vec<T>, _>>();
     let sections = sections.map_err(|_| TlsFileProblem::NotPem { label })?;
     if sections.is_empty() {
         return Err(TlsFileProblem::Empty { label });
@@ -206,10 +213,14 @@ pub(crate) fn sections<T: PemObject>(
 
 /// The one private key of a file that other users have no permission for.
 pub(crate) fn private_key<T: PemObject>(path: &Path) -> Result<T, TlsFileProblem> {
+    private_key_of(&secret_file::read(path, KEY_BYTES_MAX).map_err(TlsFileProblem::Secret)?)
+}
+
+/// The one private key in the bytes of a file.
+pub(crate) fn private_key_of<T: PemObject>(bytes: &[u8]) -> Result<T, TlsFileProblem> {
     const LABEL: &str = "PRIVATE KEY";
 
-    let bytes = secret_file::read(path, KEY_BYTES_MAX).map_err(TlsFileProblem::Secret)?;
-    let keys = T::pem_slice_iter(&bytes).collect::<Result<Vec<T>, _>>();
+    let keys = T::pem_slice_iter(bytes).collect::<Result<Vec<T>, _>>();
     let mut keys = keys.map_err(|_| TlsFileProblem::NotPem { label: LABEL })?;
     match (keys.pop(), keys.len()) {
         (None, _) => Err(TlsFileProblem::Empty { label: LABEL }),

@@ -30,6 +30,7 @@ pub mod ca;
 mod certificate_error;
 mod configs;
 mod files;
+pub mod outside;
 mod own_certificate;
 mod provider;
 mod refusal;

@@ -74,6 +74,39 @@ struct Offered {
     edition: Edition,
 }
 
+/// What a revocation list says, without regard to the lists that were read before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatedList {
+    /// Whose list it is, for a message.
+    pub issuer: String,
+    /// Its number in decimal digits, if it has one.
+    pub number: Option<String>,
+    /// The second in which it was made.
+    pub made_at: Seconds,
+    /// The second after which it has expired, if it says so.
+    pub next_update: Option<Seconds>,
+    /// Whether a CA that has its issuer's name has signed it.
+    pub signed: bool,
+    /// The list itself, in DER.
+    pub der: Vec<u8>,
+}
+
+/// Reads one list. `signers` are the CAs of the file of CAs.
+///
+/// # Errors
+/// What is wrong with a list that cannot be read.
+pub(crate) fn stated(der: &[u8], signers: &[Signer<'_>]) -> Result<StatedList, String> {
+    let Offered { list: _, issuer, next_update, scope, edition } = Offered::read(der, signers)?;
+    Ok(StatedList {
+        issuer,
+        number: edition.number.map(|number| number.decimal),
+        made_at: Seconds(edition.made_at),
+        next_update: next_update.map(Seconds),
+        signed: scope.key.is_some(),
+        der: der.to_vec(),
+    })
+}
+
 /// The certificates that a list is about: its issuer's name and its distribution point. webpki reads one list for each.
 type Subject = (Vec<u8>, Option<Vec<u8>>);
 

@@ -1,8 +1,14 @@
 //! Builds the copy with every mutant in it, and continues a command in that build.
 //!
-//! It shares cargo's target directory with the ordinary build, and the profile `sim`, so that only the crates that
-//! have mutants are built a second time. Its program has another name, so that neither replaces the other.
+//! It shares cargo's target directory and its dependencies with the ordinary build, so that only the crates of the
+//! workspace are built a second time. Its program has another name, so that neither replaces the other.
+//!
+//! Dependencies are shared only if they are built in the same profile and with the same features. Therefore the profile
+//! follows this program: a program of the profile `dev` has the copy built in that profile too, but with the crates of the
+//! workspace optimised as in the profile `sim`, and with the features that `cargo test --workspace` gives to
+//! dependencies. In any other case the profile is `sim`.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::process::CommandExt;
@@ -16,6 +22,11 @@ use crate::output::say;
 
 /// The program's name in the copy, which `00-switch.patch` sets.
 const PROGRAM: &str = "assent-jepsen-mutants";
+/// A test program of the copy, which `00-switch.patch` adds. It has no test. Only if cargo is asked for one, it gives the
+/// dependencies the features of `cargo test`.
+const TESTS: &str = "no_tests";
+/// How cargo optimises the crates of the workspace in the profile `sim`.
+const OPT_LEVEL: (&str, &str) = ("CARGO_PROFILE_DEV_OPT_LEVEL", "1");
 
 /// Why there is no build with the mutants.
 #[derive(Debug, thiserror::Error)]
@@ -123,8 +134,12 @@ fn target_directory(root: &Path) -> Result<PathBuf, BuildError> {
 fn build(root: &Path, tree: &Path, target: &Path) -> Result<PathBuf, BuildError> {
     let what = "where it has put the program with the mutants";
     let mut build = cargo(root);
-    build.args(["build", "--package", "assent-jepsen", "--bin", PROGRAM, "--profile", "sim", "--locked"]);
-    build.args(["--message-format", "json-render-diagnostics"]);
+    build.args(["build", "--bin", PROGRAM, "--locked", "--message-format", "json-render-diagnostics"]);
+    if is_of_dev(&this_program()?) {
+        build.args(["--workspace", "--test", TESTS]).env(OPT_LEVEL.0, OPT_LEVEL.1);
+    } else {
+        build.args(["--package", "assent-jepsen", "--profile", "sim"]);
+    }
     build.arg("--manifest-path").arg(tree.join("Cargo.toml")).arg("--target-dir").arg(target);
     let told = output(&mut build, "building the copy with the mutants")?;
     let lines = told.split(|byte| *byte == b'\n');
@@ -136,7 +151,32 @@ fn build(root: &Path, tree: &Path, target: &Path) -> Result<PathBuf, BuildError>
     programs.next_back().ok_or(BuildError::Unexpected { what })
 }
 
+/// Whether a program was built in the profile `dev`, as `cargo test` builds it. cargo puts those in the folder `debug`.
+fn is_of_dev(program: &Path) -> bool {
+    program.parent().and_then(Path::file_name) == Some(OsStr::new("debug"))
+}
+
 fn failed(doing: impl Into<String>) -> impl FnOnce(io::Error) -> BuildError {
     let doing = doing.into();
     move |error| BuildError::Io { doing, error }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// It fails if CI, which starts from the program of `cargo test`, builds every dependency a second time in another
+    /// profile, or if a program of the profile `sim` has the copy built in the profile `dev`.
+    #[test]
+    fn the_copy_is_built_in_the_profile_of_the_program_that_asks_for_it() {
+        for (program, is) in [
+            ("/r/target/debug/assent-jepsen", true),
+            ("/elsewhere/debug/assent-jepsen", true),
+            ("/r/target/sim/assent-jepsen", false),
+            ("/debug/target/release/assent-jepsen", false),
+            ("assent-jepsen", false),
+        ] {
+            assert_eq!(is_of_dev(Path::new(program)), is, "{program}");
+        }
+    }
 }

@@ -15,12 +15,14 @@
 //! Not here: hyper's own reading of HTTP, and the rows and the log on a node's own disk.
 
 mod api;
+mod callers;
 pub mod command;
 mod judge;
 mod mutate;
 mod node;
 mod parser;
 mod peer;
+mod pem_files;
 mod proof;
 mod samples;
 mod search;

@@ -3,11 +3,14 @@
 use std::sync::LazyLock;
 
 use super::parser::Parser;
-use super::{api, node, peer, proof, tls};
+use super::{api, callers, node, peer, pem_files, proof, tls};
 
 /// Every parser, by crate.
-pub static PARSERS: LazyLock<Vec<Parser>> =
-    LazyLock::new(|| [proof::PARSERS, api::PARSERS, node::PARSERS, peer::PARSERS, tls::PARSERS].concat());
+pub static PARSERS: LazyLock<Vec<Parser>> = LazyLock::new(|| {
+    let of_node = [node::PARSERS, peer::PARSERS, callers::PARSERS].concat();
+    let of_tls = [tls::PARSERS, pem_files::PARSERS].concat();
+    [proof::PARSERS, api::PARSERS, of_node.as_slice(), of_tls.as_slice()].concat()
+});
 
 /// The parser of this name.
 pub fn parser(name: &str) -> Option<Parser> {

@@ -3,7 +3,7 @@
 use assent_fixtures::key;
 use assent_tls::{NodeName, SpiffeId, stated_id};
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, PKCS_ED25519, SanType, SerialNumber,
 };
 
@@ -74,11 +74,13 @@ fn certificates() -> Vec<Vec<u8>> {
     made
 }
 
-fn pair(seed: u8) -> Result<KeyPair, rcgen::Error> {
+/// The key pair of this seed.
+pub(super) fn pair(seed: u8) -> Result<KeyPair, rcgen::Error> {
     KeyPair::from_pkcs8_pem_and_sign_algo(&key(seed).to_pem(), &PKCS_ED25519)
 }
 
-fn authority() -> Result<CertificateParams, rcgen::Error> {
+/// What the certificate of the authority says.
+pub(super) fn authority() -> Result<CertificateParams, rcgen::Error> {
     let mut params = CertificateParams::new(Vec::<String>::new())?;
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
@@ -88,6 +90,11 @@ fn authority() -> Result<CertificateParams, rcgen::Error> {
 }
 
 fn leaf(uris: &[&str]) -> Result<Vec<u8>, rcgen::Error> {
+    Ok(certificate(uris)?.der().to_vec())
+}
+
+/// A certificate with these ids, by the authority whose key is `pair(40)`.
+pub(super) fn certificate(uris: &[&str]) -> Result<Certificate, rcgen::Error> {
     let issuer = Issuer::new(authority()?, pair(40)?);
     let names = vec!["node-1.example.org".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
     let mut params = CertificateParams::new(names)?;
@@ -102,7 +109,7 @@ fn leaf(uris: &[&str]) -> Result<Vec<u8>, rcgen::Error> {
     for uri in uris {
         params.subject_alt_names.push(SanType::URI((*uri).try_into()?));
     }
-    Ok(params.signed_by(&pair(41)?, &issuer)?.der().to_vec())
+    params.signed_by(&pair(41)?, &issuer)
 }
 
 #[cfg(test)]

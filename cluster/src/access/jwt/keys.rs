@@ -3,6 +3,7 @@
 use std::fmt;
 
 use assent_proof::Sha256;
+use assent_proof::text::{cut, one_line};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::DecodingKey;
@@ -15,16 +16,20 @@ use super::settings::JwtAlgorithm;
 pub(in super::super) const JWKS_BYTES: usize = 256 * 1024;
 /// The largest number of keys in a file.
 const KEYS_MAX: usize = 64;
+/// How much of what is wrong with the JSON a message says, in characters. serde quotes a value of the wrong type as a whole.
+const SHOWN_CHARS_MAX: usize = 200;
 /// The smallest and the largest size of an RSA modulus, in bytes.
 const MODULUS: std::ops::RangeInclusive<usize> = 256..=1024;
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object with `keys`")]
 struct File {
     keys: Vec<Entry>,
 }
 
 /// An entry of a file. RFC 7517 asks readers to ignore other fields.
 #[derive(Deserialize)]
+#[serde(expecting = "an object with a key")]
 struct Entry {
     kty: String,
     kid: Option<String>,
@@ -70,8 +75,7 @@ impl KeySet {
     /// What is wrong with it: it has more than 64 keys, none that verifies signatures, a `kid` twice, a private key or
     /// a shared secret, or a key of another form than its type has.
     pub(in super::super) fn parse(text: &str) -> Result<Self, String> {
-        let file: File =
-            serde_json::from_str(text).map_err(|error| format!("it is not a JWKS with `keys`: {error}"))?;
+        let file: File = serde_json::from_str(text).map_err(|error| not_jwks(&error))?;
         if file.keys.len() > KEYS_MAX {
             return Err(format!("it has {} keys, and at most {KEYS_MAX} are allowed", file.keys.len()));
         }
@@ -88,6 +92,11 @@ impl KeySet {
             return Err("it has no key that verifies ES256, ES384, RS256, PS256 or EdDSA".to_owned());
         }
         Ok(Self { keys, text: Sha256::of(text.as_bytes()).0 })
+    }
+
+    /// The `kid` of each key, and the algorithms by which it verifies.
+    pub(in super::super) fn described(&self) -> impl Iterator<Item = (Option<&str>, &[JwtAlgorithm])> {
+        self.keys.iter().map(|key| (key.kid.as_deref(), key.fits.as_slice()))
     }
 
     /// Whether it was read from the same text.
@@ -154,6 +163,12 @@ impl Entry {
         point.extend(of_length("y", bytes("y", &self.y)?, length)?);
         Ok(DecodingKey::from_ec_der(&point))
     }
+}
+
+/// Why the text is not a JWKS, in one line of bounded length, however long the values in the text are.
+fn not_jwks(error: &serde_json::Error) -> String {
+    let said = error.to_string();
+    format!("it is not a JWKS with `keys`: {}", one_line(&cut(&said, SHOWN_CHARS_MAX)))
 }
 
 fn bytes(field: &str, text: &Option<String>) -> Result<Vec<u8>, String> {

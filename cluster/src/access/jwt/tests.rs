@@ -81,16 +81,19 @@ fn claims() -> Value {
     })
 }
 
-fn issuers(keys: &[&Signer], algorithms: &[JwtAlgorithm]) -> Issuers {
-    let jwks = json!({"keys": keys.iter().map(|key| key.jwk.clone()).collect::<Vec<_>>()});
-    let config = JwtIssuerConfig {
+fn config(algorithms: &[JwtAlgorithm]) -> JwtIssuerConfig {
+    JwtIssuerConfig {
         issuer: ISSUER.to_owned(),
         audience: "assent".to_owned(),
         jwks: "jwks.json".into(),
         algorithms: algorithms.to_vec(),
         leeway_s: 30,
-    };
-    Issuers::new([Issuer { config, keys: KeySet::parse(&jwks.to_string()).unwrap() }])
+    }
+}
+
+fn issuers(keys: &[&Signer], algorithms: &[JwtAlgorithm]) -> Issuers {
+    let jwks = json!({"keys": keys.iter().map(|key| key.jwk.clone()).collect::<Vec<_>>()});
+    Issuers::new([Issuer { config: config(algorithms), keys: KeySet::parse(&jwks.to_string()).unwrap() }])
 }
 
 impl Issuers {
@@ -352,4 +355,49 @@ fn exactly_the_tokens_whose_signature_is_looked_at_are_charged() {
     ] {
         assert_eq!(charged(&cheap), 0, "{cheap}");
     }
+}
+
+/// Another program made these keys and signed these tokens, and nobody has the private keys any more. It fails if a token of an
+/// algorithm that other programs sign by is not accepted any more, or if it is accepted by the pin of another algorithm.
+#[test]
+fn tokens_that_another_program_signed_are_accepted_each_by_its_own_algorithm_alone() {
+    let jwks = include_str!("golden/issuer.jwks.json");
+    for (own, token) in [
+        (JwtAlgorithm::ES256, include_str!("golden/es256.jwt")),
+        (JwtAlgorithm::ES384, include_str!("golden/es384.jwt")),
+        (JwtAlgorithm::RS256, include_str!("golden/rs256.jwt")),
+        (JwtAlgorithm::PS256, include_str!("golden/ps256.jwt")),
+        (JwtAlgorithm::EdDSA, include_str!("golden/eddsa.jwt")),
+    ] {
+        for pinned in ALL {
+            let mut issuer = Issuer { config: config(&[pinned]), keys: KeySet::parse(jwks).unwrap() };
+            issuer.config.leeway_s = 0;
+            let judged = Issuers::new([issuer]).judge(token.trim(), Some(NOW));
+            match own == pinned {
+                true => assert_eq!(judged.unwrap().subject, "system:serviceaccount:ci:scheduler", "{own:?}"),
+                false => assert_eq!(judged, Err(JwtRefusal::AlgorithmNotPinned), "{own:?} by {pinned:?}"),
+            }
+        }
+    }
+}
+
+/// serde quotes a value of the wrong type as a whole. It fails if such a value makes the refusal as long as the file, or if a
+/// refusal names a type of the source.
+#[test]
+fn why_a_file_is_no_jwks_is_said_in_one_short_line_however_long_its_values_are() {
+    let long = "a".repeat(100_000);
+    for text in [
+        format!(r#"{{"keys": "{long}"}}"#),
+        format!(r#"{{"keys": ["{long}"]}}"#),
+        format!(r#""{long}\n""#),
+        format!(r#"{{"keys": [{{"kty": ["{long}"]}}]}}"#),
+        "{}".to_owned(),
+        "not JSON".to_owned(),
+    ] {
+        let why = KeySet::parse(&text).unwrap_err();
+        assert!(why.starts_with("it is not a JWKS with `keys`: ") && why.len() < 300, "{why}");
+        assert!(!why.contains('\n') && !why.contains("struct"), "{why}");
+    }
+    let missing = KeySet::parse("{}").unwrap_err();
+    assert!(missing.contains("missing field `keys` at line 1"), "{missing}");
 }
