@@ -124,10 +124,9 @@ pub(crate) async fn run(args: &FloodArgs) -> Result<FloodResults, Failure> {
     let spare_keys = parts.saturating_mul(usize::from(args.place.nodes));
     let spare_keys = u8::try_from(spare_keys).ok().filter(|keys| *keys <= SPARE_KEYS_MAX);
     let Some(spare_keys) = spare_keys else {
-        return Err(format!(
-            "`--only` names too many floods: at most {SPARE_KEYS_MAX} keys can be revoked"
-        )
-        .into());
+        return Err(
+            format!("`--only` names too many floods: at most {SPARE_KEYS_MAX} keys can be revoked").into()
+        );
     };
     let setup = Setup { place: &args.place, is_tls: true, spare_keys, tune: &own::as_it_is };
     let own = own::start(&setup).await?;

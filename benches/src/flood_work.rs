@@ -82,9 +82,8 @@ pub(crate) fn make(args: &FloodArgs, kind: FloodKind, prepared: Prepared<'_>) ->
         }
         FloodKind::EnvelopeBatches => valid_batches(place, batches, issuers),
         FloodKind::Envelopes => {
-            let call = |envelope: Bytes| -> Result<Call, Failure> {
-                Ok(Call::post("/v1/envelopes", envelope)?)
-            };
+            let call =
+                |envelope: Bytes| -> Result<Call, Failure> { Ok(Call::post("/v1/envelopes", envelope)?) };
             valid_envelopes(place, "single", valid, issuers)?.into_iter().map(call).collect()
         }
         FloodKind::Permits => {

@@ -170,10 +170,9 @@ impl Admitted {
     pub(crate) async fn enter(&self, lane: DoorLane, until: Instant) -> Result<Inside, QuotaError> {
         let came = Instant::now();
         let door = &self.quotas.door;
-        door.enter(&self.account, lane, until).await.ok_or_else(|| QuotaError::Work {
-            most: door.most(lane),
-            waited_ms: came.elapsed().as_millis(),
-        })
+        door.enter(&self.account, lane, until)
+            .await
+            .ok_or_else(|| QuotaError::Work { most: door.most(lane), waited_ms: came.elapsed().as_millis() })
     }
 
     /// Charges for as many requests as the call turns out to have, in place of what was charged for it before.

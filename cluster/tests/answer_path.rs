@@ -125,7 +125,12 @@ async fn a_node_with_a_reason_to_stop_turns_allows_into_denies_and_leaves_denies
     let folder = tempfile::tempdir().unwrap();
     let (config, breaks, held) = (one(folder.path()), Arc::<AtomicBool>::default(), Arc::<Held>::default());
     let net = Breaking { client_listen: config.client_listen.clone(), breaks: breaks.clone() };
-    let env = Environment { net: Arc::new(net), blocking: held.clone(), ..environment(&config).await };
+    let env = Environment {
+        net: Arc::new(net),
+        blocking: held.clone(),
+        long: held.clone(),
+        ..environment(&config).await
+    };
     let node = allowing(config, env).await;
     let service = node.service().clone();
     let questions = || vec![request(), unauthorized()];

@@ -94,7 +94,7 @@ async fn with_places_for_one_and(folder: &Path, spoil: impl FnOnce(&mut Config))
     config.deadlines.submit_ms = 60_000;
     spoil(&mut config);
     let held = Arc::new(Held::default());
-    let env = Environment { blocking: held.clone(), ..environment(&config).await };
+    let env = Environment { blocking: held.clone(), long: held.clone(), ..environment(&config).await };
     let node = Node::start(config, env).await.unwrap();
     ready(&node).await;
     (node, held)

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use crate::cluster_support::authority::{Authority, OPS, caller, put, serve_tls, token};
 use crate::cluster_support::http::status;
+use crate::cluster_support::jwt::{ISSUER, Signer, issuer as issuer_of, jwks as jwks_of};
 use crate::cluster_support::over_tls::{connector, exchange};
 use crate::cluster_support::raw::post;
-use crate::cluster_support::signer::{ISSUER, Signer, issuer_of};
 use crate::cluster_support::*;
 use assent_api::authorize_batch_body;
 use assent_cluster::access::{CallerConfig, JwtIdentity, Role, Token};
@@ -88,11 +88,7 @@ async fn in_a_batch_a_narrowed_caller_is_denied_each_request_of_another_domain_a
         serve_tls(config, &mut authority, &tokens);
         let own = Some(vec!["prod.eu".parse().unwrap()]);
         config.callers.extend([
-            CallerConfig {
-                tokens: Some(narrow_file),
-                domains: own,
-                ..caller("narrow", &[Role::Scheduler])
-            },
+            CallerConfig { tokens: Some(narrow_file), domains: own, ..caller("narrow", &[Role::Scheduler]) },
             CallerConfig { tokens: Some(wide_file), ..caller("wide", &[Role::Scheduler]) },
         ]);
     })
@@ -225,9 +221,9 @@ async fn no_name_in_a_certificate_and_no_claim_of_a_token_gives_a_role_without_a
     let folder = tempfile::tempdir().unwrap();
     let mut authority = Authority::new(folder.path(), "own");
     let (_, tokens) = token(folder.path());
-    let issuer = Signer::new();
+    let issuer = Signer::new("one");
     let jwks = folder.path().join("jwks.json");
-    fs::write(&jwks, &issuer.jwks).unwrap();
+    fs::write(&jwks, jwks_of(&[&issuer])).unwrap();
     let node = alone(folder.path(), |config| {
         serve_tls(config, &mut authority, &tokens);
         config.admin_listen = Some(ANY_PORT.into());
@@ -275,8 +271,7 @@ async fn no_name_in_a_certificate_and_no_claim_of_a_token_gives_a_role_without_a
         ("domains", json!(["_root"])),
     ] {
         for (subject, expected) in [("reader", (200, 403)), ("operator", (401, 401)), ("ops", (401, 401))] {
-            let mut claims =
-                json!({"iss": ISSUER, "sub": subject, "aud": "assent", "exp": now().0 + 3_600});
+            let mut claims = json!({"iss": ISSUER, "sub": subject, "aud": "assent", "exp": now().0 + 3_600});
             claims[name] = value.clone();
             let token = issuer.token_of(&claims);
             let found = answers(&bare, addresses, Some(&token)).await;

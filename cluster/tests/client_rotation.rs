@@ -170,10 +170,8 @@ async fn all_that_callers_and_nodes_show_one_another_is_replaced_under_load_and_
     let (my_token, my_jwt) = (path("mine.token"), path("mine.jwt"));
     put(&my_token, old_token.expose().as_bytes());
     put(&my_jwt, old_key.token(1).as_bytes());
-    let by_file = |file: &Path| ClientTls {
-        token: Some(TokenSource::File(file.to_owned())),
-        ..authority.shows(None)
-    };
+    let by_file =
+        |file: &Path| ClientTls { token: Some(TokenSource::File(file.to_owned())), ..authority.shows(None) };
     let callers = [
         ("the caller by certificate", authority.shows(Some(mine.clone()))),
         ("the caller by token", by_file(&my_token)),
@@ -204,7 +202,7 @@ async fn all_that_callers_and_nodes_show_one_another_is_replaced_under_load_and_
     let mut loads = Vec::new();
     for first in 0..nodes.len() {
         for (what, tls) in &callers {
-            loads.push(Load::of(*what, client(&nodes, first, tls.clone())));
+            loads.push(Load::of(what, client(&nodes, first, tls.clone())));
         }
     }
     go_on(&loads).await;

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use crate::cluster_support::held::Held;
 use crate::cluster_support::http::get;
+use crate::cluster_support::over_tls::{answer_to, connector};
 use crate::cluster_support::raw::{connect_from, exchange, exchange_from, post, problem};
-use crate::cluster_support::token_callers::{answer_to, caller, client, connector_to, serve_tls};
+use crate::cluster_support::token_callers::{caller, client, serve_tls};
 use crate::cluster_support::*;
 use assent_api::{BatchMode, MAX_BATCH, authorize_batch_body, batch_body};
 use assent_cluster::access::Role;
@@ -147,7 +148,7 @@ async fn with_plain_http_one_address_leaves_places_to_another() {
     config.limits.disk_reserve_mib = 0;
     config.deadlines.submit_ms = 60_000;
     let held = Arc::new(Held::default());
-    let env = Environment { blocking: held.clone(), ..environment(&config).await };
+    let env = Environment { blocking: held.clone(), long: held.clone(), ..environment(&config).await };
     let node = Node::start(config, env).await.unwrap();
     ready(&node).await;
     let body = batch_body(BatchMode::Each, &vec!["{}"; 400]).unwrap();
@@ -195,7 +196,7 @@ async fn while_one_caller_floods_another_is_allowed_and_a_revocation_is_accepted
     assert!(quiet.authorize(&request()).await.unwrap().is_allow());
 
     let (ended, batches) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-    let connector = connector_to(&ca);
+    let connector = connector(ca.certificate_path(), None);
     let flooding: Vec<_> = (0..FLOODING)
         .map(|_| {
             let headers = format!("authorization: Bearer {}\r\nconnection: close\r\n", flood_token.expose());

@@ -10,8 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::cluster_support::http::get;
+use crate::cluster_support::over_tls::connector;
 use crate::cluster_support::raw::post;
-use crate::cluster_support::token_callers::{KeptCall, caller, connector_to, new_ca, serve_tls_by, shows};
+use crate::cluster_support::token_callers::{KeptCall, caller, new_ca, serve_tls_by, shows};
 use crate::cluster_support::*;
 use assent_api::{BatchMode, MAX_BATCH, authorize_batch_body, batch_body};
 use assent_cluster::access::{CallerConfig, Role};
@@ -293,7 +294,7 @@ async fn while_one_caller_floods_each_endpoint_of_three_nodes_another_is_allowed
     let (quiet, quiet_token) = caller(folder.path(), "quiet", &[Role::Gateway], 2);
     let (governing, governs_token) = caller(folder.path(), "governs", &[Role::Submitter], 3);
     let (nodes, ca) = cluster(folder.path(), &[flooding, quiet, governing]).await;
-    let connector = connector_to(&ca);
+    let connector = connector(ca.certificate_path(), None);
     let answer = nodes[0].service().submit(Caller::local(), authorization().into()).await;
     assert!(answer.problem().is_none(), "{answer:?}");
     let mut keys = keys(&nodes[0], Flood::ALL.len() * nodes.len() * TRIES).await;

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::cluster_support::jwt::{Signer, issuer as issuer_of, jwks as jwks_of, reader};
+use crate::cluster_support::over_tls::{answer_over, answer_to, connector};
 use crate::cluster_support::raw::{connect_from, post, problem};
-use crate::cluster_support::token_callers::{answer_over, answer_to, caller, connector_to, serve_tls};
+use crate::cluster_support::token_callers::{caller, serve_tls};
 use crate::cluster_support::*;
 use assent_cluster::access::{CallerConfig, Role};
 use assent_cluster::node::Node;
@@ -38,7 +39,7 @@ impl Door {
             config.jwt_issuers = vec![issuer_of(&jwks)];
         })
         .await;
-        let door = Self { node, connector: connector_to(&ca.unwrap()), jwks };
+        let door = Self { node, connector: connector(ca.unwrap().certificate_path(), None), jwks };
         // A node accepts no such token until it is sure of its clock.
         let until = Instant::now() + Duration::from_secs(20);
         loop {

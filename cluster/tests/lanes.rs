@@ -34,6 +34,7 @@ async fn cluster(folder: &Path, change: impl Fn(&mut Config)) -> (Vec<Node>, Arc
         let mut env = environment(&config).await;
         if nodes.is_empty() {
             env.blocking = held.clone();
+            env.long = held.clone();
         }
         nodes.push(Node::start(config, env).await.unwrap());
     }

@@ -111,6 +111,7 @@ async fn livez_names_a_task_that_has_stopped_and_recovers_when_the_task_continue
     let env = Environment {
         disk: Arc::new(NotedDisk(env.disk.clone())),
         blocking: Arc::new(forgets.clone()),
+        long: Arc::new(forgets.clone()),
         ..env
     };
     let node = Node::start(config, env).await.unwrap();

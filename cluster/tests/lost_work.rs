@@ -147,8 +147,12 @@ async fn losing_node(folder: &Path) -> (Node, Losing) {
     config.voters.truncate(1);
     let losing = Losing::default();
     let net = NotedNet { client_listen: config.client_listen.clone(), losing: losing.clone() };
-    let env =
-        Environment { net: Arc::new(net), blocking: Arc::new(losing.clone()), ..environment(&config).await };
+    let env = Environment {
+        net: Arc::new(net),
+        blocking: Arc::new(losing.clone()),
+        long: Arc::new(losing.clone()),
+        ..environment(&config).await
+    };
     let node = Node::start(config, env).await.unwrap();
     ready(&node).await;
     (node, losing)

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::cluster_support::over_tls::{answer_to, connector};
 use crate::cluster_support::raw::{connect_from, exchange, exchange_from, kept, post, problem};
-use crate::cluster_support::token_callers::{answer_to, caller, client, connector_to, serve_tls};
+use crate::cluster_support::token_callers::{caller, client, serve_tls};
 use crate::cluster_support::*;
 use assent_cluster::access::Role;
 use assent_cluster::usecase::Caller;
@@ -68,7 +69,7 @@ async fn a_refused_stranger_has_one_answer_on_a_connection_and_a_known_caller_ha
         config.callers = vec![known];
     })
     .await;
-    let connector = connector_to(&ca.unwrap());
+    let connector = connector(ca.unwrap().certificate_path(), None);
     let body = request().to_json().to_vec();
     let shown = format!("authorization: Bearer {}\r\n", token.expose());
     for (headers, status, answers) in [("", "401", 1), (shown.as_str(), "200", 3)] {
@@ -247,7 +248,7 @@ async fn strangers_at_many_addresses_that_say_half_or_too_much_delay_no_caller_a
     .await;
     let answer = node.service().submit(Caller::local(), authorization().into()).await;
     assert!(answer.problem().is_none(), "{answer:?}");
-    let (connector, address) = (connector_to(&ca.unwrap()), node.client_addr());
+    let (connector, address) = (connector(ca.unwrap().certificate_path(), None), node.client_addr());
     let ended = Arc::new(AtomicBool::new(false));
     let came: Arc<[AtomicU64; 6]> = Arc::default();
     let strangers: Vec<_> = (0..ADDRESSES * OF_EACH)

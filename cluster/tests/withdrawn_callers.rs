@@ -90,9 +90,7 @@ impl Left {
 
     /// Fails unless the node ends all three by then.
     async fn ends(mut self, what: &str, within: Duration) {
-        let all = async {
-            tokio::join!(self.idle.to_the_end(), self.poll.to_the_end(), self.stream.to_the_end())
-        };
+        let all = async { tokio::join!(self.idle.rest(), self.poll.rest(), self.stream.rest()) };
         let ended = timeout(within, all).await;
         let (idle, _, stream) = ended.unwrap_or_else(|_| panic!("{what}: they are open after {within:?}"));
         assert_eq!(idle, "", "{what}: nothing was asked, and nothing is said");

@@ -3,7 +3,9 @@
 //! This module owns no threads. A simulation runs the work inline, so that its order is the order of the program.
 
 use futures_util::future::BoxFuture;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 /// Runs jobs that block.
 pub trait Blocking: Send + Sync + 'static {
@@ -38,13 +40,33 @@ pub struct ThreadPool;
 
 impl Blocking for ThreadPool {
     fn run(&self, job: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
-        let running = tokio::task::spawn_blocking(job);
-        Box::pin(async move {
-            if let Err(error) = running.await {
-                tracing::error!(%error, "blocking work failed");
-            }
-        })
+        ran(tokio::task::spawn_blocking(job))
     }
+}
+
+/// The pool of blocking threads of another runtime than the caller's.
+#[derive(Debug, Clone)]
+pub struct Pool(Handle);
+
+impl Pool {
+    /// The pool of this runtime. Once the runtime has ended, jobs end without a result.
+    pub fn on(runtime: Handle) -> Self {
+        Self(runtime)
+    }
+}
+
+impl Blocking for Pool {
+    fn run(&self, job: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
+        ran(self.0.spawn_blocking(job))
+    }
+}
+
+fn ran(running: JoinHandle<()>) -> BoxFuture<'static, ()> {
+    Box::pin(async move {
+        if let Err(error) = running.await {
+            tracing::error!(%error, "blocking work failed");
+        }
+    })
 }
 
 /// Runs the job at once, on the caller's thread. For simulations and tests.

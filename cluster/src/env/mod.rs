@@ -21,7 +21,7 @@ use std::sync::Arc;
 pub use assent_store::{Disk, RunBlocking};
 use tokio::runtime::Handle;
 
-pub use self::blocking::{Blocking, BlockingError, Inline, ThreadPool, blocking};
+pub use self::blocking::{Blocking, BlockingError, Inline, Pool, ThreadPool, blocking};
 pub use self::clock::{Clock, Moment, RealClock};
 pub use self::disk::FileDisk;
 pub use self::entropy::{Entropy, RealEntropy};
@@ -42,6 +42,8 @@ pub struct Environment {
     pub entropy: Arc<dyn Entropy>,
     /// The runner of work that blocks a thread.
     pub blocking: Arc<dyn Blocking>,
+    /// The runner of what takes many milliseconds of a processor: the pieces of batches. Its threads may be slower than others.
+    pub long: Arc<dyn Blocking>,
     /// The runtime of the connections of clients, if it is not that of the node itself. On one of their own, however much
     /// clients ask, it does not delay what the nodes tell each other.
     pub clients: Option<Handle>,
@@ -57,6 +59,7 @@ impl Environment {
             clock: Arc::new(RealClock),
             entropy: Arc::new(RealEntropy),
             blocking: Arc::new(ThreadPool),
+            long: Arc::new(ThreadPool),
             clients: None,
         })
     }

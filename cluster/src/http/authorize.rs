@@ -131,14 +131,15 @@ pub(super) async fn batch(
     if let Err(over) = by.charge(&service, (body.bytes.len() / REQUEST_BYTES).clamp(1, MAX_BATCH)) {
         return over.answer(by.class);
     }
-    let batch = match service.read_batch(&by.caller, body.bytes.clone(), service.decisions_end(by.waited)).await {
-        Ok(batch) => batch,
-        Err(NoBatch::Refused(why)) => return refusal(&why, Call::Authorize),
-        Err(NoBatch::Shed(why)) => {
-            by.was_shed();
-            return shed(&why);
-        }
-    };
+    let batch =
+        match service.read_batch(&by.caller, body.bytes.clone(), service.decisions_end(by.waited)).await {
+            Ok(batch) => batch,
+            Err(NoBatch::Refused(why)) => return refusal(&why, Call::Authorize),
+            Err(NoBatch::Shed(why)) => {
+                by.was_shed();
+                return shed(&why);
+            }
+        };
     if let Err(over) = by.charge(&service, batch.requests()) {
         by.was_shed();
         return over.answer(by.class);

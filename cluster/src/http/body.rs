@@ -68,9 +68,7 @@ pub(super) async fn read_or(
     let within = Duration::from_millis(service.config().deadlines.http_body_ms);
     match timeout(within, Limited::new(body, most).collect()).await {
         Ok(Ok(collected)) => Ok(Read { bytes: collected.to_bytes(), _room: room }),
-        Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => {
-            Err(too_large(service, most))
-        }
+        Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => Err(too_large(service, most)),
         Ok(Err(error)) => {
             service.metrics().request_refused(RefusedRequest::BodyForm);
             Err(refused_by_http(Code::Malformed, 400, &format!("the body cannot be read: {error}")))

@@ -39,7 +39,8 @@ impl Starting {
         };
         let audit = Sink::open(&config.audit, env.clock.now()).map_err(NodeError::Audit)?;
         let tasks = Tasks::new();
-        let env = Environment { blocking: tasks.counted(env.blocking.clone()), ..env };
+        let (short, long) = (tasks.counted(env.blocking.clone()), tasks.counted(env.long.clone()));
+        let env = Environment { blocking: short, long, ..env };
         Ok(Self { config, own, access, env, tasks, client_tls, audit })
     }
 

@@ -305,7 +305,8 @@ mod tests {
         let quiet = door.enter(&named("quiet"), DoorLane::Ask, soon()).await.unwrap();
         let first = door.enter(&named("flood"), DoorLane::Ask, soon()).await.unwrap();
         let until = Instant::now() + Duration::from_secs(10);
-        let waiting = [(); 5].map(|()| door.enter(&named("flood"), DoorLane::Ask, until));
+        let flood = named("flood");
+        let waiting = [(); 5].map(|()| door.enter(&flood, DoorLane::Ask, until));
         let leave = async {
             drop(quiet);
             tokio::time::sleep(2 * AT_WORK).await;

@@ -125,7 +125,7 @@ impl Service {
             let _turn = turn;
             parse_authorize_batch(&body)
         };
-        match blocking(&*parts.env.blocking, work).await {
+        match blocking(&*parts.env.long, work).await {
             Ok(Ok(requests)) => Ok(Batch { requests, until, place: Some(place) }),
             Ok(Err(refusal)) => Err(NoBatch::Refused(refusal)),
             Err(lost) => Err(NoBatch::Shed(lost.into())),
@@ -244,7 +244,7 @@ impl Service {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, BlockingError> {
-        blocking(&*self.parts().env.blocking, work).await
+        blocking(&*self.parts().env.long, work).await
     }
 
     /// Does long work on a batch of envelopes, off the async threads, in turn with the verification of signatures.
@@ -265,7 +265,7 @@ impl Service {
             let _turn = turn;
             work()
         };
-        blocking(&*parts.env.blocking, work).await.map_err(Shed::from)
+        blocking(&*parts.env.long, work).await.map_err(Shed::from)
     }
 }
 

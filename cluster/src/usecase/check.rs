@@ -28,7 +28,7 @@ use super::barrier::BarrierError;
 use super::growth::{ChargedHere, EnvelopeBounds, Growth, GrowthError, TooMuch};
 use super::service::Inner;
 use super::shed::Shed;
-use super::urgency::HeldPlaces;
+use super::urgency::{HeldPlaces, Urgency};
 use super::{Parts, Service};
 use crate::env::blocking;
 use crate::raft::verifier::{Precheck, Verifier};
@@ -175,7 +175,12 @@ impl Service {
                 inner.look_at_some(how, &given, &mut under_way);
                 under_way
             };
-            findings = match blocking(&*self.parts().env.blocking, piece).await {
+            let env = &self.parts().env;
+            let runner = match urgency {
+                Urgency::Restriction | Urgency::Governance | Urgency::Single => &env.blocking,
+                Urgency::Batch => &env.long,
+            };
+            findings = match blocking(&**runner, piece).await {
                 Ok(findings) => findings,
                 Err(lost) => {
                     let mut none = Findings::of(envelopes);

@@ -151,7 +151,7 @@ pub(crate) async fn count_domains(service: Service, heartbeat: TaskHeartbeat) ->
     loop {
         heartbeat.beat();
         let inner = service.inner.clone();
-        let counted = match blocking(&*service.parts().env.blocking, move || inner.count_some()).await {
+        let counted = match blocking(&*service.parts().env.long, move || inner.count_some()).await {
             Ok(Ok(counted)) => counted,
             Ok(Err(error)) => {
                 let problem = service.parts().unread(&error);

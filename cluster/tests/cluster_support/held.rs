@@ -116,6 +116,7 @@ pub async fn start_held(folder: &Path, change: impl Fn(&mut Config)) -> (Vec<Nod
         let mut env = environment(&config).await;
         let held = Arc::new(Held::default());
         env.blocking = held.clone();
+        env.long = held.clone();
         all.push(held);
         nodes.push(Node::start(config, env).await.unwrap());
     }

@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 
 use super::now;
 
-const ISSUER: &str = "https://issuer.example";
+/// The name of the issuer.
+pub const ISSUER: &str = "https://issuer.example";
 
 /// A key of the issuer.
 pub struct Signer {
@@ -38,16 +39,20 @@ impl Signer {
 
     /// The same of another subject, or with another end, in seconds since 1970.
     pub fn token_with(&self, number: usize, subject: &str, ends: i64) -> String {
-        let header = json!({"alg": "ES256", "kid": self.kid, "typ": "JWT"});
-        let claims = json!({
+        self.token_of(&json!({
             "iss": ISSUER,
             "sub": subject,
             "aud": "assent",
             "exp": ends,
             "jti": number.to_string(),
-        });
+        }))
+    }
+
+    /// A token of these claims.
+    pub fn token_of(&self, claims: &Value) -> String {
+        let header = json!({"alg": "ES256", "kid": self.kid, "typ": "JWT"});
         let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-        let message = format!("{}.{}", part(&header), part(&claims));
+        let message = format!("{}.{}", part(&header), part(claims));
         let signature = crypto::sign(message.as_bytes(), &self.key, Algorithm::ES256).unwrap();
         format!("{message}.{signature}")
     }

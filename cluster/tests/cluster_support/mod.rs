@@ -22,7 +22,6 @@ pub mod members;
 pub mod over_tls;
 pub mod raw;
 pub mod record;
-pub mod signer;
 mod statements;
 pub mod token_callers;
 

@@ -69,12 +69,6 @@ pub fn serve_tls_by(ca: &mut Ca, config: &mut Config, folder: &Path) {
     config.client_tls = Some(ClientTlsConfig { cert, key, ca: None, crl: None });
 }
 
-/// What makes TLS connections to the nodes of this CA.
-pub fn connector_to(ca: &Ca) -> TlsConnector {
-    let authorities = Authorities::read(ca.certificate_path(), None).unwrap();
-    TlsConnector::from(assent_tls::client(None, &authorities, Arc::new(DefaultTimeProvider)).unwrap())
-}
-
 /// The header that shows a token.
 pub fn shows(token: &Token) -> String {
     format!("authorization: Bearer {}\r\n", token.expose())
@@ -93,24 +87,6 @@ pub fn client(node: &Node, ca: &Ca, token: &Token) -> Client {
     config.connect_timeout = Duration::from_secs(5);
     config.attempt_timeout = config.deadline;
     Client::new(config).unwrap()
-}
-
-/// All that comes back over TLS. It is not read, because that would cost more than the node's work.
-pub async fn answer_to(connector: &TlsConnector, address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
-    let Ok(stream) = TcpStream::connect(address).await else { return Vec::new() };
-    answer_over(connector, stream, bytes).await
-}
-
-/// The same over a connection that is there already.
-pub async fn answer_over(connector: &TlsConnector, stream: TcpStream, bytes: &[u8]) -> Vec<u8> {
-    let mut answer = Vec::new();
-    let name = ServerName::try_from("127.0.0.1").unwrap();
-    let Ok(mut stream) = connector.connect(name, stream).await else { return answer };
-    if stream.write_all(bytes).await.is_ok() {
-        // A connection that ends without a goodbye ends the answer too.
-        let _ = stream.read_to_end(&mut answer).await;
-    }
-    answer
 }
 
 /// How much of an answer is read at a time, in bytes.
@@ -142,7 +118,7 @@ impl KeptCall {
     }
 
     /// All that comes until the connection ends, with a goodbye or without.
-    pub async fn to_the_end(&mut self) -> String {
+    pub async fn rest(&mut self) -> String {
         let mut answer = String::new();
         while let Some(piece) = self.next_piece().await {
             answer.push_str(&piece);

@@ -26,6 +26,7 @@ mod keys;
 mod log;
 mod members;
 mod output;
+mod runtimes;
 mod signals;
 mod slotted;
 mod table;

@@ -199,10 +199,7 @@ pub(crate) fn sections<T: PemObject>(
 }
 
 /// Every PEM section of one kind in the bytes of a file, at least one.
-pub(crate) fn sections_of<T: PemObject>(
-    bytes: &[u8],
-    label: &'static str,
-) -> Result<Vec<T>, TlsFileProblem> {
+pub(crate) fn sections_of<T: PemObject>(bytes: &[u8], label: &'static str) -> Result<Vec<T>, TlsFileProblem> {
     let sections = T::pem_slice_iter(bytes).collect::<Result<Vec<T>, _>>();
     let sections = sections.map_err(|_| TlsFileProblem::NotPem { label })?;
     if sections.is_empty() {

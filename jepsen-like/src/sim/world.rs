@@ -49,6 +49,7 @@ pub fn environment(disk: &SimDisk, clock: &SimClock, wires: &Wires, dice: Dice) 
         clock: Arc::new(clock.clone()),
         entropy: Arc::new(SimEntropy(Mutex::new(dice))),
         blocking: Arc::new(InlineBlocking(disk.clone())),
+        long: Arc::new(InlineBlocking(disk.clone())),
         clients: None,
     }
 }

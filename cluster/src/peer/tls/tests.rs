@@ -364,11 +364,7 @@ impl World {
         cas.contains(&true).then_some(cas)
     }
 
-    fn put_lists(
-        &self,
-        of: [Option<List>; CAS],
-        is_damaged: bool,
-    ) -> Option<([Option<List>; CAS], bool)> {
+    fn put_lists(&self, of: [Option<List>; CAS], is_damaged: bool) -> Option<([Option<List>; CAS], bool)> {
         let mut text = String::new();
         if is_damaged {
             text.push_str("-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n");
@@ -423,8 +419,7 @@ impl World {
 async fn shake(tls: &PeerTls, peer: &Peer) -> (bool, Vec<u8>) {
     let (near, far) = tokio::io::duplex(1 << 17);
     let connector = TlsConnector::from(peer.dials.clone());
-    let (accepted, dialed) =
-        tokio::join!(tls.accept(Box::new(near)), connector.connect(unused_name(), far));
+    let (accepted, dialed) = tokio::join!(tls.accept(Box::new(near)), connector.connect(unused_name(), far));
     // A peer has made its part of a handshake before the node judges it.
     let dialed = dialed.unwrap();
     let shown = dialed.get_ref().1.peer_certificates().unwrap();

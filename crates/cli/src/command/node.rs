@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
-use tokio::runtime::Runtime;
 use tokio::time::{Instant, sleep, timeout};
 
 use assent_cluster::config::Config;
@@ -17,6 +16,7 @@ use assent_cluster::node::Node;
 use crate::exit::{CliError, Exit};
 use crate::log::{self, LogForm};
 use crate::output::Output;
+use crate::runtimes::Runtimes;
 use crate::signals::{Signals, notify_ready, notify_stopping, survive_hangups};
 
 /// The longest time that a node waits for its data directory.
@@ -60,8 +60,8 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
         .map_err(|error| CliError::new("config_invalid", error.to_string(), remedy))?;
     cap_connections(&mut config)?;
     let id = config.node_id;
-    let clients = clients_runtime()?;
-    let env = Environment { clients: Some(clients.handle().clone()), ..data_directory(&config).await? };
+    let runtimes = Runtimes::start()?;
+    let env = runtimes.serve(data_directory(&config).await?);
     let node = tokio::select! {
         started = Node::start(config, env) => {
             started.map_err(|error| CliError::new("node_not_started", error.to_string(), remedy))?
@@ -105,13 +105,6 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
             Ok(Exit::Ok)
         }
     }
-}
-
-/// The runtime of clients' connections. What the nodes tell each other does not wait for it, whatever clients ask.
-fn clients_runtime() -> Result<Runtime, CliError> {
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
-    builder.enable_all().thread_name("clients");
-    Ok(builder.build()?)
 }
 
 /// Opens the node's data directory. If a process that is about to end still holds the directory, this waits for it.
