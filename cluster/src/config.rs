@@ -294,7 +294,7 @@ pub struct LimitConfig {
     /// separately for single authorize requests, for permits and single envelopes, for restrictions and governance
     /// statements, and for reads. A quarter of it, and at least one, is for batches. A call beyond it waits, at most for its own deadline, and
     /// is then refused as `overloaded`. A caller that is alone is not bounded by it. A smaller number keeps other callers'
-    /// calls faster beside a flood. A larger one lets a busy caller do more beside others.
+    /// calls faster beside a flood. A larger one lets a busy caller do more beside others. The default is 4 for each core of the machine, and at least 8.
     pub caller_work: usize,
     /// The largest number of connections to the admin listener at once. The node closes any further one. They take no
     /// places from clients, and clients take none from operators. If other machines reach the listener, one address may

@@ -242,3 +242,59 @@ async fn while_one_caller_floods_another_is_allowed_and_a_revocation_is_accepted
     assert!(batches.load(Ordering::SeqCst) > 0);
     node.shutdown().await;
 }
+
+/// It fails if a caller has more calls in work beside another than it may, if what waits is never refused, if a refusal does
+/// not name the bound, or if a restriction waits behind its caller's other calls. `caller_work` is 1.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn beside_another_caller_each_has_a_bounded_number_of_calls_in_work_and_restrictions_do_not_wait() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = configs(folder.path()).swap_remove(0);
+    config.voters.truncate(1);
+    config.limits.caller_work = 1;
+    config.limits.disk_reserve_mib = 0;
+    config.deadlines.authorize_ms = 1_000;
+    config.deadlines.read_ms = 60_000;
+    config.deadlines.submit_ms = 60_000;
+    let held = Arc::new(Held::default());
+    let env = Environment { blocking: held.clone(), long: held.clone(), ..environment(&config).await };
+    let node = Node::start(config, env).await.unwrap();
+    ready(&node).await;
+    let address = node.client_addr();
+    let read = b"GET /v1/domains HTTP/1.1\r\nhost: node\r\nconnection: close\r\n\r\n".to_vec();
+    let batch = authorize_batch_body(&vec![request(); 2]).unwrap();
+    let batch = post("/v1/authorize:batch", "connection: close\r\n", &batch);
+    let send = |from: &'static str, call: &[u8]| {
+        let call = call.to_vec();
+        tokio::spawn(async move { exchange_from(from, address, &call).await })
+    };
+    held.hold();
+    // Another caller is at work as long as its read is held.
+    let other = send("127.0.0.3", &read);
+    eventually("the other caller is at work", || held.count() == 1).await;
+    let first = send("127.0.0.2", &read);
+    eventually("a first read is in work", || held.count() == 2).await;
+    let second = send("127.0.0.2", &read);
+    let restriction = send("127.0.0.2", &post("/v1/envelopes", "connection: close\r\n", &quarantine("exec-1")));
+    eventually("the restriction is in work", || held.count() == 3).await;
+    // A first batch takes the place of batches, and a second one gives up.
+    let in_work = send("127.0.0.2", &batch);
+    eventually("a batch is in work", || held.count() == 4).await;
+    let (head, refused) = problem(&exchange_from("127.0.0.2", address, &batch).await);
+    assert_eq!((refused.status, refused.code), (503, Code::Overloaded), "{head}");
+    assert!(refused.detail.contains("`limits.caller_work`"), "{}", refused.detail);
+    assert_eq!(held.count(), 4, "the second read or the second batch is in work");
+    held.let_go();
+    for (answer, status) in [(other, "200"), (first, "200"), (second, "200"), (restriction, "201")] {
+        let answer = timeout(Duration::from_secs(20), answer).await.expect("it is answered").unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+    }
+    let _ = timeout(Duration::from_secs(20), in_work).await.expect("it is answered");
+    let page = get(address, "/metrics").await.unwrap();
+    for line in [
+        "assent_refused_callers_total{reason=\"caller_work\"} 1",
+        "assent_limited_total{limit=\"caller_work\"} 2",
+    ] {
+        assert!(page.lines().any(|shown| shown == line), "no `{line}`");
+    }
+    node.shutdown().await;
+}

@@ -1,6 +1,7 @@
 //! What the fields of a configuration are if the file does not set them.
 
 use std::path::PathBuf;
+use std::thread::available_parallelism;
 
 use assent_registry::RulesVersion;
 
@@ -95,7 +96,7 @@ impl Default for LimitConfig {
             caller_requests: 1_024,
             caller_rate: 50_000,
             caller_burst: 100_000,
-            caller_work: 8,
+            caller_work: default_caller_work(),
             admin_connections: 64,
             authorize_queue: 8_192,
             authorize_batch: 1_024,
@@ -116,6 +117,13 @@ impl Default for LimitConfig {
             disk_reserve_mib: 1_024,
         }
     }
+}
+
+/// Four for each core, so that each has work while calls wait for the disk and for other nodes.
+fn default_caller_work() -> usize {
+    const OF_A_CORE: usize = 4;
+    const LEAST: usize = 8;
+    available_parallelism().map_or(LEAST, |cores| cores.get().saturating_mul(OF_A_CORE).max(LEAST))
 }
 
 pub(super) fn newest_rules() -> u32 {

@@ -13,6 +13,8 @@ pub(super) const SETTLE_MS: u64 = 2_500;
 /// Changes a node's configuration by the seed; the change is the same for every node of a run.
 pub(super) fn tune(config: &mut Config, dice: &Dice) {
     config.clock_settle_ms = SETTLE_MS;
+    // The default depends on the machine, and a seed has the same history on each.
+    config.limits.caller_work = 8;
     if a_crowd_comes(dice) && dice.fork("crowd's room").chance(1, 2) {
         // As small as it may be, so that some calls of a crowd find no place.
         config.limits.authorize_queue = 2_000;
