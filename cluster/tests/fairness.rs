@@ -261,7 +261,7 @@ async fn beside_another_caller_each_has_a_bounded_number_of_calls_in_work_and_re
     ready(&node).await;
     let address = node.client_addr();
     let read = b"GET /v1/domains HTTP/1.1\r\nhost: node\r\nconnection: close\r\n\r\n".to_vec();
-    let batch = authorize_batch_body(&vec![request(); 2]).unwrap();
+    let batch = authorize_batch_body(&vec![request(); 2]);
     let batch = post("/v1/authorize:batch", "connection: close\r\n", &batch);
     let send = |from: &'static str, call: &[u8]| {
         let call = call.to_vec();
@@ -274,7 +274,8 @@ async fn beside_another_caller_each_has_a_bounded_number_of_calls_in_work_and_re
     let first = send("127.0.0.2", &read);
     eventually("a first read is in work", || held.count() == 2).await;
     let second = send("127.0.0.2", &read);
-    let restriction = send("127.0.0.2", &post("/v1/envelopes", "connection: close\r\n", &quarantine("exec-1")));
+    let restriction =
+        send("127.0.0.2", &post("/v1/envelopes", "connection: close\r\n", &quarantine("exec-1")));
     eventually("the restriction is in work", || held.count() == 3).await;
     // A first batch takes the place of batches, and a second one gives up.
     let in_work = send("127.0.0.2", &batch);

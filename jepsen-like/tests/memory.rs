@@ -11,9 +11,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-/// The most by which the node's memory may grow, in KiB. The half bodies are 95 MiB in all, so a node that keeps all of them
+/// The most by which the node's memory may grow, in KiB: the 32 MiB of bodies, and the buffers of 400 connections. The half bodies
+/// are 95 MiB in all, so a node that keeps all of them beside these buffers
 /// grows by more.
-const GROWTH_MAX: u64 = 64 * 1024;
+const GROWTH_MAX: u64 = 96 * 1024;
 /// Connections that send a byte at a time.
 const DRIBBLING: usize = 200;
 /// Connections that send half of a body of 1 MB.
