@@ -115,6 +115,9 @@ async fn a_forged_vote_without_the_nodes_certificate_changes_no_term_and_is_not_
 fn all_at_once(cluster: [u8; 32], (from, store): (u64, [u8; 16]), to: u64, term: u64) -> Vec<u8> {
     let mut hello = hello_bytes(cluster, from, to, SPOKEN);
     hello[STORE_AT].copy_from_slice(&store);
+    // Its log ends there, so it has not lost what it acknowledged.
+    let log_end = hello.len() - 8..;
+    hello[log_end].copy_from_slice(&FORGED_INDEX.to_be_bytes());
     let last = openraft::LogId::new(CommittedLeaderId::new(term - 1), FORGED_INDEX);
     let mut vote = VoteRequest::<TypeConfig>::new(openraft::Vote::new(term, from), Some(last));
     // As if the leader had asked it to take over, so that no lease stands in its way.
