@@ -290,11 +290,12 @@ pub struct LimitConfig {
     /// The largest number of requests of one caller at once, after it has made none for long enough. It is at least
     /// 1000, so that a full batch fits. An entry of `callers` can have a `burst` of its own.
     pub caller_burst: usize,
-    /// The largest number of calls of one caller that the node works on at a time while other callers are at work. It holds
-    /// separately for single authorize requests, for permits and single envelopes, for restrictions and governance
-    /// statements, and for reads. A quarter of it, and at least one, is for batches. A call beyond it waits, at most for its own deadline, and
-    /// is then refused as `overloaded`. A caller that is alone is not bounded by it. A smaller number keeps other callers'
-    /// calls faster beside a flood. A larger one lets a busy caller do more beside others. The default is 4 for each core of the machine, and at least 8.
+    /// The largest number of calls of one caller that the node works on at a time while it is short of processors and
+    /// other callers are at work. It holds separately for single authorize requests, for permits and single envelopes,
+    /// for governance statements, and for reads. Batches have a quarter of it besides, and at least one. Restrictions
+    /// have no such bound. A call beyond it waits, at most for its own deadline, and is then refused as `overloaded`. A
+    /// smaller number keeps other callers' calls faster beside a flood. A larger one lets a busy caller do more beside
+    /// others. The default is 4 for each core of the machine, and at least 8.
     pub caller_work: usize,
     /// The largest number of connections to the admin listener at once. The node closes any further one. They take no
     /// places from clients, and clients take none from operators. If other machines reach the listener, one address may

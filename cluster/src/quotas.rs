@@ -81,8 +81,8 @@ pub(crate) enum QuotaError {
     },
     /// Too many of its requests are in work.
     #[error(
-        "while other callers are at work, a node works on {most} calls of this kind for one caller at a time \
-         (`limits.caller_work`), and this call waited {waited_ms} ms for its turn"
+        "while a node is short of processors and other callers are at work, it works on {most} calls of this kind for \
+         one caller at a time (`limits.caller_work`), and this call waited {waited_ms} ms for its turn"
     )]
     Work {
         /// The bound.

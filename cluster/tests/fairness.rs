@@ -19,6 +19,7 @@ use assent_cluster::node::Node;
 use assent_cluster::usecase::Caller;
 use assent_proof::Code;
 use tokio::io::AsyncWriteExt;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout};
 
 /// It fails if a batch is charged as one request, if requests are counted over all addresses, or if a request beyond the
@@ -270,6 +271,25 @@ async fn beside_another_caller_each_has_a_bounded_number_of_calls_in_work_and_re
         let call = call.to_vec();
         tokio::spawn(async move { exchange_from(from, address, &call).await })
     };
+    // The node is short of processors.
+    let hogs: Vec<_> = (0..4)
+        .map(|_| {
+            tokio::spawn(async {
+                loop {
+                    std::thread::sleep(Duration::from_millis(5));
+                    yield_now().await;
+                }
+            })
+        })
+        .collect();
+    let seen = async {
+        for _ in 0..20 {
+            let answer = exchange_from("127.0.0.3", address, &read).await;
+            assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        }
+    };
+    timeout(Duration::from_secs(60), seen).await.expect("it is answered");
+    hogs.iter().for_each(tokio::task::JoinHandle::abort);
     held.hold();
     // What the node does every second is held by then.
     sleep(Duration::from_millis(2_500)).await;

@@ -42,7 +42,8 @@ pub struct Environment {
     pub entropy: Arc<dyn Entropy>,
     /// The runner of work that blocks a thread.
     pub blocking: Arc<dyn Blocking>,
-    /// The runner of what takes many milliseconds of a processor: the pieces of batches. Its threads may be slower than others.
+    /// The runner of what takes many milliseconds of a processor and can wait, such as verifying batches. Its threads may be
+    /// slower than others.
     pub long: Arc<dyn Blocking>,
     /// The runtime of the connections of clients, if it is not that of the node itself. On one of their own, however much
     /// clients ask, it does not delay what the nodes tell each other.

@@ -24,9 +24,8 @@ const ENVELOPE_BYTES: usize = 1024;
 /// it up.
 const WRITTEN_AT_ONCE: usize = 16;
 
-/// Whether a body has so many bytes, or may have, that its call is a batch whatever it holds. Such a call waits at the door
-/// before its body is read. A smaller one may hold a restriction, which has a lane of its own at the door, so it is read
-/// first.
+/// Whether the body of a batch has so many bytes, or may have, that the call is no restriction whatever it holds. Such a call
+/// waits at the door before its body is read. A smaller one may restrict, and restrictions pass no door, so it is read first.
 fn is_large(announced: Option<usize>) -> bool {
     announced.is_none_or(|bytes| bytes > SMALL_BODY)
 }
@@ -37,25 +36,19 @@ pub(super) async fn submit(
     Extension(by): Extension<Judged>,
     request: Body,
 ) -> Response {
-    let large = is_large(body::announced(&request));
-    let mut inside = None;
-    if large {
-        match by.enter(&service, DoorLane::Batch, service.submissions_end()).await {
-            Ok(entered) => inside = entered,
-            Err(over) => return over.answer(by.class),
-        }
-    }
+    // It may be a restriction, which passes no door, so it is read first.
     let envelope = match body::read(&service, &by, request).await {
         Ok(body) => Weighed::of(vec![body.bytes]),
         Err(answer) => return answer,
     };
     let until = service.submissions_end();
-    if !large {
-        match by.enter(&service, envelope.lane(), until).await {
-            Ok(entered) => inside = entered,
-            Err(over) => return over.answer(by.class),
+    let inside = match by.enter(&service, envelope.lane(), until).await {
+        Ok(inside) => inside,
+        Err(over) => {
+            service.envelopes_unread(1, over.shed());
+            return over.answer(by.class);
         }
-    }
+    };
     let submitted = service.submit_one(&by.caller, envelope, until).await;
     drop(inside);
     match submitted {
@@ -100,20 +93,23 @@ pub(super) async fn submit_batch(
     Extension(by): Extension<Judged>,
     request: Body,
 ) -> Response {
-    let large = is_large(body::announced(&request));
-    let mut inside = None;
-    if large {
-        match by.enter(&service, DoorLane::Batch, service.submissions_end()).await {
-            Ok(entered) => inside = entered,
-            Err(over) => return over.answer(by.class),
-        }
-    }
     // A larger body is refused for its size.
     let announced = body::announced(&request).filter(|bytes| *bytes <= by.body_max);
     if let Some(bytes) = announced
         && let Err(why) = service.expects_envelopes(&by.caller, bytes)
     {
         return problem_body(&why.problem(Call::Submission));
+    }
+    let large = is_large(body::announced(&request));
+    let mut inside = None;
+    if large {
+        match by.enter(&service, Some(DoorLane::Batch), service.submissions_end()).await {
+            Ok(entered) => inside = entered,
+            Err(over) => {
+                service.envelopes_unread(announced.unwrap_or(by.body_max), over.shed());
+                return over.answer(by.class);
+            }
+        }
     }
     // The room is held until the answer is written.
     let no_room = |bytes| {
@@ -145,7 +141,11 @@ pub(super) async fn submit_batch(
     if !large {
         match by.enter(&service, batch.lane(), service.submissions_end()).await {
             Ok(entered) => inside = entered,
-            Err(over) => return over.answer(by.class),
+            Err(over) => {
+                by.was_shed();
+                service.envelopes_unread(bytes, over.shed());
+                return over.answer(by.class);
+            }
         }
     }
     let BatchResults { results, room } = match service.submit_read(&by.caller, batch).await {

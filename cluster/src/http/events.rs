@@ -48,7 +48,7 @@ pub(super) async fn events(
         Ok(read) => read,
         Err(why) => return refusal(&why, Call::Read),
     };
-    let inside = match by.enter(&service, DoorLane::Read, service.patience(by.class)).await {
+    let inside = match by.enter(&service, Some(DoorLane::Read), service.patience(by.class)).await {
         Ok(inside) => inside,
         Err(over) => return over.answer(by.class),
     };

@@ -80,20 +80,20 @@ impl OverQuota {
 
 impl Judged {
     /// Lets the call in once the node may work on it, by `until`, for a route that goes through the door itself. A call that
-    /// is not counted has no door.
+    /// is not counted, or that has no lane, has no door.
     ///
     /// # Errors
     /// Its turn did not come in time.
     pub(super) async fn enter(
         &self,
         service: &Service,
-        lane: DoorLane,
+        lane: Option<DoorLane>,
         until: Instant,
     ) -> Result<Option<Inside>, OverQuota> {
-        match &self.quota {
-            Ok(Some(admitted)) => Ok(Some(service.let_in(admitted, lane, until).await?)),
-            Ok(None) => Ok(None),
-            Err(over) => Err(over.clone()),
+        match (&self.quota, lane) {
+            (Ok(Some(admitted)), Some(lane)) => Ok(Some(service.let_in(admitted, lane, until).await?)),
+            (Ok(Some(_)), None) | (Ok(None), _) => Ok(None),
+            (Err(over), _) => Err(over.clone()),
         }
     }
 

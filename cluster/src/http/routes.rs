@@ -334,7 +334,11 @@ async fn judge(
     }
     // The request counts as under way, and as inside, until the route has answered.
     let under_way = quota.clone();
-    let (quota, inside) = let_in(row, &service, quota).await;
+    let (quota, inside) = match &denial {
+        None => let_in(row, &service, quota).await,
+        // It gets its deny at once, and is not at work.
+        Some(_) => (quota, None),
+    };
     if let Some(over) = quota.as_ref().err().filter(|_| !row.decides) {
         return audited.answered(over.answer(row.class));
     }
@@ -352,7 +356,9 @@ async fn let_in(
     service: &Service,
     quota: Result<Option<Arc<Admitted>>, OverQuota>,
 ) -> (Result<Option<Arc<Admitted>>, OverQuota>, Option<Inside>) {
-    match (row.door, quota) {
+    // What only operators do has its own listener, except on a node with one port for everything.
+    let door = if row.on == On::Admin { AtDoor::Open } else { row.door };
+    match (door, quota) {
         (AtDoor::Before(lane), Ok(Some(admitted))) => {
             match service.let_in(&admitted, lane, service.patience(row.class)).await {
                 Ok(inside) => (Ok(Some(admitted)), Some(inside)),

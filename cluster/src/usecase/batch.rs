@@ -70,8 +70,8 @@ impl EnvelopeBatch<'_> {
         self.envelopes.len()
     }
 
-    /// How the envelopes pass the door.
-    pub(crate) fn lane(&self) -> DoorLane {
+    /// How the envelopes pass the door, if they do.
+    pub(crate) fn lane(&self) -> Option<DoorLane> {
         self.envelopes.lane()
     }
 }
@@ -125,7 +125,7 @@ impl Service {
             let _turn = turn;
             parse_authorize_batch(&body)
         };
-        match blocking(&*parts.env.long, work).await {
+        match blocking(&*parts.env.blocking, work).await {
             Ok(Ok(requests)) => Ok(Batch { requests, until, place: Some(place) }),
             Ok(Err(refusal)) => Err(NoBatch::Refused(refusal)),
             Err(lost) => Err(NoBatch::Shed(lost.into())),
@@ -244,7 +244,7 @@ impl Service {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, BlockingError> {
-        blocking(&*self.parts().env.long, work).await
+        blocking(&*self.parts().env.blocking, work).await
     }
 
     /// Does long work on a batch of envelopes, off the async threads, in turn with the verification of signatures.

@@ -166,7 +166,7 @@ async fn answer_long(inner: Arc<Inner>, ask: Ask, denied: Option<Denied>, now: M
             let some = worker.with_evaluator(&rows, now, |evaluator| evaluator.answer(&account, &slice));
             (rows, some)
         };
-        match blocking(&*inner.parts.env.long, work).await {
+        match blocking(&*inner.parts.env.blocking, work).await {
             Ok((rows, Ok(some))) if !some.is_empty() => {
                 opened = Some(rows);
                 answers.extend(some);

@@ -121,12 +121,13 @@ impl Weighed {
         self.envelopes.len()
     }
 
-    /// How they pass the door.
-    pub(crate) fn lane(&self) -> DoorLane {
+    /// How they pass the door. Restrictions do not wait there.
+    pub(crate) fn lane(&self) -> Option<DoorLane> {
         match self.urgency {
-            Urgency::Restriction | Urgency::Governance => DoorLane::Urgent,
-            Urgency::Single => DoorLane::Write,
-            Urgency::Batch => DoorLane::Batch,
+            Urgency::Restriction => None,
+            Urgency::Governance => Some(DoorLane::Governance),
+            Urgency::Single => Some(DoorLane::Write),
+            Urgency::Batch => Some(DoorLane::Batch),
         }
     }
 }

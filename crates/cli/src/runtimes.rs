@@ -12,9 +12,9 @@ use crate::exit::CliError;
 
 /// How much later than others the threads of long work come, where the machine is short of processors (`nice`).
 #[cfg(target_os = "linux")]
-const LONG_NICE: i32 = 10;
-/// The fewest threads of long work.
-const LONG_THREADS_MIN: usize = 2;
+const LONG_NICE: i32 = 5;
+/// So many pieces of long work can run beside those that verify.
+const LONG_BESIDE: usize = 2;
 
 /// The runtimes, which end when this is dropped.
 pub(crate) struct Runtimes {
@@ -26,15 +26,14 @@ pub(crate) struct Runtimes {
 struct Background(Option<Runtime>);
 
 impl Runtimes {
-    /// Starts them.
+    /// Starts them, for so many pieces of verification at a time.
     ///
     /// # Errors
     /// The machine gives no more threads.
-    pub(crate) fn start() -> Result<Self, CliError> {
+    pub(crate) fn start(verifications: usize) -> Result<Self, CliError> {
         let clients = Builder::new_multi_thread().enable_all().thread_name("clients").build()?;
-        let threads = std::thread::available_parallelism().map_or(LONG_THREADS_MIN, usize::from);
         let mut long = Builder::new_current_thread();
-        long.thread_name("long-work").max_blocking_threads(threads.max(LONG_THREADS_MIN));
+        long.thread_name("long-work").max_blocking_threads(verifications.saturating_add(LONG_BESIDE));
         // Only on Linux does it concern one thread and not the whole process.
         #[cfg(target_os = "linux")]
         long.on_thread_start(|| {
@@ -44,14 +43,12 @@ impl Runtimes {
         Ok(Self { clients: Background(Some(clients)), long: Background(Some(long.build()?)) })
     }
 
-    /// The environment, with its work on these runtimes.
+    /// The environment, with its work on these runtimes, and all other work on the runtime of the one that calls this.
     pub(crate) fn serve(&self, env: Environment) -> Environment {
+        let blocking: Arc<dyn Blocking> = Arc::new(Pool::on(Handle::current()));
         let long = self.long.handle().map(|on| Arc::new(Pool::on(on)) as Arc<dyn Blocking>);
-        Environment {
-            clients: self.clients.handle(),
-            long: long.unwrap_or_else(|| env.blocking.clone()),
-            ..env
-        }
+        let long = long.unwrap_or_else(|| blocking.clone());
+        Environment { clients: self.clients.handle(), blocking, long, ..env }
     }
 }
 
@@ -80,7 +77,7 @@ mod tests {
     #[tokio::test]
     async fn long_work_has_a_lower_priority_and_the_runtimes_can_be_dropped_anywhere() {
         let folder = tempfile::tempdir().unwrap();
-        let runtimes = Runtimes::start().unwrap();
+        let runtimes = Runtimes::start(4).unwrap();
         let env = runtimes.serve(Environment::real(folder.path()).unwrap());
         let nice = || rustix::process::nice(0).unwrap();
         let (long, other) =

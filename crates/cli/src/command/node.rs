@@ -60,7 +60,7 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
         .map_err(|error| CliError::new("config_invalid", error.to_string(), remedy))?;
     cap_connections(&mut config)?;
     let id = config.node_id;
-    let runtimes = Runtimes::start()?;
+    let runtimes = Runtimes::start(config.limits.verifications)?;
     let env = runtimes.serve(data_directory(&config).await?);
     let node = tokio::select! {
         started = Node::start(config, env) => {

@@ -221,7 +221,7 @@ fn refused_since(reason: &str) -> &'static str {
         "listener" => "on a listener that does not serve the call",
         "caller_requests" => "with too many requests at a time",
         "caller_rate" => "with too many requests a second",
-        "caller_work" => "with too many calls in work while other callers were at work",
+        "caller_work" => "with too many calls in work while the node was short of processors",
         "connections_per_address" => "with too many connections from their address",
         "jwt_unverified" => {
             "with a JSON web token that was not verified, as their address had used up its verifications"
