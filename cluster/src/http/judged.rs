@@ -32,7 +32,7 @@ pub(super) struct Judged {
     pub(super) quota: Result<Option<Arc<Admitted>>, OverQuota>,
     /// The kind of the call, for refusals.
     pub(super) class: Call,
-    /// How long the call waited at the door. That counts as part of its time.
+    /// How long the call waited at the door. For an authorize request that is part of its time.
     pub(super) waited: Duration,
 }
 
